@@ -1,0 +1,99 @@
+# Every number of an experiment is in conf/; nothing here sets one.
+# Works with GNU make 3.81 and later, in a folder with any name.
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+
+# These have no wheel; they are pure Python and need no compiler. Everything else must be a wheel.
+NO_WHEEL := antlr4-python3-runtime,rouge-score,sqlitedict,word2number
+
+export HYDRA_FULL_ERROR := 1
+export TOKENIZERS_PARALLELISM := false
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test smoke reproduce reproduce-all release paper lock clean run-is-named
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/.ready  ## install the locked packages into .venv (again only when the lock changed)
+	@:
+
+test: setup  ## run the tests
+	$(PY) -m pytest -q
+
+smoke: setup  ## collect, train and evaluate at toy size, to see that everything runs
+	$(PY) collect.py experiment=smoke
+	$(PY) train.py experiment=smoke
+	$(PY) evaluate.py -m experiment=smoke budget=free,cap16
+
+reproduce: setup  ## reproduce the main result
+	$(PY) -m ponder.reproduce main
+
+reproduce-all: setup  ## reproduce every result of the paper
+	$(PY) -m ponder.reproduce all
+
+release: run-is-named setup  ## pack one run for release: make release RUN=outputs/...
+	$(PY) -m ponder.release "$(RUN)"
+
+run-is-named:
+	@if [ -z "$(RUN)" ]; then echo "Name the run to release: make release RUN=outputs/..." >&2; exit 2; fi
+
+paper: setup  ## build the paper from the committed results
+	$(PY) paper/build.py
+
+# Sets $python to the first Python 3.11 to 3.13 that can make a venv, or says in a sentence what is missing.
+define find_python
+python=""; no_venv=""; \
+if [ -n "$$PYTHON" ]; then set -- "$$PYTHON"; else set -- python3.13 python3.12 python3.11 python3; fi; \
+for name in "$$@"; do \
+	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || continue; \
+	if "$$name" -c 'import ensurepip, venv' 2>/dev/null; then python="$$name"; break; fi; \
+	no_venv="$$name"; \
+done; \
+if [ -z "$$python" ] && [ -n "$$no_venv" ]; then \
+	echo "$$no_venv cannot make a virtual environment: install its venv package (on Debian and Ubuntu python3-venv) and try again." >&2; \
+	exit 2; \
+fi; \
+if [ -z "$$python" ]; then \
+	echo "ponder needs Python 3.11, 3.12 or 3.13$${PYTHON:+ and $$PYTHON is none of them}: install one, or name one with PYTHON=/path/to/python." >&2; \
+	exit 2; \
+fi
+endef
+
+# The lock comes first, so that torch finds its requirements at the locked versions. Torch itself is pinned by
+# version only: pip's own settings decide which build of it (CPU or CUDA) is fetched.
+.venv/.ready: requirements.lock pyproject.toml
+	@if [ -n "$$PYTHON" ] || ! $(PY) -c 'import pip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+		$(find_python); \
+		echo "Making .venv with $$python"; \
+		"$$python" -m venv --clear .venv; \
+	fi
+	@echo "Installing the packages of requirements.lock"
+	@$(PIP) install --quiet --require-hashes --no-deps --use-pep517 --only-binary=:all: --no-binary=$(NO_WHEEL) -r requirements.lock
+	@echo "Installing $(TORCH)"
+	@$(PIP) install $(TORCH)
+	@$(PIP) check
+	@touch .venv/.ready
+
+lock:  ## write requirements.lock anew from pyproject.toml (delete it first to take newer versions)
+	@$(find_python); \
+	set -e; folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; \
+	"$$python" -m venv "$$folder/venv"; \
+	"$$folder/venv/bin/python" -m pip install --quiet uv==0.13.9; \
+	if [ -f requirements.lock ]; then cp requirements.lock "$$folder/all.lock"; fi; \
+	"$$folder/venv/bin/uv" pip compile pyproject.toml --quiet --python "$$folder/venv/bin/python" \
+		--universal --python-version 3.11 --fork-strategy fewest \
+		--generate-hashes --no-header --no-emit-index-url --output-file "$$folder/all.lock" >/dev/null; \
+	{ echo "# Written by make lock from pyproject.toml, for Python 3.11 to 3.13."; \
+	  echo "# Left out: torch, which make setup installs by version, and the packages that only its CUDA build needs."; \
+	  awk '/^[a-z0-9]/ {skip = /^(torch==|triton==|nvidia-|cuda-)/} !skip' "$$folder/all.lock"; \
+	} > "$$folder/requirements.lock"; \
+	cp "$$folder/requirements.lock" requirements.lock; \
+	echo "requirements.lock: $$(grep -c '==.*[\\]$$' requirements.lock) packages"
+
+clean:  ## remove .venv and caches; outputs/, data/ and logs/ stay
+	rm -rf .venv .pytest_cache .hypothesis .ruff_cache build ./*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

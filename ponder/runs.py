@@ -1,0 +1,190 @@
+"""A run's folder: <out>/<stage>/<label>-<8 hex of config and inputs>, from its first second to its manifest.
+
+Clocks and speeds go to timing.jsonl and stdout.log; every other file of a finished run is the same bytes for the same
+config on the same kind of machine with the same number of threads.
+"""
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from ponder.config import ConfigError
+from ponder.models import file_sha256
+
+SCHEMA = 1
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "datasets", "lm_eval", "peft", "accelerate", "gguf",
+            "hydra-core", "omegaconf", "numpy", "scipy", "wandb")
+NOT_REPRODUCED = ("environment.json", "status.json", "stdout.log", "timing.jsonl")    # differ between equal runs
+
+
+def dump(value, indent=None):
+    """Return one JSON text for one value: sorted keys, no escapes, one newline at the end."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=indent) + "\n"
+
+
+def write_atomic(path, data):
+    """Write bytes so that the file is there whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    os.replace(part, path)
+
+
+def write_jsonl(path, rows):
+    """Write rows as JSON lines, whole or not at all."""
+    write_atomic(path, "".join(dump(row) for row in rows).encode())
+
+
+def read_jsonl(path, tolerate_cut=False):
+    """Return the rows of a JSON-lines file.
+
+    Raises ConfigError for a missing file and for a line that is no JSON, by its number; with `tolerate_cut` a last line
+    that a kill cut short is left out, which is how an append-only file of our own is resumed.
+    """
+    if not Path(path).exists():
+        raise ConfigError(f"{path} is missing; run the stage that writes it, or restore it from git")
+    rows, lines = [], Path(path).read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines, 1):
+        last = number == len(lines)
+        if last and tolerate_cut:
+            break                                   # what follows the last newline was not written whole
+        if last and not line:
+            break
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            raise ConfigError(f"{path} line {number} is not whole JSON; restore the file from git or make it again") from None
+    return rows
+
+
+def run_hash(stage, config, inputs):
+    """Return the 8 hex digits that name a run: its stage, resolved config and the hashes of what it reads."""
+    return hashlib.sha256(dump([stage, config, inputs]).encode()).hexdigest()[:8]
+
+
+def commit():
+    """Return {"commit", "dirty"} of the checkout, or nulls outside one."""
+    def git(*words):
+        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else None
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if (s := git("status", "--porcelain")) is None else bool(s)}
+
+
+def environment(threads):
+    """Return what the numbers may depend on, with nothing that names a machine, a user or a path."""
+    cpu = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        cpu = models[0].split(":", 1)[1].strip() if models else cpu
+    found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()}
+    versions = {name: found.get(name.replace("_", "-")) for name in PACKAGES}
+    record = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine(), "cpu": cpu,
+              "logical_cores": os.cpu_count(), "threads": threads, "packages": versions}
+    if "torch" in sys.modules:
+        import torch
+        record["torch_build"] = torch.__version__
+        record["torch_cpu_capability"] = torch.backends.cpu.get_cpu_capability()
+    return record
+
+
+class Run:
+    """An open run folder. Use as a context: leaving it writes `status`, and the manifest when nothing was raised."""
+
+    def __init__(self, stage, label, config, inputs, out, wandb, threads=None):
+        self.stage, self.config, self.inputs, self.threads = stage, config, inputs, threads
+        self.name = f"{label}-{run_hash(stage, config, inputs)}"
+        self.folder = Path(out) / stage / self.name
+        self.out, self.wandb_mode, self.mirror = Path(out), wandb, None
+
+    @property
+    def finished(self):
+        """Whether this very run was completed before."""
+        return (self.folder / "manifest.json").exists()
+
+    def __enter__(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        previous = self.folder / "status.json"
+        status = json.loads(previous.read_text()) if previous.exists() else {"commits": []}
+        self.status = {"schema": SCHEMA, "stage": self.stage, "name": self.name, "status": "running", "reason": None,
+                       "inputs": self.inputs, "commits": [*status["commits"], commit()]}
+        self._write_status()
+        (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(self.config)))
+        (self.folder / "environment.json").write_text(dump(environment(self.threads), indent=1))
+        self.started = time.monotonic()
+        self.timing(event="start", utc=datetime.now(UTC).isoformat(timespec="seconds"))
+        self._open_mirror()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.timing(event="end", seconds=round(time.monotonic() - self.started, 2))
+        if self.mirror:
+            self.mirror.finish()
+        if kind is None:
+            self.status["status"] = "completed"
+            self._write_status()
+            self._write_manifest()
+        else:
+            self.status |= {"status": "failed", "reason": f"{kind.__name__}: {error}".splitlines()[0][:300].replace(str(ROOT), ".")}
+            self._write_status()
+        return False
+
+    def _write_status(self):
+        write_atomic(self.folder / "status.json", dump(self.status, indent=1).encode())
+
+    def _write_manifest(self):
+        files = sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name != "manifest.json")
+        entries = {p.relative_to(self.folder).as_posix(): {"sha256": file_sha256(p), "bytes": p.stat().st_size,
+                                                           "reproducible": p.name not in NOT_REPRODUCED} for p in files}
+        manifest = {"schema": SCHEMA, "name": self.name, "inputs": self.inputs, "files": entries}
+        write_atomic(self.folder / "manifest.json", dump(manifest, indent=1).encode())
+
+    def _open_mirror(self):
+        """Mirror metrics to wandb. Its own files hold host names and paths, so they stay in scratch."""
+        if self.wandb_mode == "disabled":
+            return
+        os.environ.setdefault("WANDB_SILENT", "true")
+        import wandb
+        folder = self.out / "wandb"
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.mirror = wandb.init(mode=self.wandb_mode, project="ponder", name=self.name, group=self.stage, dir=str(folder),
+                                     config=self.config, settings=wandb.Settings(console="off", x_disable_stats=True))
+        except wandb.errors.Error as error:
+            self.say(f"warning: wandb is off ({str(error).splitlines()[0]}); metrics.jsonl has everything")
+
+    def say(self, text):
+        """Print a line and keep it in stdout.log."""
+        print(text, flush=True)
+        with open(self.folder / "stdout.log", "a", encoding="utf-8") as file:
+            file.write(text.replace(str(ROOT), ".") + "\n")
+
+    def metric(self, **row):
+        """Append one row to metrics.jsonl, then mirror it."""
+        self._append("metrics.jsonl", row)
+        if self.mirror:
+            self.mirror.log(row, step=row.get("step"))
+
+    def timing(self, **row):
+        """Append one row of clocks or speeds to timing.jsonl."""
+        self._append("timing.jsonl", row)
+
+    def _append(self, name, row):
+        with open(self.folder / name, "a", encoding="utf-8") as file:
+            file.write(dump(row))
+
+    def write_jsonl(self, name, rows):
+        """Write a file of rows into the folder."""
+        write_jsonl(self.folder / name, rows)
+
+    def write_json(self, name, value):
+        """Write one JSON file into the folder."""
+        write_atomic(self.folder / name, dump(value, indent=1).encode())

@@ -1,0 +1,98 @@
+"""What the training loop in train.py calls: rows to tokens, which weights move, the learning rate, the weights' file."""
+import math
+
+import torch
+
+from ponder.config import ConfigError
+from ponder.runs import dump, read_jsonl
+
+
+def tokenised(path, chat, recipe):
+    """Return a `datasets.Dataset` of the rows in `path` with columns id, ids, loss.
+
+    Raises ConfigError for a row longer than train.max_tokens (never cut: s1, table 8) or one without a loss token.
+    """
+    from datasets import Dataset
+    records = []
+    for row in read_jsonl(path):
+        think, wrong = (row["think"], row["wrong"]) if recipe.trace == "full" else ("", [])
+        ids, loss = chat.row(row["question"], think, row["answer"], () if recipe.loss_on_wrong else wrong)
+        if len(ids) > recipe.max_tokens:
+            raise ConfigError(f"row {row['id']} has {len(ids)} tokens, but train.max_tokens is {recipe.max_tokens}; "
+                              "raise it or drop the row in selection")
+        if not any(loss):
+            raise ConfigError(f"row {row['id']} has no token that carries loss; drop it in selection")
+        records.append({"id": row["id"], "ids": ids, "loss": loss})
+    return Dataset.from_list(records)
+
+
+def trainable(network, model, recipe, seed):
+    """Return the network in training mode with only the weights of train.method requiring gradients.
+
+    lora: adapters of peft on model.lora_targets, their initial values drawn from `seed`. full: all but the embeddings,
+    whose gradient over a 49,152-word vocabulary costs more than it teaches 1,000 rows.
+    """
+    if recipe.method == "lora":
+        from peft import LoraConfig, get_peft_model
+        shape = LoraConfig(r=recipe.lora_rank, lora_alpha=recipe.lora_alpha, lora_dropout=0.0, bias="none",
+                           target_modules=sorted(model.lora_targets), task_type="CAUSAL_LM")
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = get_peft_model(network, shape)
+    else:
+        network.get_input_embeddings().requires_grad_(False)
+    return network.train()
+
+
+def learning_rate(step, num_steps, recipe):
+    """Return the rate of a step (from 1): linear warm-up over a share of the steps, then cosine to 0 (s1, appendix D)."""
+    warm = math.ceil(recipe.warmup * num_steps)
+    if step <= warm:
+        return recipe.lr * step / warm
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, num_steps - warm)))
+
+
+def check_finite(loss, norm, step):
+    """Raise ConfigError when the loss or the gradient is no longer a number."""
+    if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+        raise ConfigError(f"step {step} has loss {loss.item()} and gradient norm {norm.item()}; lower train.lr")
+
+
+def save_weights(network, folder):
+    """Write the trained weights in bf16: an adapter as peft opens it, or the whole model as transformers does."""
+    from safetensors.torch import save_file
+    folder.mkdir(parents=True, exist_ok=True)
+    if hasattr(network, "peft_config"):
+        from peft import get_peft_model_state_dict
+        shape = network.peft_config["default"]
+        keep = ("peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "bias", "target_modules")
+        record = {key: getattr(shape, key) for key in keep}
+        record |= {"target_modules": sorted(shape.target_modules), "base_model_name_or_path": None, "inference_mode": True,
+                   "peft_type": str(shape.peft_type.value), "task_type": "CAUSAL_LM"}
+        (folder / "adapter_config.json").write_text(dump(record, indent=1))
+        state = get_peft_model_state_dict(network)
+    else:
+        state = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    state = {name: value.detach().to(torch.bfloat16).contiguous() for name, value in sorted(state.items())}
+    save_file(state, folder / "adapter_model.safetensors")
+
+
+def with_weights(network, folder):
+    """Return the base network with the weights that save_weights wrote, in evaluation mode, an adapter merged in."""
+    if (folder / "adapter_config.json").exists():
+        from peft import PeftModel
+        return PeftModel.from_pretrained(network, folder).merge_and_unload().eval()
+    from safetensors.torch import load_file
+    loaded = network.load_state_dict({k: v.float() for k, v in load_file(folder / "adapter_model.safetensors").items()},
+                                     strict=False)
+    assert not loaded.unexpected_keys, "the weights belong to another model"
+    return network.eval()
+
+
+def report(run, num_rows):
+    """Return the last line of a training run, from its own metrics and timings."""
+    steps = read_jsonl(run.folder / "metrics.jsonl")
+    seconds = sum(row.get("seconds", 0) for row in read_jsonl(run.folder / "timing.jsonl") if "step" in row)
+    tokens = sum(row["tokens"] for row in steps)
+    return (f"train {run.name}: {num_rows} rows, {len(steps)} steps, {tokens} tokens, last loss {steps[-1]['loss']:.4f}, "
+            f"{seconds / 60:.1f} min, {tokens / seconds:.0f} tokens/s -> {run.folder}")

@@ -1,0 +1,164 @@
+"""The whole configuration as one checked dataclass, and where each stage's run of it lies.
+
+The three scripts share one config tree; a stage's run is named by the parts of it that the stage reads, so that a train
+run is found from an evaluate config without anybody typing a path.
+"""
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from ponder import config, questions, selection
+from ponder.budget import Budget
+from ponder.config import ConfigError, check_choice
+from ponder.models import Model, file_sha256
+from ponder.runs import Run
+from ponder.solver import DOUBTS
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Who writes the traces (conf/teacher)."""
+    name: str
+    doubt: str
+    doubt_rate: float
+
+    def __post_init__(self):
+        check_choice("teacher.doubt", self.doubt, DOUBTS)
+        if not 0 <= self.doubt_rate <= 1:
+            raise ConfigError(f"teacher.doubt_rate={self.doubt_rate} is no share; give 0 to 1")
+
+
+@dataclass(frozen=True)
+class Train:
+    """The SFT recipe (conf/train)."""
+    name: str
+    method: str
+    lora_rank: int
+    lora_alpha: int
+    trace: str
+    loss_on_wrong: bool
+    epochs: int
+    batch_rows: int
+    lr: float
+    warmup: float
+    beta1: float
+    beta2: float
+    weight_decay: float
+    clip: float
+    max_tokens: int
+    checkpoint_steps: int
+
+    def __post_init__(self):
+        check_choice("train.method", self.method, ("full", "lora"))
+        check_choice("train.trace", self.trace, ("full", "none"))
+        for key in ("epochs", "batch_rows", "checkpoint_steps"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"train.{key}={getattr(self, key)} does nothing; give 1 or more")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who answers in evaluate.py, and in which form it is prompted (conf/subject)."""
+    name: str
+    kind: str
+    adapter: str | None
+    think: str | None
+    answer: str | None
+    shots: int
+
+    def __post_init__(self):
+        check_choice("subject.kind", self.kind, ("trained", "base", "nearest"))
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What is asked (conf/benchmark)."""
+    name: str
+    tasks: tuple[str, ...]
+    split: str
+    limit: int | None
+
+    def __post_init__(self):
+        check_choice("benchmark.split", self.split, ("dev", "test"))
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the work runs on (conf/hardware)."""
+    name: str
+    threads: int
+    decode_rows: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """One experiment: everything that conf/ says, checked."""
+    model: Model
+    questions: questions.Questions
+    teacher: Teacher
+    selection: selection.Selection
+    train: Train
+    subject: Subject
+    budget: Budget
+    benchmark: Benchmark
+    hardware: Hardware
+    name: str
+    seed: int
+    out: str
+    wandb: str
+
+    def __post_init__(self):
+        check_choice("wandb", self.wandb, ("offline", "online", "disabled"))
+
+
+def read(cfg):
+    """Return the Study of a composed config; raises ConfigError for anything it does not know or misses."""
+    return config.build(Study, cfg)
+
+
+def _run(study, stage, label, groups, inputs):
+    parts = {group: dataclasses.asdict(getattr(study, group)) for group in groups}
+    return Run(stage, label, {"seed": study.seed, **parts}, inputs, study.out, study.wandb, study.hardware.threads)
+
+
+def collect_run(study):
+    """Return the (unopened) collect run: it reads the question pool."""
+    pool = questions.read_manifest(study.questions.dir)["files"]["pool.jsonl"]["sha256"]
+    return _run(study, "collect", study.name, ("model", "questions", "teacher", "selection"), {"pool.jsonl": pool})
+
+
+def train_run(study):
+    """Return the (unopened) train run: it reads the rows that the collect run chose."""
+    rows = collect_run(study).folder / "train.jsonl"
+    if not rows.exists():
+        raise ConfigError(f"{rows} is missing; run: python collect.py experiment={study.name}")
+    groups = ("model", "train", "hardware")
+    return _run(study, "train", study.name, groups, {"train.jsonl": file_sha256(rows)})
+
+
+def adapter_folder(study):
+    """Return the folder of the weights that evaluate.py puts on the base, or None for a subject without any."""
+    if study.subject.kind != "trained":
+        return None
+    folder = Path(study.subject.adapter) if study.subject.adapter else train_run(study).folder / "adapter"
+    if not (folder / "adapter_model.safetensors").exists():
+        raise ConfigError(f"{folder} holds no adapter_model.safetensors; run: python train.py experiment={study.name}")
+    return folder
+
+
+def evaluate_run(study):
+    """Return the (unopened) evaluate run: it reads the weights, the questions of its split and the worked examples."""
+    files = questions.read_manifest(study.questions.dir)["files"]
+    names = [f"{study.benchmark.split}/{task}.jsonl" for task in study.benchmark.tasks]
+    if missing := [name for name in names if name not in files]:
+        raise ConfigError(f"benchmark.tasks names {missing[0]}, which {study.questions.dir} does not have; known tasks: "
+                          + ", ".join(study.questions.families))
+    inputs = {name: files[name]["sha256"] for name in names}
+    if study.subject.shots:
+        inputs |= {name: entry["sha256"] for name, entry in files.items() if name == "probe.jsonl" or name.startswith("dev/")}
+    if folder := adapter_folder(study):
+        inputs["adapter_model.safetensors"] = file_sha256(folder / "adapter_model.safetensors")
+    if study.subject.kind == "nearest":
+        inputs["train.jsonl"] = file_sha256(collect_run(study).folder / "train.jsonl")
+    label = f"{study.name}-{study.subject.name}-{study.budget.name}-{study.benchmark.split}"
+    return _run(study, "evaluate", label, ("model", "subject", "budget", "benchmark", "hardware"), inputs)
