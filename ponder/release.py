@@ -1,0 +1,88 @@
+"""Release one finished run: records to logs/, data and weights to data/. `make release RUN=outputs/train/cpu-1234abcd`
+
+Refuses what nobody could trust later: an unfinished run, one made from uncommitted code, a file that is too large, a
+record that names a machine or a person, and a target that exists: released folders never change.
+"""
+import getpass
+import json
+import re
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+from ponder.config import ConfigError, user_errors
+from ponder.models import file_sha256
+from ponder.runs import ROOT, dump, read_jsonl
+
+MEGABYTES, WEIGHT_MEGABYTES = 5, 20
+DATA = {"collect": ("traces.jsonl", "train.jsonl", "funnel.json"),
+        "train": ("adapter/adapter_config.json", "adapter/adapter_model.safetensors"), "evaluate": ()}
+PRIVATE = re.compile(r"/(home|root|Users|tmp|work)/|hf_[A-Za-z0-9]{20}|sk-[A-Za-z0-9]{20}|BEGIN [A-Z ]*PRIVATE KEY")
+
+
+@user_errors
+def main(run):
+    """Copy the run; print where it went."""
+    folder = Path(run)
+    manifest, status = checked(folder)
+    experiment = status["name"].rsplit("-", 1)[0]
+    target = ROOT / "logs" / status["stage"] / status["name"]
+    if target.exists():
+        raise ConfigError(f"{target.relative_to(ROOT)} exists, and released folders never change; release a run with another config")
+    data = ROOT / "data" / "cpu" / experiment
+    moved = {}
+    for name in (*manifest["files"], "manifest.json"):
+        to = data / name if name in DATA[status["stage"]] else target / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, to)
+        if to.is_relative_to(data):
+            moved[name] = to.relative_to(ROOT).as_posix()
+    if moved:
+        (target / "released.json").write_text(dump({"schema": 1, "moved": moved}, indent=1))
+        write_data_manifest(data, status["name"], moved)
+    if status["stage"] == "evaluate":
+        copy_readings(folder.parent.parent / "test-readings.jsonl")
+    print(f"released {status['name']} -> {target.relative_to(ROOT)}" + (f" and {data.relative_to(ROOT)}" if moved else ""))
+
+
+def checked(folder):
+    """Return (manifest, status) of a run that may be released; raises ConfigError for one that may not."""
+    if not (folder / "manifest.json").exists():
+        raise ConfigError(f"{folder} has no manifest.json, so it is no finished run; let its script finish first")
+    manifest, status = (json.loads((folder / name).read_text()) for name in ("manifest.json", "status.json"))
+    if any(entry["dirty"] is not False for entry in status["commits"]):
+        raise ConfigError(f"{status['name']} was made from uncommitted code; commit, delete {folder} and run it again")
+    names = {socket.gethostname(), getpass.getuser()} - {"root", "user", "localhost"}
+    for name, entry in manifest["files"].items():
+        limit = WEIGHT_MEGABYTES if name.endswith(".safetensors") else MEGABYTES
+        if file_sha256(folder / name) != entry["sha256"]:
+            raise ConfigError(f"{folder / name} is not what its manifest says; delete the folder and run it again")
+        if entry["bytes"] > limit * 2**20:
+            raise ConfigError(f"{name} has {entry['bytes'] / 2**20:.1f} MB, but a released file has at most {limit}")
+        text = "" if name.endswith(".safetensors") else (folder / name).read_text(encoding="utf-8")
+        if found := PRIVATE.search(text) or next((n for n in names if n in text), None):
+            raise ConfigError(f"{name} holds {found if isinstance(found, str) else found.group()!r}, which names a machine, "
+                              "a person or a key; remove its source and run again")
+    return manifest, status
+
+
+def write_data_manifest(data, run, moved):
+    """Add the files of a run to the manifest of its data folder."""
+    path = data / "manifest.json"
+    manifest = json.loads(path.read_text()) if path.exists() else {"schema": 1, "files": {}}
+    for name, place in moved.items():
+        manifest["files"][name] = {"run": run, "sha256": file_sha256(ROOT / place), "bytes": (ROOT / place).stat().st_size}
+    path.write_text(dump(manifest, indent=1))
+
+
+def copy_readings(path):
+    """Add every reading of the test split that is not there yet to logs/test-readings.jsonl, released or not."""
+    kept = ROOT / "logs" / "test-readings.jsonl"
+    known = read_jsonl(kept) if kept.exists() else []
+    new = [row for row in (read_jsonl(path) if path.exists() else []) if row not in known]
+    kept.write_text("".join(dump(row) for row in known + new))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

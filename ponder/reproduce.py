@@ -1,0 +1,73 @@
+"""Run the rows of the released table and compare: `make reproduce` (the main arm and the base), `make reproduce-all`.
+
+Exits with 1 unless the data hashes are equal and each accuracy lies inside the released run's 95% interval.
+"""
+import json
+import subprocess
+import sys
+
+from hydra import compose, initialize_config_dir
+
+from ponder import released, runs, study
+from ponder.config import user_errors
+from ponder.models import file_sha256
+
+
+def script(name, *overrides):
+    """Run one of the three scripts; stop with its exit code if it fails."""
+    print(f"\n$ python {name}.py {' '.join(overrides)}", flush=True)
+    code = subprocess.run([sys.executable, f"{name}.py", *overrides], cwd=runs.ROOT).returncode
+    if code:
+        sys.exit(code)
+
+
+def planned(stage, *overrides):
+    """Return the Study of a script's command line."""
+    with initialize_config_dir(str(runs.ROOT / "conf"), version_base="1.3"):
+        return study.read(compose(stage, list(overrides)))
+
+
+def same_data(experiment):
+    """Return whether the rows just chosen are the released ones, and say so."""
+    manifest = json.loads((runs.ROOT / "data" / "cpu" / experiment / "manifest.json").read_text())
+    made = study.collect_run(planned("collect", f"experiment={experiment}")).folder
+    equal = {name: file_sha256(made / name) == manifest["files"][name]["sha256"] for name in ("traces.jsonl", "train.jsonl")}
+    for name, same in equal.items():
+        print(f"{experiment}/{name}: {'the released bytes' if same else 'NOT the released bytes'}")
+    return all(equal.values())
+
+
+def overrides(row):
+    """Return the command line of evaluate.py for a row of the table."""
+    return f"experiment={row.experiment}", f"subject={row.subject}", f"budget={row.budget}", "benchmark.split=test"
+
+
+def compare(row):
+    """Return whether the accuracy just measured lies inside the released interval, and print both."""
+    made = study.evaluate_run(planned("evaluate", *overrides(row))).folder
+    ours, theirs = (json.loads((folder / "results.json").read_text())["all"]
+                    for folder in (made, released.run_folder("evaluate", row.run_label("test"))))
+    inside = theirs["low"] <= ours["accuracy"] <= theirs["high"]
+    print(f"{row.label:36} {ours['accuracy']:7.1%}   {theirs['accuracy']:7.1%}  [{theirs['low']:.1%}, {theirs['high']:.1%}]"
+          f"   {'inside' if inside else 'OUTSIDE'}")
+    return inside
+
+
+@user_errors
+def main(which):
+    """Run and compare `main` rows or `all` rows."""
+    rows = [row for row in released.rows() if row.main or which == "all"]
+    experiments = list(dict.fromkeys(row.experiment for row in rows))
+    for experiment in experiments:
+        script("collect", f"experiment={experiment}")
+        script("train", f"experiment={experiment}")
+    for row in rows:
+        script("evaluate", *overrides(row))
+    print(f"\n{'accuracy, all test questions':36} {'here':>7}   released  95% interval")
+    good = [*map(compare, rows), *map(same_data, experiments)]
+    print("reproduced" if all(good) else "NOT reproduced: see OUTSIDE or NOT above")
+    sys.exit(0 if all(good) else 1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
