@@ -63,18 +63,18 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-# The lock comes first, so that torch finds its requirements at the locked versions. Torch itself is pinned by
-# version only: pip's own settings decide which build of it (CPU or CUDA) is fetched.
+# Torch comes first and by version only: pip's own settings decide which build of it (CPU or CUDA) is fetched. What torch
+# pulls in is then replaced by the locked versions, hashes checked.
 .venv/.ready: requirements.lock pyproject.toml
 	@if [ -n "$$PYTHON" ] || ! $(PY) -c 'import pip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
 		$(find_python); \
 		echo "Making .venv with $$python"; \
 		"$$python" -m venv --clear .venv; \
 	fi
+	@echo "Installing $(TORCH)"
+	@$(PIP) install --quiet $(TORCH)
 	@echo "Installing the packages of requirements.lock"
 	@$(PIP) install --quiet --require-hashes --no-deps --use-pep517 --only-binary=:all: --no-binary=$(NO_WHEEL) -r requirements.lock
-	@echo "Installing $(TORCH)"
-	@$(PIP) install $(TORCH)
 	@$(PIP) check
 	@touch .venv/.ready
 

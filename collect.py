@@ -30,7 +30,6 @@ def main(cfg):
         run.write_jsonl("traces.jsonl", traces)
         run.write_jsonl("train.jsonl", rows)
         run.write_json("funnel.json", funnel)
-        run.metric(pool=len(pool), chosen=len(rows), trace_tokens=sum(row["tokens"] for row in rows))
         run.say(f"collect {run.name}: {funnel['after']} {sum(row['tokens'] for row in rows)} trace tokens -> {run.folder}")
 
 

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ponder.config import ConfigError
-from ponder.runs import dump, read_jsonl, write_atomic
+from ponder.runs import read_jsonl, write_jsonl
 
 MOMENTS = ("exp_avg", "exp_avg_sq")    # AdamW's state besides its step
 
@@ -53,7 +53,7 @@ def resume(run, network, optimizer):
             raise ConfigError(f"{path} cannot be read ({str(error).splitlines()[0]}); delete it to start again") from error
     metrics = run.folder / "metrics.jsonl"
     kept = [row for row in read_jsonl(metrics, tolerate_cut=True) if row["step"] <= step] if metrics.exists() else []
-    write_atomic(metrics, "".join(dump(row) for row in kept).encode())
+    write_jsonl(metrics, kept)
     if step:
         run.say(f"train {run.name}: goes on after step {step}")
     return step

@@ -6,9 +6,11 @@ reads is an error, because Hydra itself runs on silently past one that was added
 import dataclasses
 import difflib
 import functools
+import os
 import sys
 import types
 import typing
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,14 +20,18 @@ class ConfigError(ValueError):
 
 
 def user_errors(main):
-    """Return `main` with every ConfigError printed as one line on stderr and turned into exit code 2."""
+    """Return the script's `main`, run from the repository root, with a ConfigError as one line on stderr and exit code 2."""
     @functools.wraps(main)
     def wrapped(*args, **kwargs):
+        os.chdir(Path(__file__).resolve().parent.parent)    # where every relative path of conf/ and of the tasks starts
         try:
             return main(*args, **kwargs)
         except ConfigError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        except KeyboardInterrupt:
+            print("interrupted: the same command goes on from here", file=sys.stderr)
+            sys.exit(130)
     return wrapped
 
 

@@ -6,13 +6,17 @@ is kept in the run's own generations.jsonl, from which a killed evaluation goes 
 import dataclasses
 import hashlib
 import json
+import os
 
-from lm_eval.api.model import LM
-from tqdm import tqdm
+from ponder.runs import ROOT, dump, read_jsonl, write_jsonl
 
-from ponder import engine
-from ponder.config import ConfigError
-from ponder.runs import ROOT, dump, read_jsonl, write_atomic
+os.environ.setdefault("HF_DATASETS_CACHE", str(ROOT / "outputs" / "datasets"))    # what lm-eval caches stays in scratch
+
+from lm_eval.api.model import LM  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from ponder import engine  # noqa: E402
+from ponder.config import ConfigError  # noqa: E402
 
 TASKS = ROOT / "ponder" / "tasks"
 
@@ -69,7 +73,7 @@ class BudgetedLM(LM):
 
     def _kept(self):
         rows = read_jsonl(self.path, tolerate_cut=True) if self.path.exists() else []
-        write_atomic(self.path, "".join(dump(row) for row in rows).encode())      # without the row a kill cut short
+        write_jsonl(self.path, rows)      # without the row a kill cut short
         return {(row["task"], row["id"]): row for row in rows}
 
     def _keep(self, keys, prompts, kept):

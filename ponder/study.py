@@ -116,9 +116,9 @@ def read(cfg):
     return config.build(Study, cfg)
 
 
-def _run(study, stage, label, groups, inputs):
+def _run(study, stage, label, groups, inputs, **more):
     parts = {group: dataclasses.asdict(getattr(study, group)) for group in groups}
-    return Run(stage, label, {"seed": study.seed, **parts}, inputs, study.out, study.wandb, study.hardware.threads)
+    return Run(stage, label, {"seed": study.seed, **parts, **more}, inputs, study.out, study.wandb, study.hardware.threads)
 
 
 def collect_run(study):
@@ -132,8 +132,8 @@ def train_run(study):
     rows = collect_run(study).folder / "train.jsonl"
     if not rows.exists():
         raise ConfigError(f"{rows} is missing; run: python collect.py experiment={study.name}")
-    groups = ("model", "train", "hardware")
-    return _run(study, "train", study.name, groups, {"train.jsonl": file_sha256(rows)})
+    inputs = {"train.jsonl": file_sha256(rows)}
+    return _run(study, "train", study.name, ("model", "train"), inputs, threads=study.hardware.threads)
 
 
 def adapter_folder(study):
