@@ -1,0 +1,109 @@
+"""What several test files share: the real configuration, the pocket model, the three scripts and their commands."""
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+ROOT = Path(__file__).resolve().parent.parent
+# evaluate.py shares its name with a package that lm-eval imports: look into the checkout last, as evaluate.py does.
+sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != ROOT] + [str(ROOT)]
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["WANDB_MODE"] = "disabled"
+
+SMOKE = ("experiment=smoke", "hardware.threads=1")
+
+
+def composed(*overrides, script="train"):
+    """Return the config that a script would see."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose(script, list(overrides))
+
+
+def study_of(*overrides):
+    """Return the checked Study of some overrides."""
+    from ponder import study
+    return study.read(composed(*overrides))
+
+
+def script(name):
+    """Return one of the three scripts as a module, under a name that hides no package."""
+    spec = importlib.util.spec_from_file_location(f"ponder_script_{name}", ROOT / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def command(name, *arguments, env=(), **options):
+    """Return what a real command did: returncode, stdout, stderr."""
+    return subprocess.run([sys.executable, f"{name}.py", *arguments], cwd=ROOT, env={**os.environ, **dict(env)},
+                          capture_output=True, text=True, timeout=300, **options)
+
+
+def collected(out, *overrides):
+    """Run collect.py's main in this process and return the Study whose data it made under `out`."""
+    script("collect").main(composed(*SMOKE, f"out={out}", *overrides, script="collect"))
+    return study_of(*SMOKE, f"out={out}", *overrides)
+
+
+def trained(plan):
+    """Train a Study in this process and return its finished run."""
+    from ponder import study
+    run = study.train_run(plan)
+    with run:
+        script("train").train(plan, run)
+    return run
+
+
+def evaluated(plan):
+    """Evaluate a Study in this process and return its finished run."""
+    from ponder import study
+    run = study.evaluate_run(plan)
+    with run:
+        script("evaluate").evaluate(plan, run)
+    return run
+
+
+@pytest.fixture(autouse=True)
+def in_the_checkout(monkeypatch):
+    """Relative paths of conf/ start in the checkout."""
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="session")
+def pocket_model():
+    """The Model of conf/model/pocket.yaml."""
+    return study_of(*SMOKE).model
+
+
+@pytest.fixture(scope="session")
+def pocket_folder(pocket_model, tmp_path_factory):
+    """The folder of the random pocket model."""
+    from ponder import models
+    return models.base_folder(pocket_model, tmp_path_factory.mktemp("pocket"), 0)
+
+
+@pytest.fixture(scope="session")
+def chat(pocket_model, pocket_folder):
+    """The Chat of the pocket model."""
+    from ponder import models
+    return models.load_chat(pocket_folder, pocket_model.delimiters)
+
+
+@pytest.fixture
+def network(pocket_model, pocket_folder):
+    """A fresh pocket network in evaluation mode, its weights made larger so that what it says varies."""
+    import torch
+
+    from ponder import models
+    torch.set_num_threads(1)
+    made = models.load(pocket_folder, pocket_model.delimiters)[0].eval()
+    with torch.no_grad():
+        for name, weight in made.named_parameters():
+            if "norm" not in name:
+                weight.mul_(6)
+    return made

@@ -1,0 +1,134 @@
+"""conf/ as a specification: everything in it composes, everything in it is read, and mistakes are told in a sentence."""
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, SMOKE, composed, study_of
+from omegaconf import OmegaConf
+
+from ponder import study
+from ponder.config import ConfigError, build
+
+CONF = ROOT / "conf"
+EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
+OPTIONS = [(p.parent.name, p.stem) for p in sorted(CONF.glob("*/*.yaml")) if p.parent.name != "experiment"]
+COMMENTED = ("train", "budget", "selection", "hardware")
+VALUES = [f"{p.relative_to(CONF)}:{n}: {line}" for group in COMMENTED for p in sorted((CONF / group).glob("*.yaml"))
+          for n, line in enumerate(p.read_text().splitlines(), 1) if re.match(r"[a-z_]\w*:", line) and not line.startswith("name:")]
+
+
+@pytest.mark.parametrize("script", ["collect", "train", "evaluate"])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_for_every_script(experiment, script):
+    plan = study.read(composed(f"experiment={experiment}", script=script))
+    assert plan.name == experiment
+
+
+def test_the_named_experiments_are_there():
+    assert {"cpu", "cpu-correct", "cpu-answers", "s1-32b", "smoke"} <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("group, option", OPTIONS)
+def test_every_option_of_every_group_composes_and_is_named_after_its_file(group, option):
+    plan = study_of("name=any", f"{group}={option}")
+    part = getattr(plan, group)
+    assert part.name == option
+
+
+def test_a_group_on_the_command_line_wins_over_the_experiment():
+    assert study_of("experiment=cpu-answers", "budget=cap32").budget.max_thinking == 32
+
+
+def test_an_experiment_is_the_same_study_for_all_three_scripts():
+    for name in EXPERIMENTS:
+        plans = [study.read(composed(f"experiment={name}", script=script)) for script in ("collect", "train", "evaluate")]
+        assert plans[0] == plans[1] == plans[2]
+
+
+MISTAKES = {    # overrides -> words of the sentence
+    ("+foo=1",): ["foo is read by nothing"],
+    ("+train.extra=1",): ["train.extra is read by nothing"],
+    ("+train.learning_rat=1",): ["train.learning_rat is read by nothing"],
+    ("+train.epoch=1",): ["train.epoch is read by nothing", "did you mean epochs?"],
+    ("+model.delimiters.system=x",): ["model.delimiters.system is read by nothing"],
+    ("train.epochs=two",): ["train.epochs is 'two' (str)", "must be of type int"],
+    ("train.epochs=1.5",): ["train.epochs is 1.5 (float)", "int"],
+    ("train.epochs=true",): ["train.epochs is True (bool)", "int"],
+    ("train.lr=fast",): ["train.lr is 'fast'", "float"],
+    ("train.loss_on_wrong=1",): ["train.loss_on_wrong", "bool"],
+    ("train.clip=null",): ["train.clip is None", "float"],
+    ("benchmark.tasks=coin",): ["benchmark.tasks is 'coin'", "list"],
+    ("benchmark.tasks=[coin,1]",): ["benchmark.tasks[1]", "str"],
+    ("train=7",): [],
+    ("~train.lr",): ["train.lr is missing", "give it a value"],
+    ("~seed",): ["seed is missing"],
+    ("~budget",): ["budget is missing"],
+    ("train.method=dpo",): ["train.method is 'dpo'", "full, lora"],
+    ("train.trace=half",): ["train.trace is 'half'", "full, none"],
+    ("teacher.doubt=always",): ["teacher.doubt is 'always'", "none, confirm, correct"],
+    ("teacher.doubt_rate=1.5",): ["teacher.doubt_rate=1.5", "0 to 1"],
+    ("subject.kind=human",): ["subject.kind", "trained, base, nearest"],
+    ("benchmark.split=train",): ["benchmark.split", "dev, test"],
+    ("model.source=ftp",): ["model.source", "wheel, hub, random"],
+    ("wandb=on",): ["wandb", "offline, online, disabled"],
+    ("budget.max_thinking=-1",): ["budget.max_thinking=-1", "0 or more"],
+    ("train.epochs=0",): ["train.epochs=0", "1 or more"],
+    ("questions.source=hub",): ["questions.source", "committed, draw"],
+    ("questions.counts.pool=0",): ["questions.counts.pool"],
+}
+
+
+@pytest.mark.parametrize("overrides", [key for key in MISTAKES if key != ("train=7",)], ids=" ".join)
+def test_a_mistake_is_told_in_one_sentence(overrides):
+    with pytest.raises(ConfigError) as told:
+        study_of(*SMOKE, *overrides)
+    sentence = str(told.value)
+    assert "\n" not in sentence
+    for words in MISTAKES[overrides]:
+        assert words in sentence
+
+
+def test_a_group_that_is_no_mapping_is_told():
+    cfg = composed(*SMOKE)
+    OmegaConf.set_struct(cfg, False)
+    cfg.train = 7
+    with pytest.raises(ConfigError, match="train is 7, but must be a mapping"):
+        study.read(cfg)
+
+
+def test_a_study_without_an_experiment_is_told_to_have_one():
+    with pytest.raises(ConfigError, match="name"):
+        study_of()
+
+
+@pytest.mark.parametrize("override", [
+    "hardware.threads=0", "hardware.decode_rows=0", "selection.size=0", "subject.shots=-1", "benchmark.limit=0",
+    "benchmark.tasks=[]", "train.lora_rank=0", "train.lr=-1", "train.clip=0"])
+def test_a_value_that_can_not_work_is_refused_before_any_work(override):
+    with pytest.raises(ConfigError, match=re.escape(override.split("=")[0].split(".")[1])):
+        study_of(*SMOKE, override)
+
+
+def test_an_int_may_stand_for_a_float_and_nothing_else_is_converted():
+    assert study_of(*SMOKE, "train.lr=1").train.lr == 1.0
+    assert type(study_of(*SMOKE, "train.lr=1").train.lr) is float
+
+
+def test_a_mapping_is_built_without_hydra_too():
+    assert build(study.Hardware, {"name": "x", "threads": 1, "decode_rows": 2}).decode_rows == 2
+    with pytest.raises(ConfigError, match="Hardware"):
+        build(study.Hardware, [1])
+
+
+@pytest.mark.parametrize("line", VALUES)
+def test_every_value_of_an_experiment_carries_its_reason_or_source(line):
+    assert re.search(r"\s# \S.*", line), "say why this value, or where it comes from"
+
+
+def test_there_are_values_to_look_at():
+    assert len(VALUES) > 40
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: Path(p).relative_to(CONF).as_posix())
+def test_no_config_names_code_to_run(path):
+    assert "_target_" not in path.read_text()

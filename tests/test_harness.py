@@ -1,0 +1,269 @@
+"""An evaluation from end to end inside lm-eval: budgets act, killed runs go on, and results follow from the samples."""
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from conftest import ROOT, SMOKE, collected, command, evaluated, script, study_of, trained
+
+from ponder import budget as budgets
+from ponder import engine, harness, models, questions, statistics, study, subjects
+from ponder.config import ConfigError
+from ponder.runs import read_jsonl
+
+SMALL = ("hardware.decode_rows=4", "budget.max_answer=8")
+BASE = ("subject=base", "budget=plain", "budget.max_thinking=24", *SMALL)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """A folder with the smoke data and the smoke adapter."""
+    os.chdir(ROOT)
+    folder = tmp_path_factory.mktemp("harness")
+    trained(collected(folder))
+    return folder
+
+
+def plan_of(out, *overrides):
+    return study_of(*SMOKE, f"out={out}", *overrides)
+
+
+@pytest.fixture(scope="module")
+def base(out):
+    """The untrained pocket on 2 questions of each task, batches of 4."""
+    return evaluated(plan_of(out, *BASE))
+
+
+def samples_of(run):
+    return read_jsonl(run.folder / "samples.jsonl")
+
+
+def test_every_task_has_its_first_questions_in_their_order(base, out):
+    plan, asked = plan_of(out, *BASE), [(row["task"], row["id"]) for row in samples_of(base)]
+    assert Counter(task for task, _ in asked) == dict.fromkeys(plan.benchmark.tasks, 2)
+    rows = questions.read_split(plan.questions.dir, "dev")
+    for task in plan.benchmark.tasks:
+        first = [row.id for row in rows if row.family == task][:2]
+        assert [ident for name, ident in asked if name == task] == first
+    by_id = {row.id: row for row in rows}
+    assert all((s["question"], s["gold"]) == (by_id[s["id"]].question, by_id[s["id"]].answer) for s in samples_of(base))
+
+
+def test_results_are_recomputed_from_the_samples(base):
+    samples, results = samples_of(base), json.loads((base.folder / "results.json").read_text())
+    assert results["all"] == statistics.summary(samples)
+    for task, result in results["tasks"].items():
+        assert result == statistics.summary([s for s in samples if s["task"] == task])
+
+
+def test_every_sample_can_be_audited(base, out, chat):
+    plan = plan_of(out, *BASE)
+    for row in samples_of(base):
+        assert all(row["ids"][at] is not None for at in row["forced"])
+        assert len(row["ids"]) == row["num_thinking"] + row["num_answer"] + len(row["forced"])
+        assert row["num_thinking"] <= 24 and row["num_answer"] <= 8
+        assert row["reply"].startswith(plan.model.delimiters.final)
+        assert chat.decode(row["ids"]).startswith(row["thinking"])
+    assert not (base.folder / "generations.jsonl").exists()
+
+
+def test_a_batch_is_decoded_as_the_engine_alone_would(base, out, pocket_model):
+    plan = plan_of(out, *BASE)
+    plain = dataclasses.replace(pocket_model.delimiters, think=None, answer=None)
+    network, chat = models.load(models.base_folder(plan.model, plan.out, plan.seed), plain)
+    for row in samples_of(base)[:3]:
+        alone, = engine.decode(network, [chat.prompt(row["question"])], plan.budget, chat.marks("Wait"), chat.turn_end)
+        assert alone.ids == row["ids"]
+
+
+@pytest.mark.parametrize("cut", ["one batch", "half a batch", "half a line", "nothing"])
+def test_a_killed_evaluation_goes_on_to_the_same_samples(base, out, tmp_path, monkeypatch, cut):
+    (tmp_path / "models").symlink_to(out / "models")
+    plan = plan_of(tmp_path, *BASE)
+    run, decode, calls = study.evaluate_run(plan), engine.decode, []
+
+    def killed(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return decode(*arguments, **options)
+    monkeypatch.setattr(engine, "decode", killed)
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(plan)
+    path = run.folder / "generations.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 8 and not run.finished
+    kept, whole = {"one batch": (lines[:4], 1), "half a batch": (lines[:6], 1),
+                   "half a line": ([*lines[:7], lines[7][:50]], 1), "nothing": ([], 0)}[cut]
+    path.write_bytes(b"".join(kept))
+    calls[:] = [1, 1, 1]
+    assert evaluated(plan).name == base.name
+    assert len(calls) - 3 == 4 - whole, "only what was not kept is decoded again"
+    for name in ("samples.jsonl", "results.json"):
+        assert (run.folder / name).read_bytes() == (base.folder / name).read_bytes()
+
+
+def test_a_cap_of_16_is_never_exceeded(out):
+    rows = samples_of(evaluated(plan_of(out, "budget=cap16", "benchmark.tasks=[coin,facing]", *SMALL)))
+    assert len(rows) == 4
+    for row in rows:
+        assert row["num_thinking"] <= 16
+        assert row["capped"] == (row["num_thinking"] == 16)
+        assert not row["capped"] or row["reply"].startswith("Final Answer:")
+
+
+def test_cap_0_has_no_thinking_at_all(out):
+    rows = samples_of(evaluated(plan_of(out, "budget=cap0", "benchmark.tasks=[coin]", *SMALL)))
+    assert all((row["num_thinking"], row["thinking"], row["capped"]) == (0, "", True) for row in rows)
+
+
+def scripted(plan, run, chat, said):
+    """Return a language model that proposes the tokens of `said(question)`, one text per round of thinking, then an answer."""
+    marks = chat.marks(plan.budget.nudge)
+
+    def answer_one(question):
+        *rounds, answer = said(question)
+        sample = budgets.start(plan.budget, marks)
+        stream = [token for text in rounds for token in [*chat.encode(text), chat.turn_end]]
+        while sample.phase in ("think", "delimiter"):
+            due = sample.queue or sample.phase == "delimiter"
+            budgets.advance(sample, chat.newline if due else stream.pop(0), plan.budget, marks)
+        for token in [*chat.encode(answer), chat.turn_end]:
+            if sample.phase != "done":
+                budgets.advance(sample, token, plan.budget, marks)
+        return harness.record_of(sample, chat)
+    return harness.BudgetedLM(run, 4, False, lambda asked: [answer_one(q) for q in asked], lambda task, question: question)
+
+
+def test_wait_fires_and_the_changed_mind_is_graded(out, chat, monkeypatch):
+    plan = plan_of(out, "budget=wait1", "benchmark.tasks=[coin]", "benchmark.limit=null")
+    golds = {row.question: row.answer for row in questions.read_split(plan.questions.dir, "dev")}
+    other = {"heads": "tails", "tails": "heads"}
+
+    def said(question):
+        return other[golds[question]], f" {golds[question]}", f"Final Answer: {golds[question]}"
+    monkeypatch.setattr(subjects, "language_model", lambda plan, run: scripted(plan, run, chat, said))
+    run = evaluated(plan)
+    rows = samples_of(run)
+    assert len(rows) == 30 and all(row["num_ignored"] == 1 and row["correct"] for row in rows)
+    for row in rows:
+        assert row["thinking"] == f"{other[row['gold']]}Wait {row['gold']}"
+        assert chat.decode([row["ids"][at] for at in row["forced"]]).startswith("Wait\n<|im_start|>answer")
+    results = json.loads((run.folder / "results.json").read_text())["tasks"]["coin"]
+    assert (results["accuracy"], results["ignored_ends"], results["capped"]) == (1.0, 30, 0)
+
+
+def test_wrong_and_missing_answers_count_as_wrong(out, chat, monkeypatch):
+    plan = plan_of(out, "budget=free", "benchmark.tasks=[coin]", "benchmark.limit=null")
+    golds = {row.question: row.answer for row in questions.read_split(plan.questions.dir, "dev")}
+    replies = iter(10 * ["right", "Final Answer: a coin", "heads or tails, who knows"])
+
+    def said(question):
+        reply = next(replies)
+        return "hm", f"Final Answer: {golds[question]}" if reply == "right" else reply
+    monkeypatch.setattr(subjects, "language_model", lambda plan, run: scripted(plan, run, chat, said))
+    result = json.loads((evaluated(plan).folder / "results.json").read_text())["all"]
+    assert (result["n"], result["correct"]) == (30, 10)
+
+
+def test_the_nearest_question_answers_without_a_model(out):
+    rows = samples_of(evaluated(plan_of(out, "subject=nearest", "benchmark.tasks=[coin,facing]")))
+    known = {row["id"]: row["answer"] for row in read_jsonl(study.collect_run(plan_of(out)).folder / "train.jsonl")}
+    assert all(row["reply"] == f"Final Answer: {known[row['nearest']]}" and row["num_thinking"] == 0 for row in rows)
+
+
+def test_worked_examples_are_never_questions_that_are_asked_of_a_trained_family(out):
+    plan = plan_of(out, "subject=base-4shot")
+    examples = subjects.worked_examples(plan)
+    asked = {row.question for split in ("dev", "test") for row in questions.read_split(plan.questions.dir, split)}
+    for task in plan.benchmark.tasks:
+        assert len(examples[task]) == 4
+        if plan.questions.spec(task).trained:
+            assert not {question for question, _, _ in examples[task]} & asked
+    tests = {row.question for row in questions.read_split(plan.questions.dir, "test")}
+    assert not {question for shown in examples.values() for question, _, _ in shown} & tests
+
+
+def test_a_question_is_never_among_its_own_worked_examples(out):
+    plan = plan_of(out, "subject=base-4shot")
+    for task, shown in subjects.worked_examples(plan).items():
+        first = [row.question for row in questions.read_split(plan.questions.dir, "dev") if row.family == task]
+        asked = first[:plan.benchmark.limit]
+        assert not {question for question, _, _ in shown} & set(asked), task
+
+
+@pytest.mark.parametrize("split, rows", [("dev", 0), ("test", 1)])
+def test_a_reading_of_test_is_logged_and_one_of_dev_is_not(out, tmp_path, split, rows):
+    (tmp_path / "models").symlink_to(out / "models")
+    plan = plan_of(tmp_path, *BASE, "benchmark.tasks=[coin]", f"benchmark.split={split}")
+    run = evaluated(plan)
+    log = tmp_path / "test-readings.jsonl"
+    logged = read_jsonl(log) if log.exists() else []
+    assert [row["run"] for row in logged] == [run.name] * rows
+    ids = {row.id for row in questions.read_split(plan.questions.dir, split)}
+    assert {row["id"] for row in samples_of(run)} <= ids and f"-{split}-" in run.name
+
+
+@pytest.mark.parametrize("context, fits", [(1000, True), (999, False)])
+def test_prompt_thinking_closing_and_answer_must_fit_the_context(chat, context, fits):
+    marks = chat.marks("Wait")
+    closing = len(chat.encode("\n")) + len(marks.forced_answer)
+    rule = budgets.Budget("test", 1000 - 100 - closing - 32, 0, "Wait", 32, "capped")
+    if fits:
+        return harness.check_room(rule, marks, 100, context)
+    with pytest.raises(ConfigError, match=f"leaves no room for an answer.*give at most {rule.max_thinking - 1}$"):
+        harness.check_room(rule, marks, 100, context)
+
+
+def test_a_task_that_is_not_there_is_told(out):
+    with pytest.raises(ConfigError, match="dev/geometry.jsonl.*known tasks: number_sorting"):
+        study.evaluate_run(plan_of(out, *BASE, "benchmark.tasks=[geometry]"))
+
+
+def test_an_evaluation_without_an_adapter_is_told_what_to_run(out):
+    with pytest.raises(ConfigError, match="run: python train.py experiment=smoke"):
+        study.evaluate_run(plan_of(out, "train.lr=0.5"))
+
+
+def test_the_same_samples_in_another_folder(base, out, tmp_path):
+    (tmp_path / "models").symlink_to(out / "models")
+    again = evaluated(plan_of(tmp_path, *BASE))
+    assert again.folder != base.folder
+    for name in ("samples.jsonl", "results.json", "config.yaml"):
+        assert (again.folder / name).read_bytes() == (base.folder / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_the_real_command_evaluates_though_a_package_has_its_name(out):
+    done = command("evaluate", *SMOKE, f"out={out}", "benchmark.tasks=[coin]", "budget=cap16", "budget.max_answer=7")
+    assert done.returncode == 0, done.stderr
+    plan = plan_of(out, "benchmark.tasks=[coin]", "budget=cap16", "budget.max_answer=7")
+    assert study.evaluate_run(plan).finished and "/2)" in done.stdout
+
+
+def test_what_imports_evaluate_finds_the_package_and_not_our_script():
+    """The script's first lines run as they do for `python evaluate.py`; then the package is imported, as lm-eval does."""
+    code = ("import runpy, sys\nsys.argv = ['evaluate.py', '--version']\nsys.path[0] = ''\n"
+            "try:\n    runpy.run_path('evaluate.py', run_name='__main__')\nexcept SystemExit:\n    pass\n"
+            "import importlib.util\nprint(importlib.util.find_spec('evaluate').origin)\n")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip().endswith(os.path.join("evaluate", "__init__.py")), done.stderr
+
+
+@pytest.mark.slow
+def test_a_budget_without_room_is_one_line_and_exit_code_2(out):
+    done = command("evaluate", *SMOKE, f"out={out}", *BASE, "budget.max_thinking=2000")
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "budget.max_thinking=2000 leaves no room for an answer" in errors[0]
+    assert "Traceback" not in done.stderr
+    run = study.evaluate_run(plan_of(out, *BASE, "budget.max_thinking=2000"))
+    assert json.loads((run.folder / "status.json").read_text())["status"] == "failed"
+
+
+def test_our_script_in_this_process_is_not_the_package_either():
+    import evaluate
+    assert hasattr(evaluate, "load") and script("evaluate").__file__ == str(ROOT / "evaluate.py")

@@ -1,0 +1,138 @@
+"""Batches of whole rows: every row once an epoch, and rows of one pack that never see each other."""
+import itertools
+import random
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ponder import models, packing
+
+
+@given(st.integers(1, 50), st.integers(1, 4), st.integers(1, 9), st.integers(0, 5))
+def test_each_epoch_shows_every_row_once(num_rows, epochs, batch_rows, seed):
+    steps = packing.order(num_rows, epochs, batch_rows, seed)
+    each = -(-num_rows // batch_rows)
+    assert len(steps) == epochs * each
+    for epoch in range(epochs):
+        batches = steps[epoch * each:(epoch + 1) * each]
+        assert sorted(itertools.chain(*batches)) == list(range(num_rows))
+        assert all(len(batch) == batch_rows for batch in batches[:-1]) and 1 <= len(batches[-1]) <= batch_rows
+
+
+def test_the_order_follows_from_the_seed_and_differs_between_epochs():
+    first, other = packing.order(40, 2, 40, 0), packing.order(40, 2, 40, 1)
+    assert first == packing.order(40, 2, 40, 0)
+    assert len({tuple(step) for step in first + other}) == 4
+    assert packing.order(40, 3, 40, 0)[:2] == first
+
+
+def rows_of(*lengths, seed=0):
+    """Return rows (ids, loss) of these lengths: random tokens, a prompt without loss, one hole in the loss."""
+    rng = random.Random(seed)
+    made = []
+    for length in lengths:
+        loss = [0] * (length // 3) + [1] * (length - length // 3)
+        loss[-2] = 0
+        made.append(([rng.randrange(258) for _ in range(length)], loss))
+    return made
+
+
+@pytest.fixture
+def rows_network(network):
+    network.set_attn_implementation(packing.ATTENTION)
+    return network
+
+
+def loss(network, *rows):
+    with torch.no_grad():
+        return packing.loss_of(network, packing.pack(list(rows))).item()
+
+
+def by_hand(network, row):
+    """Return the summed loss of one row through transformers' own sdpa attention and full logits."""
+    ids, flags = row
+    network.set_attn_implementation("sdpa")
+    with torch.no_grad():
+        said = torch.log_softmax(network(torch.tensor([ids])).logits[0].float(), -1)
+    network.set_attn_implementation(packing.ATTENTION)
+    return -sum(said[t - 1, ids[t]].item() for t in range(1, len(ids)) if flags[t])
+
+
+def test_the_loss_of_a_pack_is_the_sum_over_its_rows(rows_network):
+    rows = rows_of(9, 31, 4, 17)
+    assert loss(rows_network, *rows) == pytest.approx(sum(loss(rows_network, row) for row in rows), rel=1e-5)
+
+
+def test_the_loss_of_a_pack_is_what_transformers_computes_row_by_row(rows_network):
+    rows = rows_of(12, 25, 7)
+    assert loss(rows_network, *rows) == pytest.approx(sum(by_hand(rows_network, row) for row in rows), rel=1e-5)
+
+
+def test_the_gradient_of_a_pack_is_the_sum_over_its_rows(rows_network):
+    rows = rows_of(9, 20)
+    weights = list(rows_network.parameters())
+    packed = torch.autograd.grad(packing.loss_of(rows_network, packing.pack(rows)), weights)
+    single = [torch.autograd.grad(packing.loss_of(rows_network, packing.pack([row])), weights) for row in rows]
+    for whole, *parts in zip(packed, *single, strict=True):
+        torch.testing.assert_close(whole, sum(parts), rtol=1e-3, atol=1e-4 * whole.abs().max().item())
+
+
+def per_row(network, rows):
+    """Return the loss of each row inside one pack: the others' tokens carry no loss."""
+    return [loss(network, *[(ids, flags if i == at else [0] * len(ids)) for i, (ids, flags) in enumerate(rows)])
+            for at in range(len(rows))]
+
+
+@pytest.mark.parametrize("edited", [0, 1, 2])
+def test_editing_one_row_of_a_pack_changes_no_other(rows_network, edited):
+    rows = rows_of(10, 14, 8)
+    before = per_row(rows_network, rows)
+    rows[edited] = ([(t + 1) % 258 for t in rows[edited][0]], rows[edited][1])
+    after = per_row(rows_network, rows)
+    for at in range(3):
+        if at == edited:
+            assert after[at] != pytest.approx(before[at], rel=1e-3)
+        else:
+            assert after[at] == before[at]
+
+
+def test_the_order_of_the_rows_in_a_pack_does_not_matter(rows_network):
+    rows = rows_of(10, 14, 8)
+    assert loss(rows_network, *rows) == pytest.approx(loss(rows_network, *reversed(rows)), rel=1e-5)
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=9), min_size=1, max_size=5))
+def test_exactly_the_loss_tokens_are_targets_and_never_the_first_of_a_row(flags):
+    rows = [(list(range(10 * i, 10 * i + len(f))), [int(x) for x in f]) for i, f in enumerate(flags)]
+    batch = packing.pack(rows)
+    expected = [ids[t] for ids, f in rows for t in range(1, len(ids)) if f[t]]
+    assert batch.ids_1T.tolist() == [[token for ids, _ in rows for token in ids]]
+    assume(expected)
+    assert batch.targets_L.tolist() == expected
+    assert batch.ids_1T[0, batch.before_L].tolist() == [token - 1 for token in expected]
+    assert batch.position_1T[0].tolist() == [i for ids, _ in rows for i in range(len(ids))]
+    assert batch.lengths == tuple(map(len, flags))
+
+
+def test_changing_a_token_without_loss_at_the_end_of_a_row_changes_nothing(rows_network):
+    ids, flags = rows_of(12)[0]
+    flags[-1] = 0
+    assert loss(rows_network, (ids, flags)) == loss(rows_network, (ids[:-1] + [(ids[-1] + 1) % 258], flags))
+
+
+def test_the_attention_refuses_a_batch_without_row_lengths(rows_network):
+    with pytest.raises(AssertionError):
+        rows_network(torch.tensor([[1, 2, 3]]))
+
+
+def test_a_network_with_adapters_takes_the_same_path(network, pocket_model):
+    from conftest import SMOKE, study_of
+
+    from ponder import sft
+    rows = rows_of(9, 12)
+    network.set_attn_implementation(packing.ATTENTION)
+    before = loss(network, *rows)
+    adapted = sft.trainable(network, pocket_model, study_of(*SMOKE).train, models.purpose_seed("x"))
+    assert loss(adapted, *rows) == pytest.approx(before, rel=1e-6)

