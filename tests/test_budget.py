@@ -35,7 +35,8 @@ def play(rule, proposals, signs=None):
 
 
 # "." is a proposal that a forced token replaces. "^" under a token of the sample says that it was forced.
-# Columns: the budget, the proposals, the sample, its forced tokens, (thinking, answer, ignored), capped, finish, closed_at.
+# Columns: the budget, the proposals, the sample, its forced tokens, (thinking, answer, ignored) counts,
+# capped, finish, closed_at.
 TABLE = {
     "the thinking ends by itself, inside a line":
         (budget(), "abc>.7>", "abc/A7>", "   ^^  ", (3, 2, 0), False, "stop", 4),
@@ -127,8 +128,8 @@ def test_without_an_answer_delimiter_and_a_prefix_every_token_is_still_thinking_
     assert len(sample.ids) == sample.num_thinking + sample.num_answer + len(sample.forced)
 
 
-BUDGETS = st.builds(Budget, st.just("test"), st.integers(0, 12), st.integers(0, 3), st.sampled_from(["W", "Wait", "/W"]),
-                    st.integers(1, 5), st.sampled_from(["capped", "always"]))
+BUDGETS = st.builds(Budget, st.just("test"), st.integers(0, 12), st.integers(0, 3),
+                    st.sampled_from(["W", "Wait", "/W"]), st.integers(1, 5), st.sampled_from(["capped", "always"]))
 
 
 @given(BUDGETS, st.lists(st.sampled_from("abc/<>>>A"), max_size=60), st.sampled_from("a>/"))

@@ -1,4 +1,4 @@
-"""conf/ as a specification: everything in it composes, everything in it is read, and mistakes are told in a sentence."""
+"""conf/ as a specification: all of it composes, all of it is read, and a mistake is told in a sentence."""
 import re
 from pathlib import Path
 
@@ -14,7 +14,8 @@ EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 OPTIONS = [(p.parent.name, p.stem) for p in sorted(CONF.glob("*/*.yaml")) if p.parent.name != "experiment"]
 COMMENTED = ("train", "budget", "selection", "hardware")
 VALUES = [f"{p.relative_to(CONF)}:{n}: {line}" for group in COMMENTED for p in sorted((CONF / group).glob("*.yaml"))
-          for n, line in enumerate(p.read_text().splitlines(), 1) if re.match(r"[a-z_]\w*:", line) and not line.startswith("name:")]
+          for n, line in enumerate(p.read_text().splitlines(), 1)
+          if re.match(r"[a-z_]\w*:", line) and not line.startswith("name:")]
 
 
 @pytest.mark.parametrize("script", ["collect", "train", "evaluate"])
@@ -41,7 +42,8 @@ def test_a_group_on_the_command_line_wins_over_the_experiment():
 
 def test_an_experiment_is_the_same_study_for_all_three_scripts():
     for name in EXPERIMENTS:
-        plans = [study.read(composed(f"experiment={name}", script=script)) for script in ("collect", "train", "evaluate")]
+        scripts = ("collect", "train", "evaluate")
+        plans = [study.read(composed(f"experiment={name}", script=script)) for script in scripts]
         assert plans[0] == plans[1] == plans[2]
 
 

@@ -12,7 +12,8 @@ from ponder.budget import Budget
 
 SHARED = [random.Random("shared").randrange(256) for _ in range(engine.MIN_SHARED + 9)]
 # Many tokens end a phase here, so that rows leave the batch at different times.
-MARKS = budgets.Marks(frozenset(range(0, 258, 9)), newline=10, nudge=(87, 97), answer=(256, 65), forced_answer=(256, 65, 70))
+MARKS = budgets.Marks(frozenset(range(0, 258, 9)), newline=10, nudge=(87, 97), answer=(256, 65),
+                      forced_answer=(256, 65, 70))
 
 
 def prompts_of(*lengths, prefix=()):
@@ -37,7 +38,8 @@ RULES = {"free": Budget("free", 24, 0, "W", 9, "capped"), "cap": Budget("cap", 3
 @pytest.mark.parametrize("prompts", [
     prompts_of(7), prompts_of(5, 17, 1, 9, 30, 12), prompts_of(4, 8, 3, 11, prefix=SHARED), [[1, 2, 3]] * 3,
     [SHARED, SHARED + [5], SHARED + [5, 6]], [SHARED] * 2],
-    ids=["one row", "rows of many lengths", "a shared prefix", "equal rows", "one row is the prefix", "only the prefix"])
+    ids=["one row", "rows of many lengths", "a shared prefix", "equal rows", "one row is the prefix",
+         "only the prefix"])
 @pytest.mark.parametrize("name", RULES)
 def test_a_batch_gives_each_row_the_tokens_it_gets_alone(network, name, prompts):
     together = engine.decode(network, prompts, RULES[name], MARKS, pad=257)
@@ -75,6 +77,7 @@ def test_a_plan_covers_all_rows_once_the_longest_first(lengths, size):
 
 
 @pytest.mark.parametrize("prompts, shared", [
-    ([[1, 2, 3], [1, 2, 4]], 2), ([[1, 2], [3, 4]], 0), ([[1, 2, 3], [1, 2]], 1), ([[1, 2], [1, 2]], 1), ([[1], [1, 2]], 0)])
+    ([[1, 2, 3], [1, 2, 4]], 2), ([[1, 2], [3, 4]], 0), ([[1, 2, 3], [1, 2]], 1), ([[1, 2], [1, 2]], 1),
+    ([[1], [1, 2]], 0)])
 def test_a_shared_prefix_leaves_a_token_to_each_row(prompts, shared):
     assert engine.shared_prefix(prompts) == shared

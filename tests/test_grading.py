@@ -66,8 +66,8 @@ DIFFERENT = [
     ("Final Answer: " + "7" * 100_000, "7" * 100_000),
     ("Final Answer: " + "1," * 10_000, "1"),
 ]
-NO_ANSWER = ["", " ", "7", "west", "Final Answer", "Final Answer:", "Final Answer:   \n7", "The answers are: 7", "\\boxed{7",
-             "\\boxed{{7}", "\\boxed", "Final Answer: " + "7" * 100_000, "\\boxed{" + "7" * 100_000 + "}",
+NO_ANSWER = ["", " ", "7", "west", "Final Answer", "Final Answer:", "Final Answer:   \n7", "The answers are: 7",
+             "\\boxed{7", "\\boxed{{7}", "\\boxed", "Final Answer: " + "7" * 100_000, "\\boxed{" + "7" * 100_000 + "}",
              "Final Answer: 7\nFinal Answer:"]
 
 
@@ -99,7 +99,8 @@ def test_an_answer_of_256_characters_is_the_longest():
     assert extract("Final Answer: " + "a" * 257) is None
 
 
-NASTY = st.one_of(st.text(), st.text("\\boxed{}answer: 0123/.-+[]()'\",\n$\u2212"), st.from_regex(r"[+-]?\d+[./]?\d*", fullmatch=True))
+NASTY = st.one_of(st.text(), st.text("\\boxed{}answer: 0123/.-+[]()'\",\n$\u2212"),
+                  st.from_regex(r"[+-]?\d+[./]?\d*", fullmatch=True))
 
 
 @given(NASTY, NASTY)
@@ -126,7 +127,8 @@ def test_whole_numbers_are_compared_as_numbers(one, other):
     assert is_correct(f"Final Answer: {one}", str(other)) == (one == other)
 
 
-@pytest.mark.parametrize("piece", ["answer:", "answer ", "answer: \t ", "\\boxed{", "\\boxed{}", "{", "}", " ", "\n", "7", "1,", "[", "("])
+@pytest.mark.parametrize("piece", ["answer:", "answer ", "answer: \t ", "\\boxed{", "\\boxed{}",
+                                   "{", "}", " ", "\n", "7", "1,", "[", "("])
 def test_a_megabyte_is_graded_in_linear_time(piece):
     text = "Final Answer: " + piece * (10**6 // len(piece))
     began = time.perf_counter()

@@ -121,7 +121,7 @@ def test_cap_0_has_no_thinking_at_all(out):
 
 
 def scripted(plan, run, chat, said):
-    """Return a language model that proposes the tokens of `said(question)`, one text per round of thinking, then an answer."""
+    """Return a language model that proposes the tokens of `said(question)`, rounds of thinking, then an answer."""
     marks = chat.marks(plan.budget.nudge)
 
     def answer_one(question):
@@ -135,7 +135,8 @@ def scripted(plan, run, chat, said):
             if sample.phase != "done":
                 budgets.advance(sample, token, plan.budget, marks)
         return harness.record_of(sample, chat)
-    return harness.BudgetedLM(run, 4, False, lambda asked: [answer_one(q) for q in asked], lambda task, question: question)
+    return harness.BudgetedLM(run, 4, False, lambda asked: [answer_one(q) for q in asked],
+                              lambda task, question: question)
 
 
 def test_wait_fires_and_the_changed_mind_is_graded(out, chat, monkeypatch):
@@ -245,7 +246,7 @@ def test_the_real_command_evaluates_though_a_package_has_its_name(out):
 
 
 def test_what_imports_evaluate_finds_the_package_and_not_our_script():
-    """The script's first lines run as they do for `python evaluate.py`; then the package is imported, as lm-eval does."""
+    """The script's first lines run as they do for `python evaluate.py`; then the package is found, as by lm-eval."""
     code = ("import runpy, sys\nsys.argv = ['evaluate.py', '--version']\nsys.path[0] = ''\n"
             "try:\n    runpy.run_path('evaluate.py', run_name='__main__')\nexcept SystemExit:\n    pass\n"
             "import importlib.util\nprint(importlib.util.find_spec('evaluate').origin)\n")

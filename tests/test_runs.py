@@ -82,12 +82,14 @@ def test_the_resolved_config_is_in_the_folder(stages):
 
 
 def words_in(folder, words):
-    return [(p.name, word) for p in sorted(folder.rglob("*")) if p.is_file() for word in words if word.encode() in p.read_bytes()]
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
+    return [(p.name, word) for p in files for word in words if word.encode() in p.read_bytes()]
 
 
 def test_no_file_of_a_run_names_the_place_it_was_made(stages):
     plan, runs = stages
-    places = [str(Path.home()) + "/", str(ROOT), platform.node(), str(Path(plan.out).resolve()), f"of-{getpass.getuser()}"]
+    places = [str(Path.home()) + "/", str(ROOT), platform.node(), str(Path(plan.out).resolve()),
+              f"of-{getpass.getuser()}"]
     for run in runs:
         assert not words_in(run.folder, [place for place in places if len(place) > 3])
 

@@ -40,14 +40,15 @@ def test_every_dropped_trace_has_its_filter_and_reason():
     chosen, funnel = select(rows, RULE, 0)
     assert funnel["after"] == {"pool": 9, "quality": 6, "difficulty": 5, "diversity": 4}
     assert {k: v for k, v in funnel["dropped"].items() if k < "0004"} == {
-        "0000": "quality: wrong answer", "0001": "quality: empty trace", "0002": "quality: too long", "0003": "difficulty: too short"}
+        "0000": "quality: wrong answer", "0001": "quality: empty trace", "0002": "quality: too long",
+        "0003": "difficulty: too short"}
     left, = {k for k in funnel["dropped"] if k >= "0004"}
     assert funnel["dropped"][left] == "diversity: not drawn"
     assert funnel["domains"] == {"d": 4} and len(chosen) == 4
 
 
-ROWS = st.lists(st.tuples(st.integers(1, 30), st.booleans(), st.sampled_from(["", "a"]), st.sampled_from("xyz")), max_size=40).map(
-    lambda facts: [trace(i, *fact) for i, fact in enumerate(facts)])
+ROWS = st.lists(st.tuples(st.integers(1, 30), st.booleans(), st.sampled_from(["", "a"]), st.sampled_from("xyz")),
+                max_size=40).map(lambda facts: [trace(i, *fact) for i, fact in enumerate(facts)])
 
 
 @given(ROWS, st.integers(0, 3), st.integers(0, 9))

@@ -155,7 +155,8 @@ def test_a_training_killed_by_the_system_goes_on_to_the_same_bytes(tmp_path, tmp
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
     assert not run.finished and (run.folder / "checkpoint.safetensors").exists()
-    resumed = subprocess.run([sys.executable, "train.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    resumed = subprocess.run([sys.executable, "train.py", *arguments], cwd=ROOT, capture_output=True,
+                             text=True, timeout=240)
     assert resumed.returncode == 0, resumed.stderr
     assert "goes on after step" in resumed.stdout and run.finished
     assert bytes_of(run) == bytes_of(trained(collected(tmp_path_factory.mktemp("straight"), *LONG)))
