@@ -24,9 +24,9 @@ def main(cfg):
     if run.finished:
         return print(f"collect {run.name}: finished before, nothing to do -> {run.folder}")
     with run:
-        chat = models.load_chat(models.base_folder(plan.model, plan.out, plan.seed), plan.model.delimiters)
-        traces = teachers.write(pool, plan.teacher, plan.seed, chat)
-        rows, funnel = selection.select(traces, plan.selection, plan.seed)
+        chat = models.load_chat(models.base_folder(plan.model, plan.out), plan.model.delimiters)
+        traces = teachers.write(pool, plan.teacher, plan.data_seed, chat)
+        rows, funnel = selection.select(traces, plan.selection, plan.data_seed)
         run.write_jsonl("traces.jsonl", traces)
         run.write_jsonl("train.jsonl", rows)
         run.write_json("funnel.json", funnel)

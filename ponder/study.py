@@ -104,6 +104,7 @@ class Study:
     hardware: Hardware
     name: str
     seed: int
+    data_seed: int
     out: str
     wandb: str
 
@@ -118,13 +119,14 @@ def read(cfg):
 
 def _run(study, stage, label, groups, inputs, **more):
     parts = {group: dataclasses.asdict(getattr(study, group)) for group in groups}
-    return Run(stage, label, {"seed": study.seed, **parts, **more}, inputs, study.out, study.wandb, study.hardware.threads)
+    return Run(stage, label, {**parts, **more}, inputs, study.out, study.wandb, study.hardware.threads)
 
 
 def collect_run(study):
     """Return the (unopened) collect run: it reads the question pool."""
     pool = questions.read_manifest(study.questions.dir)["files"]["pool.jsonl"]["sha256"]
-    return _run(study, "collect", study.name, ("model", "questions", "teacher", "selection"), {"pool.jsonl": pool})
+    groups = ("model", "questions", "teacher", "selection")
+    return _run(study, "collect", study.name, groups, {"pool.jsonl": pool}, data_seed=study.data_seed)
 
 
 def train_run(study):
@@ -133,7 +135,7 @@ def train_run(study):
     if not rows.exists():
         raise ConfigError(f"{rows} is missing; run: python collect.py experiment={study.name}")
     inputs = {"train.jsonl": file_sha256(rows)}
-    return _run(study, "train", study.name, ("model", "train"), inputs, threads=study.hardware.threads)
+    return _run(study, "train", study.name, ("model", "train"), inputs, seed=study.seed, threads=study.hardware.threads)
 
 
 def adapter_folder(study):

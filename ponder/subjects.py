@@ -17,7 +17,7 @@ def language_model(plan, run):
         return _nearest(plan, run)
     import torch
     torch.set_num_threads(plan.hardware.threads)
-    base = models.base_folder(plan.model, plan.out, plan.seed)
+    base = models.base_folder(plan.model, plan.out)
     delimiters = dataclasses.replace(plan.model.delimiters, think=plan.subject.think, answer=plan.subject.answer)
     network, chat = models.load(base, delimiters)
     if folder := study.adapter_folder(plan):

@@ -89,7 +89,7 @@ def pocket_model():
 def pocket_folder(pocket_model, tmp_path_factory):
     """The folder of the random pocket model."""
     from ponder import models
-    return models.base_folder(pocket_model, tmp_path_factory.mktemp("pocket"), 0)
+    return models.base_folder(pocket_model, tmp_path_factory.mktemp("pocket"))
 
 
 @pytest.fixture(scope="session")

