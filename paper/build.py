@@ -73,7 +73,8 @@ def samples_of(label, logs, counts, split):
 def training(folder):
     """Return what a train run cost, on what machine, and its recipe."""
     steps, clocks = read_jsonl(folder / "metrics.jsonl"), read_jsonl(folder / "timing.jsonl")
-    seconds, tokens = sum(c.get("seconds", 0) for c in clocks if "step" in c), sum(s["tokens"] for s in steps)
+    seconds = sum({c["step"]: c["seconds"] for c in clocks if "step" in c}.values())    # an undone step counts once
+    tokens = sum(s["tokens"] for s in steps)
     machine = read(folder / "environment.json")
     return {"run": folder.name, "steps": len(steps), "tokens": tokens, "minutes": round(seconds / 60, 1),
             "tokens_per_second": round(tokens / seconds), "last_loss": round(steps[-1]["loss"], 4),
@@ -108,8 +109,9 @@ def constant_share(samples):
 
 
 def in_reach(dev_samples):
-    """Return whether the 95% interval of the accuracy on dev lies above what a constant guess would score there."""
-    return summary(dev_samples)["low"] > constant_share(dev_samples)
+    """Return whether half of the answers on dev are right, and their 95% interval lies above a constant guess (decision 0010)."""
+    found = summary(dev_samples)
+    return found["accuracy"] >= 0.5 and found["low"] > constant_share(dev_samples)
 
 
 def difference(ours, theirs, purpose):
@@ -194,8 +196,8 @@ def table(results):
     lines += ["", "Accuracy on test questions with 95% intervals (Wilson). "
               + " ".join(f"{name.capitalize()}: {groups[name]['words']}." for name in GROUPS)
               + f" Always giving the most frequent answer of each family would score: {guess}. The groups were fixed on other"
-              " questions (dev): a family that is trained on is within reach when SFT without forcing beats that constant"
-              " guess there. Transfer families are never trained on.", ""]
+              " questions (dev): a family that is trained on is within reach when SFT without forcing gets half of it"
+              " right there and beats that constant guess. Transfer families are never trained on.", ""]
     n = [results["comparisons"][0][scope]["n"] for scope in ("trained", "transfer")]
     lines += [f"| difference in points | trained families (n={n[0]}) | transfer (n={n[1]}) |", "|---|---:|---:|"]
     lines += [f"| {c['ours']} minus {c['theirs']} | {c['trained']['text']} | {c['transfer']['text']} |"

@@ -6,7 +6,7 @@ thinking N times and appending "Wait" makes it longer.
 """
 from dataclasses import dataclass, field
 
-from ponder.config import ConfigError, check_choice
+from ponder.config import ConfigError, at_least, check_choice
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,7 @@ class Budget:
 
     def __post_init__(self):
         check_choice("budget.force_answer", self.force_answer, ("capped", "always"))
-        for key in ("max_thinking", "num_ignore"):
-            if getattr(self, key) < 0:
-                raise ConfigError(f"budget.{key}={getattr(self, key)} is negative; give 0 or more")
+        at_least(0, "budget", self, "max_thinking", "num_ignore")
         if self.max_answer < 1:
             raise ConfigError(f"budget.max_answer={self.max_answer} leaves no room for an answer; give at least 1")
         if self.num_ignore and not self.nudge:
@@ -102,7 +100,8 @@ def _end_thinking(sample, budget, marks, capped):
     """Queue what closes the thinking. s1's code forces the final-answer prefix only when the cap bit
     (s1, vllm_causallms.py L401-409); force_answer=always gives an untrained base the same help at a natural end."""
     ends_line = not sample.ids or sample.ids[-1] == marks.newline
-    closing = marks.forced_answer if capped or budget.force_answer == "always" else marks.answer
+    always = capped or budget.force_answer == "always" or not marks.answer    # without a delimiter only the prefix parts them
+    closing = marks.forced_answer if always else marks.answer
     sample.queue = ([] if ends_line else [marks.newline]) + list(closing)
     sample.phase, sample.capped = "delimiter", capped
     sample.closed_at = len(sample.ids) + (0 if ends_line else 1)

@@ -52,8 +52,8 @@ def build(cls, node, where=""):
             hint = f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(names)}"
             raise ConfigError(f"{_join(where, key)} is read by nothing{hint}")
     for name in names:
-        if name not in values:
-            raise ConfigError(f"{_join(where, name)} is missing; give it a value")
+        if values.get(name, "???") == "???":    # Hydra's word for a value that somebody must set
+            raise ConfigError(f"{_join(where, name)} is missing; give it a value, e.g. with experiment=cpu")
     return cls(**{name: _value(hints[name], values[name], _join(where, name)) for name in names})
 
 
@@ -87,3 +87,10 @@ def check_choice(where, value, choices):
     """Raise ConfigError unless `value` is one of `choices`."""
     if value not in choices:
         raise ConfigError(f"{where} is {value!r}, but must be one of: {', '.join(map(str, choices))}")
+
+
+def at_least(least, where, values, *keys):
+    """Raise ConfigError unless every named field of a dataclass is `least` or more."""
+    for key in keys:
+        if getattr(values, key) < least:
+            raise ConfigError(f"{where}.{key} is {getattr(values, key)}, but must be {least} or more")

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 MAX_CHARACTERS = 256    # a longer final answer is no answer
 FINAL = re.compile(r"(?i)\banswer\s*:[ \t]*([^\n]*)")
-NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{1,18}|/\d{1,18})?")
+NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18}|/[0-9]{1,18})?")
 
 
 def extract(text):

@@ -4,6 +4,7 @@ Clocks and speeds go to timing.jsonl and stdout.log; every other file of a finis
 config on the same kind of machine with the same number of threads.
 """
 import contextlib
+import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -52,16 +53,13 @@ def read_jsonl(path, tolerate_cut=False):
     """
     if not Path(path).exists():
         raise ConfigError(f"{path} is missing; run the stage that writes it, or restore it from git")
-    rows, lines = [], Path(path).read_text(encoding="utf-8").split("\n")
+    rows, lines = [], Path(path).read_bytes().split(b"\n")
     for number, line in enumerate(lines, 1):
-        last = number == len(lines)
-        if last and tolerate_cut:
+        if number == len(lines) and (tolerate_cut or not line):
             break                                   # what follows the last newline was not written whole
-        if last and not line:
-            break
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
+            rows.append(json.loads(line.decode()))
+        except ValueError:
             raise ConfigError(f"{path} line {number} is not whole JSON; restore the file from git or make it again") from None
     return rows
 
@@ -112,6 +110,12 @@ class Run:
 
     def __enter__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.lock = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self.lock)
+            raise ConfigError(f"{self.folder} is being written by another process; let it finish, or stop it") from None
         previous = self.folder / "status.json"
         status = json.loads(previous.read_text()) if previous.exists() else {"commits": []}
         self.status = {"schema": SCHEMA, "stage": self.stage, "name": self.name, "status": "running", "reason": None,
@@ -135,8 +139,9 @@ class Run:
             self._write_status()
             self._write_manifest()
         else:
-            self.status |= {"status": "failed", "reason": f"{kind.__name__}: {error}".splitlines()[0][:300].replace(str(ROOT), ".")}
+            self.status |= {"status": "failed", "reason": self._without_places(f"{kind.__name__}: {error}".splitlines()[0])[:300]}
             self._write_status()
+        os.close(self.lock)
         return False
 
     def _write_status(self):
@@ -167,7 +172,13 @@ class Run:
         """Print a line and keep it in stdout.log."""
         print(text, flush=True)
         with open(self.folder / "stdout.log", "a", encoding="utf-8") as file:
-            file.write(text.replace(str(ROOT), ".") + "\n")
+            file.write(self._without_places(text) + "\n")
+
+    def _without_places(self, text):
+        """Return the text without the paths of this machine: the checkout and the folder of the runs."""
+        for place, name in ((self.out.resolve(), "outputs"), (self.out, "outputs"), (ROOT, ".")):
+            text = text.replace(str(place), name) if place.is_absolute() else text
+        return text
 
     def metric(self, **row):
         """Append one row to metrics.jsonl, then mirror it."""

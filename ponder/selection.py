@@ -3,7 +3,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from ponder.config import ConfigError
+from ponder.config import ConfigError, at_least
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,9 @@ class Selection:
     size: int          # rows to choose
     max_tokens: int    # quality: a longer trace is dropped as run on
     min_tokens: int    # difficulty: a shorter trace is dropped as too easy
+
+    def __post_init__(self):
+        at_least(1, "selection", self, "size", "max_tokens")
 
 
 def quality(trace, rule):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ponder import config, questions, selection
 from ponder.budget import Budget
-from ponder.config import ConfigError, check_choice
+from ponder.config import ConfigError, at_least, check_choice
 from ponder.models import Model, file_sha256
 from ponder.runs import Run
 from ponder.solver import DOUBTS
@@ -51,9 +51,11 @@ class Train:
     def __post_init__(self):
         check_choice("train.method", self.method, ("full", "lora"))
         check_choice("train.trace", self.trace, ("full", "none"))
-        for key in ("epochs", "batch_rows", "checkpoint_steps"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"train.{key}={getattr(self, key)} does nothing; give 1 or more")
+        at_least(1, "train", self, "epochs", "batch_rows", "checkpoint_steps", "max_tokens")
+        if self.method == "lora":
+            at_least(1, "train", self, "lora_rank", "lora_alpha")
+        if self.lr <= 0 or self.clip <= 0:
+            raise ConfigError(f"train.lr={self.lr} and train.clip={self.clip} must both be above 0")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Subject:
 
     def __post_init__(self):
         check_choice("subject.kind", self.kind, ("trained", "base", "nearest"))
+        at_least(0, "subject", self, "shots")
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,10 @@ class Benchmark:
 
     def __post_init__(self):
         check_choice("benchmark.split", self.split, ("dev", "test"))
+        if not self.tasks:
+            raise ConfigError("benchmark.tasks is empty; name at least one task")
+        if self.limit is not None:
+            at_least(1, "benchmark", self, "limit")
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,9 @@ class Hardware:
     name: str
     threads: int
     decode_rows: int
+
+    def __post_init__(self):
+        at_least(1, "hardware", self, "threads", "decode_rows")
 
 
 @dataclass(frozen=True)

@@ -43,15 +43,19 @@ def language_model(plan, run):
 def worked_examples(plan):
     """Return {task: ((question, think, answer), ...)}: the solver's plain traces of questions that are not evaluated.
 
-    They come from the probe questions; a transfer family has none, so its examples are the first of dev. Nothing is
-    chosen on transfer families, and test is disjoint from both.
+    They come from the probe questions; a transfer family has none, so its examples are the first of dev, and it cannot be
+    asked dev with examples: raises ConfigError. Test is disjoint from both.
     """
     if not plan.subject.shots:
         return {}
     examples = {}
-    sources = questions.read_split(plan.questions.dir, "probe") + questions.read_split(plan.questions.dir, "dev")
+    probe, dev = (questions.read_split(plan.questions.dir, split) for split in ("probe", "dev"))
     for task in plan.benchmark.tasks:
-        found = [q for q in sources if q.family == task][:plan.subject.shots]
+        own = [q for q in probe if q.family == task]
+        if not own and plan.benchmark.split == "dev":
+            raise ConfigError(f"benchmark.tasks has {task}, whose worked examples come from dev itself; leave it out, or "
+                              "set benchmark.split=test")
+        found = (own or [q for q in dev if q.family == task])[:plan.subject.shots]
         if len(found) < plan.subject.shots:
             raise ConfigError(f"subject.shots={plan.subject.shots}, but {task} has {len(found)} questions to show; lower it")
         traces = [solver.write(q, "none", 0.0, random.Random(f"shot/{q.id}")) for q in found]

@@ -73,8 +73,8 @@ MISTAKES = {    # overrides -> words of the sentence
     ("benchmark.split=train",): ["benchmark.split", "dev, test"],
     ("model.source=ftp",): ["model.source", "wheel, hub, random"],
     ("wandb=on",): ["wandb", "offline, online, disabled"],
-    ("budget.max_thinking=-1",): ["budget.max_thinking=-1", "0 or more"],
-    ("train.epochs=0",): ["train.epochs=0", "1 or more"],
+    ("budget.max_thinking=-1",): ["budget.max_thinking is -1", "0 or more"],
+    ("train.epochs=0",): ["train.epochs is 0", "1 or more"],
     ("questions.source=hub",): ["questions.source", "committed, draw"],
     ("questions.counts.pool=0",): ["questions.counts.pool"],
 }

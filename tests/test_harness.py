@@ -73,7 +73,7 @@ def test_every_sample_can_be_audited(base, out, chat):
 def test_a_batch_is_decoded_as_the_engine_alone_would(base, out, pocket_model):
     plan = plan_of(out, *BASE)
     plain = dataclasses.replace(pocket_model.delimiters, think=None, answer=None)
-    network, chat = models.load(models.base_folder(plan.model, plan.out, plan.seed), plain)
+    network, chat = models.load(models.base_folder(plan.model, plan.out), plain)
     for row in samples_of(base)[:3]:
         alone, = engine.decode(network, [chat.prompt(row["question"])], plan.budget, chat.marks("Wait"), chat.turn_end)
         assert alone.ids == row["ids"]

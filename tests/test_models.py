@@ -32,13 +32,6 @@ def test_the_pocket_model_is_the_same_bytes_twice(pocket_model, pocket_folder, t
     assert files(models.base_folder(pocket_model, tmp_path)) == files(pocket_folder)
 
 
-def test_the_pocket_model_of_a_seed_does_not_depend_on_what_was_made_before(pocket_model, tmp_path):
-    models.base_folder(pocket_model, tmp_path / "one")
-    after = models.base_folder(pocket_model, tmp_path / "one", 1)
-    alone = models.base_folder(pocket_model, tmp_path / "other", 1)
-    assert files(after) == files(alone)
-
-
 def test_a_folder_that_is_there_is_used_and_a_broken_one_is_made_again(pocket_model, tmp_path):
     folder = models.base_folder(pocket_model, tmp_path)
     before = files(folder)

@@ -163,11 +163,12 @@ def test_reach_is_decided_against_a_constant_guess():
         return [{"gold": gold, "correct": i < correct, "num_thinking": 0, "capped": False, "num_ignored": 0}
                 for i, gold in enumerate(golds)]
 
-    coins, compass = ["heads", "tails"] * 15, ["north", "east", "south"] * 10
+    coins, compass, many = ["heads", "tails"] * 15, ["north", "east", "south"] * 10, [str(n) for n in range(30)]
     assert paper.constant_share(found(0, coins)) == 0.5
     assert not paper.in_reach(found(20, coins))      # 67%, from 49%: not above a guess of 50%
     assert paper.in_reach(found(21, coins))          # 70%, from 52%
     assert paper.in_reach(found(20, compass))        # the same 67% is above a guess of 33%
+    assert paper.in_reach(found(15, many)) and not paper.in_reach(found(14, many))    # a guess of 3%, but half is asked
 
 
 def test_groups_come_from_the_rule_and_the_manifest(logs):
