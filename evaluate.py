@@ -4,8 +4,8 @@
     python evaluate.py -m experiment=cpu budget=free,cap16,cap32,cap64,wait1
     python evaluate.py experiment=cpu subject=base-4shot budget=plain
 
-Writes outputs/evaluate/<name>-<hash>/: samples.jsonl (a row per question: thinking, reply, tokens, what was forced) and
-results.json, which follows from it. Choices use benchmark.split=dev; every reading of test is logged.
+Writes outputs/evaluate/<name>-<subject>-<budget>-<split>-<hash>/: samples.jsonl (a row per question: thinking, reply,
+tokens, what was forced) and results.json, which follows from it. Choices use benchmark.split=dev; every reading of test is logged.
 """
 import sys
 
@@ -32,17 +32,17 @@ def main(cfg):
 
 def evaluate(plan, run):
     """Answer every question of the benchmark under the budget, grade through lm-eval, write samples and results."""
-    from ponder import harness, statistics, subjects
+    from ponder import harness, questions, statistics, subjects
+    questions.read_split(plan.questions.dir, plan.benchmark.split)    # lm-eval reads the same files, but verifies nothing
     lm = subjects.language_model(plan, run)
     subjects.log_reading(plan, run)
-    scored, theirs = harness.run_tasks(lm, plan.benchmark)
+    scored, theirs = harness.run_tasks(lm, plan.benchmark, plan.questions.dir)
     samples = subjects.samples(run, scored)
     tasks = {task: [s for s in samples if s["task"] == task] for task in plan.benchmark.tasks}
     results = {task: statistics.summary(rows) for task, rows in tasks.items()}
     assert all(abs(results[t]["accuracy"] - theirs[t]["acc,none"]) < 1e-9 for t in tasks), "lm-eval counted differently"
     run.write_jsonl("samples.jsonl", samples)
     run.write_json("results.json", {"tasks": results, "all": statistics.summary(samples)})
-    lm.path.unlink()
     run.say(subjects.report(run, results, samples))
 
 

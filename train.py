@@ -39,7 +39,8 @@ def train(plan, run):
 
     base = models.base_folder(plan.model, plan.out)
     network, chat = models.load(base, plan.model.delimiters)
-    rows = sft.tokenised(study.collect_run(plan).folder / "train.jsonl", chat, recipe)
+    run.write_json("base.json", models.source_of(base))
+    rows = sft.tokenised(study.chosen_rows(plan), chat, recipe)
     network.set_attn_implementation(packing.ATTENTION)
     network = sft.trainable(network, plan.model, recipe, models.purpose_seed(f"adapter/{plan.seed}"))
     weights = [p for p in network.parameters() if p.requires_grad]
@@ -69,7 +70,6 @@ def train(plan, run):
         if step % recipe.checkpoint_steps == 0 and step < len(batches):
             checkpoints.save(run, network, optimizer, step)
     sft.save_weights(network, run.folder / "adapter")
-    checkpoints.remove(run)
     run.say(sft.report(run, len(rows)))
 
 

@@ -57,8 +57,3 @@ def resume(run, network, optimizer):
     if step:
         run.say(f"train {run.name}: goes on after step {step}")
     return step
-
-
-def remove(run):
-    """Delete the checkpoint of a finished run."""
-    (run.folder / "checkpoint.safetensors").unlink(missing_ok=True)

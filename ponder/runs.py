@@ -25,6 +25,7 @@ SCHEMA = 1
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "datasets", "lm_eval", "peft", "accelerate", "gguf",
             "hydra-core", "omegaconf", "numpy", "scipy", "wandb")
+SCRATCH = ("checkpoint.safetensors", "generations.jsonl")    # what a run resumes from; gone once its manifest is written
 NOT_REPRODUCED = ("environment.json", "status.json", "stdout.log", "timing.jsonl")    # differ between equal runs
 
 
@@ -132,23 +133,25 @@ class Run:
 
     def __exit__(self, kind, error, trace):
         self.timing(event="end", seconds=round(time.monotonic() - self.started, 2))
-        if self.mirror:
-            self.mirror.finish()
         if kind is None:
             self.status["status"] = "completed"
             self._write_status()
             self._write_manifest()
+            for name in SCRATCH:
+                (self.folder / name).unlink(missing_ok=True)
         else:
             self.status |= {"status": "failed", "reason": self._without_places(f"{kind.__name__}: {error}".splitlines()[0])[:300]}
             self._write_status()
         os.close(self.lock)
+        if self.mirror:
+            self.mirror.finish()
         return False
 
     def _write_status(self):
         write_atomic(self.folder / "status.json", dump(self.status, indent=1).encode())
 
     def _write_manifest(self):
-        files = sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name != "manifest.json")
+        files = sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name not in ("manifest.json", *SCRATCH))
         entries = {p.relative_to(self.folder).as_posix(): {"sha256": file_sha256(p), "bytes": p.stat().st_size,
                                                            "reproducible": p.name not in NOT_REPRODUCED} for p in files}
         manifest = {"schema": SCHEMA, "name": self.name, "inputs": self.inputs, "files": entries}

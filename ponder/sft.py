@@ -1,5 +1,6 @@
 """What the training loop in train.py calls: rows to tokens, which weights move, the learning rate, the weights' file."""
 import math
+import warnings
 
 import torch
 
@@ -34,6 +35,7 @@ def trainable(network, model, recipe, seed):
     """
     if recipe.method == "lora":
         from peft import LoraConfig, get_peft_model
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")    # peft's business, not the user's
         shape = LoraConfig(r=recipe.lora_rank, lora_alpha=recipe.lora_alpha, lora_dropout=0.0, bias="none",
                            target_modules=sorted(model.lora_targets), task_type="CAUSAL_LM")
         with torch.random.fork_rng():

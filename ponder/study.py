@@ -139,12 +139,17 @@ def collect_run(study):
     return _run(study, "collect", study.name, groups, {"pool.jsonl": pool}, data_seed=study.data_seed)
 
 
-def train_run(study):
-    """Return the (unopened) train run: it reads the rows that the collect run chose."""
+def chosen_rows(study):
+    """Return the path of the rows that the collect run of this study chose; raises ConfigError when it was not run."""
     rows = collect_run(study).folder / "train.jsonl"
     if not rows.exists():
-        raise ConfigError(f"{rows} is missing; run: python collect.py experiment={study.name}")
-    inputs = {"train.jsonl": file_sha256(rows)}
+        raise ConfigError(f"{rows} is missing; run collect.py with the same overrides first")
+    return rows
+
+
+def train_run(study):
+    """Return the (unopened) train run: it reads the rows that the collect run chose."""
+    inputs = {"train.jsonl": file_sha256(chosen_rows(study))}
     return _run(study, "train", study.name, ("model", "train"), inputs, seed=study.seed, threads=study.hardware.threads)
 
 
@@ -154,7 +159,7 @@ def adapter_folder(study):
         return None
     folder = Path(study.subject.adapter) if study.subject.adapter else train_run(study).folder / "adapter"
     if not (folder / "adapter_model.safetensors").exists():
-        raise ConfigError(f"{folder} holds no adapter_model.safetensors; run: python train.py experiment={study.name}")
+        raise ConfigError(f"{folder} holds no adapter_model.safetensors; run train.py with the same overrides first")
     return folder
 
 
@@ -171,6 +176,6 @@ def evaluate_run(study):
     if folder := adapter_folder(study):
         inputs["adapter_model.safetensors"] = file_sha256(folder / "adapter_model.safetensors")
     if study.subject.kind == "nearest":
-        inputs["train.jsonl"] = file_sha256(collect_run(study).folder / "train.jsonl")
+        inputs["train.jsonl"] = file_sha256(chosen_rows(study))
     label = f"{study.name}-{study.subject.name}-{study.budget.name}-{study.benchmark.split}"
     return _run(study, "evaluate", label, ("model", "subject", "budget", "benchmark", "hardware"), inputs)

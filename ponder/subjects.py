@@ -23,6 +23,7 @@ def language_model(plan, run):
     if folder := study.adapter_folder(plan):
         network = sft.with_weights(network, folder)
     marks, examples = chat.marks(plan.budget.nudge), worked_examples(plan)
+    run.write_json("base.json", models.source_of(base))
     run.say(f"evaluate {run.name}: {plan.model.name} from {models.source_of(base)['source']}")
 
     def prompt(task, question):
@@ -64,7 +65,7 @@ def worked_examples(plan):
 
 
 def _nearest(plan, run):
-    rows = read_jsonl(study.collect_run(plan).folder / "train.jsonl")
+    rows = read_jsonl(study.chosen_rows(plan))
 
     def answer_batch(asked):
         found = [nearest.nearest(question, rows) for question in asked]
