@@ -72,7 +72,7 @@ endef
 		"$$python" -m venv --clear .venv; \
 	fi
 	@echo "Installing $(TORCH)"
-	@$(PIP) install --quiet $(TORCH)
+	@$(PIP) install $(TORCH)
 	@echo "Installing the packages of requirements.lock"
 	@$(PIP) install --quiet --require-hashes --no-deps --use-pep517 --only-binary=:all: --no-binary=$(NO_WHEEL) -r requirements.lock
 	@$(PIP) check

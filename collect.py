@@ -18,7 +18,7 @@ def main(cfg):
     from ponder import models, questions, selection, study, teachers
     plan = study.read(cfg)
     if plan.questions.source == "draw":
-        questions.draw(plan.questions, plan.questions.dir)
+        questions.draw_outside_data(plan.questions)
     pool = questions.read_split(plan.questions.dir, "pool")
     run = study.collect_run(plan)
     if run.finished:

@@ -187,11 +187,13 @@ def rounded(value):
 def table(results):
     """Return the README's tables as markdown: accuracies by group, then the comparisons."""
     groups, main = results["groups"], results["training"]["cpu"]
-    head = ["subject", *(f"{name} (n={groups[name]['n']})" for name in GROUPS), "mean thinking tokens"]
-    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * 4 + "|"]
+    head = ["subject", *(f"{name} (n={groups[name]['n']})" for name in GROUPS), f"all (n={results['rows'][0]['all']['n']})",
+            "mean thinking tokens"]
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * 5 + "|"]
     for row in results["rows"]:
         cells = [row["groups"][name]["text"] if row["groups"][name] else "-" for name in GROUPS]
-        lines.append("| " + " | ".join([row["label"], *cells, f"{row['all']['thinking_tokens']:.1f}"]) + " |")
+        lines.append("| " + " | ".join([row["label"], *cells, row["all"]["text"], f"{row['all']['thinking_tokens']:.1f}"]) + " |")
+    lines += ["", "![Accuracy against mean thinking tokens on the test questions, by group of families](paper/generated/scaling.svg)"]
     guess = ", ".join(f"{name} {groups[name]['constant']:.1%}" for name in GROUPS if groups[name]["n"])
     lines += ["", "Accuracy on test questions with 95% intervals (Wilson). "
               + " ".join(f"{name.capitalize()}: {groups[name]['words']}." for name in GROUPS)
@@ -207,12 +209,6 @@ def table(results):
               f"Base: {results['base']['name']} from {results['base']['loaded_from']}. Training: {main['rows']:,} rows, "
               f"{main['steps']} steps, {main['tokens']:,} tokens, {main['minutes']} minutes ({main['machine']})."]
     return "\n".join(lines) + "\n"
-
-
-def readme_block(results):
-    """Return what stands in README.md between the two comments."""
-    return table(results) + ("\n![Accuracy against mean thinking tokens on the test questions, by group of families]"
-                             "(paper/generated/scaling.svg)\n")
 
 
 def draw(results, path):
@@ -292,7 +288,7 @@ def build(logs, paper, readme):
     text = Path(readme).read_text()
     if not BLOCK.search(text):
         raise ConfigError(f"{Path(readme).name} has no <!-- results --> and <!-- /results --> lines; put them back")
-    Path(readme).write_text(BLOCK.sub(lambda _: readme_block(results), text))
+    Path(readme).write_text(BLOCK.sub(lambda _: table(results), text))
     return results
 
 

@@ -194,6 +194,13 @@ def draw(spec, directory):
     return manifest
 
 
+def draw_outside_data(spec):
+    """Draw the questions into spec.dir; raises ConfigError for a folder under data/, whose files are released."""
+    if Path(spec.dir).resolve().is_relative_to((Path.cwd() / "data").resolve()):
+        raise ConfigError(f"questions.dir={spec.dir} is released data; draw elsewhere, e.g. questions.dir=outputs/questions")
+    return draw(spec, spec.dir)
+
+
 # --- reading ---------------------------------------------------------------------------
 
 
@@ -210,6 +217,18 @@ def read_manifest(directory):
     if not known:
         raise ConfigError(f"{path} is not a manifest of schema {SCHEMA}: restore it or draw again")
     return manifest
+
+
+def check_drawn(spec):
+    """Raise ConfigError unless the questions in spec.dir were drawn with this seed, these counts and families."""
+    drawn = read_manifest(spec.dir)
+    families = {name: {key: entry[key] for key in ("trained", "params")} for name, entry in drawn["families"].items()}
+    wanted = {name: {key: node[key] for key in ("trained", "params")} for name, node in spec.families.items()}
+    for key, asked, found in (("seed", spec.seed, drawn["seed"]), ("counts", dataclasses.asdict(spec.counts), drawn["counts"]),
+                              ("families", wanted, families)):
+        if asked != found:
+            raise ConfigError(f"questions.{key} is not what {spec.dir} was drawn with; leave it as committed, or draw anew with "
+                              "questions.source=draw questions.dir=outputs/questions")
 
 
 def read_split(directory, split):

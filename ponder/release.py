@@ -31,9 +31,11 @@ def main(run):
     if target.exists():
         raise ConfigError(f"{target.relative_to(ROOT)} exists, and released folders never change; release a run with another config")
     data = ROOT / "data" / "cpu" / experiment
+    places = {name: data / name if name in DATA[status["stage"]] else target / name for name in (*manifest["files"], "manifest.json")}
+    if there := next((to for to in places.values() if to.exists()), None):
+        raise ConfigError(f"{there.relative_to(ROOT)} exists, and released files never change; release under another name")
     moved = {}
-    for name in (*manifest["files"], "manifest.json"):
-        to = data / name if name in DATA[status["stage"]] else target / name
+    for name, to in places.items():
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, to)
         if to.is_relative_to(data):

@@ -134,6 +134,7 @@ def _run(study, stage, label, groups, inputs, **more):
 
 def collect_run(study):
     """Return the (unopened) collect run: it reads the question pool."""
+    questions.check_drawn(study.questions)
     pool = questions.read_manifest(study.questions.dir)["files"]["pool.jsonl"]["sha256"]
     groups = ("model", "questions", "teacher", "selection")
     return _run(study, "collect", study.name, groups, {"pool.jsonl": pool}, data_seed=study.data_seed)
