@@ -184,8 +184,8 @@ def rounded(value):
 # --- tables and figure -----------------------------------------------------------------
 
 
-def table(results):
-    """Return the README's tables as markdown: accuracies by group, then the comparisons."""
+def table(results, figure):
+    """Return the README's tables as markdown: accuracies by group, the figure at this path, then the comparisons."""
     groups, main = results["groups"], results["training"]["cpu"]
     head = ["subject", *(f"{name} (n={groups[name]['n']})" for name in GROUPS), f"all (n={results['rows'][0]['all']['n']})",
             "mean thinking tokens"]
@@ -193,7 +193,7 @@ def table(results):
     for row in results["rows"]:
         cells = [row["groups"][name]["text"] if row["groups"][name] else "-" for name in GROUPS]
         lines.append("| " + " | ".join([row["label"], *cells, row["all"]["text"], f"{row['all']['thinking_tokens']:.1f}"]) + " |")
-    lines += ["", "![Accuracy against mean thinking tokens on the test questions, by group of families](paper/generated/scaling.svg)"]
+    lines += ["", f"![Accuracy against mean thinking tokens on the test questions, by group of families]({figure})"]
     guess = ", ".join(f"{name} {groups[name]['constant']:.1%}" for name in GROUPS if groups[name]["n"])
     lines += ["", "Accuracy on test questions with 95% intervals (Wilson). "
               + " ".join(f"{name.capitalize()}: {groups[name]['words']}." for name in GROUPS)
@@ -282,13 +282,13 @@ def build(logs, paper, readme):
     generated = Path(paper) / "generated"
     generated.mkdir(exist_ok=True)
     (generated / "results.json").write_text(dump(results, indent=1))
-    (generated / "table.md").write_text(table(results))
+    (generated / "table.md").write_text(table(results, "scaling.svg"))
     draw(results, generated / "scaling.svg")
     typst.compile(Path(paper) / "paper.typ", output=Path(paper) / "paper.pdf", root=paper, ignore_system_fonts=True)
     text = Path(readme).read_text()
     if not BLOCK.search(text):
         raise ConfigError(f"{Path(readme).name} has no <!-- results --> and <!-- /results --> lines; put them back")
-    Path(readme).write_text(BLOCK.sub(lambda _: table(results), text))
+    Path(readme).write_text(BLOCK.sub(lambda _: table(results, "paper/generated/scaling.svg"), text))
     return results
 
 
