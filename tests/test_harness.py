@@ -2,6 +2,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -176,24 +177,49 @@ def test_the_nearest_question_answers_without_a_model(out):
     assert all(row["reply"] == f"Final Answer: {known[row['nearest']]}" and row["num_thinking"] == 0 for row in rows)
 
 
-def test_worked_examples_are_never_questions_that_are_asked_of_a_trained_family(out):
-    plan = plan_of(out, "subject=base-4shot")
+def test_worked_examples_are_never_questions_that_are_asked(out):
+    plan = plan_of(out, "subject=base-4shot", "benchmark.split=test")
     examples = subjects.worked_examples(plan)
-    asked = {row.question for split in ("dev", "test") for row in questions.read_split(plan.questions.dir, split)}
+    asked = {row.question for row in questions.read_split(plan.questions.dir, "test")}
+    dev = {row.question for row in questions.read_split(plan.questions.dir, "dev")}
     for task in plan.benchmark.tasks:
-        assert len(examples[task]) == 4
-        if plan.questions.spec(task).trained:
-            assert not {question for question, _, _ in examples[task]} & asked
-    tests = {row.question for row in questions.read_split(plan.questions.dir, "test")}
-    assert not {question for shown in examples.values() for question, _, _ in shown} & tests
+        shown = {question for question, _, _ in examples[task]}
+        assert len(shown) == 4 and not shown & asked
+        assert not plan.questions.spec(task).trained or not shown & dev
 
 
-def test_a_question_is_never_among_its_own_worked_examples(out):
-    plan = plan_of(out, "subject=base-4shot")
-    for task, shown in subjects.worked_examples(plan).items():
-        first = [row.question for row in questions.read_split(plan.questions.dir, "dev") if row.family == task]
-        asked = first[:plan.benchmark.limit]
-        assert not {question for question, _, _ in shown} & set(asked), task
+def test_a_transfer_family_is_not_asked_dev_with_examples_from_dev(out):
+    with pytest.raises(ConfigError, match="coin, whose worked examples come from dev itself"):
+        subjects.worked_examples(plan_of(out, "subject=base-4shot", "benchmark.tasks=[facing,coin]"))
+    assert len(subjects.worked_examples(plan_of(out, "subject=base-4shot", "benchmark.tasks=[facing]"))["facing"]) == 4
+
+
+def test_an_edited_question_file_is_told_before_anything_is_asked(out, tmp_path):
+    shutil.copytree(ROOT / "data/cpu/questions", tmp_path / "questions")
+    path = tmp_path / "questions/dev/coin.jsonl"
+    path.write_bytes(path.read_bytes()[:-40])
+    plan = plan_of(out, *BASE, "benchmark.tasks=[coin]", f"questions.dir={tmp_path / 'questions'}")
+    with pytest.raises(ConfigError, match="coin.jsonl.*line 30"):
+        evaluated(plan)
+
+
+def test_questions_that_the_tasks_do_not_read_are_refused(out, tmp_path):
+    shutil.copytree(ROOT / "data/cpu/questions", tmp_path / "questions")
+    plan = plan_of(out, *BASE, "benchmark.tasks=[coin]", f"questions.dir={tmp_path / 'questions'}")
+    with pytest.raises(ConfigError, match="coin.yaml reads data/cpu/questions/dev/coin.jsonl"):
+        evaluated(plan)
+
+
+@pytest.mark.slow
+def test_stock_lm_eval_runs_a_task_from_the_root_and_reads_dev(pocket_folder, tmp_path):
+    done = subprocess.run([sys.executable, "-m", "lm_eval", "--include_path", "ponder/tasks", "--model", "hf", "--model_args",
+                           f"pretrained={pocket_folder}", "--tasks", "facing", "--apply_chat_template", "--limit", "1",
+                           "--log_samples", "--output_path", str(tmp_path)],
+                          cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-2000:]
+    row = json.loads(next(tmp_path.rglob("samples_facing_*.jsonl")).read_text().splitlines()[0])
+    first = next(q for q in questions.read_split("data/cpu/questions", "dev") if q.family == "facing")
+    assert row["doc"]["id"] == first.id
 
 
 @pytest.mark.parametrize("split, rows", [("dev", 0), ("test", 1)])
@@ -225,7 +251,7 @@ def test_a_task_that_is_not_there_is_told(out):
 
 
 def test_an_evaluation_without_an_adapter_is_told_what_to_run(out):
-    with pytest.raises(ConfigError, match="run: python train.py experiment=smoke"):
+    with pytest.raises(ConfigError, match="run train.py with the same overrides first"):
         study.evaluate_run(plan_of(out, "train.lr=0.5"))
 
 

@@ -55,4 +55,4 @@ def test_without_an_experiment_nothing_runs(tmp_path):
 
 def test_the_stages_name_the_one_that_comes_before(tmp_path):
     done = command("train", *SMOKE, f"out={tmp_path}")
-    assert done.returncode == 2 and "run: python collect.py experiment=smoke" in done.stderr
+    assert done.returncode == 2 and "run collect.py with the same overrides first" in done.stderr
