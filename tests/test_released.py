@@ -1,0 +1,109 @@
+"""What is committed under logs/ and data/ is whole, follows from itself, and names no machine."""
+import json
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from ponder import release, released, statistics
+from ponder.grading import is_correct
+from ponder.models import file_sha256
+from ponder.packing import order
+from ponder.runs import read_jsonl, run_hash
+
+RUNS = sorted(path.parent for path in ROOT.glob("logs/*/*/status.json"))
+EVALUATIONS = [run for run in RUNS if run.parent.name == "evaluate"]
+DATA = sorted(ROOT.glob("data/cpu/*/manifest.json"))
+
+
+def named(folders):
+    return pytest.mark.parametrize("folder", folders, ids=lambda folder: folder.name)
+
+
+def value(path):
+    return json.loads(Path(path).read_text())
+
+
+def moved(folder):
+    path = folder / "released.json"
+    return value(path)["moved"] if path.exists() else {}
+
+
+@named(RUNS)
+def test_every_file_of_a_released_run_is_what_its_manifest_says(folder):
+    manifest, elsewhere = value(folder / "manifest.json"), moved(folder)
+    for name, entry in manifest["files"].items():
+        path = ROOT / elsewhere[name] if name in elsewhere else folder / name
+        assert file_sha256(path) == entry["sha256"], name
+    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert there - {"manifest.json", "released.json"} == set(manifest["files"]) - set(elsewhere)
+
+
+@named(RUNS)
+def test_a_released_run_is_named_by_its_config_and_inputs(folder):
+    from omegaconf import OmegaConf
+    status = value(folder / "status.json")
+    config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    assert status["schema"] == 1 and status["name"] == folder.name and status["stage"] == folder.parent.name
+    assert folder.name.endswith("-" + run_hash(status["stage"], config, status["inputs"]))
+    assert all(entry["commit"] and entry["dirty"] is False for entry in status["commits"])
+
+
+@named(RUNS)
+def test_no_released_file_names_a_machine_or_a_key(folder):
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert not release.PRIVATE.search(path.read_text(encoding="utf-8")), path.name
+
+
+@named(EVALUATIONS)
+def test_results_follow_from_the_samples_and_samples_from_the_replies(folder):
+    samples, results, config = released.samples(folder), value(folder / "results.json"), (folder / "config.yaml").read_text()
+    assert all(is_correct(s["reply"], s["gold"]) == s["correct"] for s in samples)
+    assert results["all"] == statistics.summary(samples)
+    cap = int(next(line.split(":")[1] for line in config.splitlines() if line.strip().startswith("max_thinking:")))
+    for task, said in results["tasks"].items():
+        assert said == statistics.summary([s for s in samples if s["task"] == task])
+    assert all(s["num_thinking"] <= cap and max(s["forced"], default=0) < max(1, len(s["ids"])) for s in samples)
+
+
+@named([run for run in EVALUATIONS if "-trained-" in run.name])
+def test_an_evaluation_used_the_released_weights(folder):
+    experiment = folder.name.split("-trained-")[0]
+    weights = ROOT / "data" / "cpu" / experiment / "adapter" / "adapter_model.safetensors"
+    assert value(folder / "status.json")["inputs"]["adapter_model.safetensors"] == file_sha256(weights)
+    assert weights.stat().st_size < release.WEIGHT_MEGABYTES * 2**20
+
+
+@named([run for run in RUNS if run.parent.name == "train"])
+def test_a_training_saw_the_rows_that_its_config_plans(folder):
+    import yaml
+    config, experiment = yaml.safe_load((folder / "config.yaml").read_text()), folder.name.rsplit("-", 1)[0]
+    rows = read_jsonl(ROOT / "data" / "cpu" / experiment / "train.jsonl")
+    recipe = config["train"]
+    planned = order(len(rows), recipe["epochs"], recipe["batch_rows"], config["seed"])
+    assert [batch["ids"] for batch in read_jsonl(folder / "batches.jsonl")] == [[rows[i]["id"] for i in step] for step in planned]
+    assert [step["step"] for step in read_jsonl(folder / "metrics.jsonl")] == list(range(1, len(planned) + 1))
+
+
+@pytest.mark.parametrize("path", DATA, ids=lambda path: path.parent.name)
+def test_released_data_is_what_its_manifest_says(path):
+    files = value(path)["files"]
+    for name, entry in files.items():
+        found = path.parent / name
+        assert (file_sha256(found), found.stat().st_size) == (entry["sha256"], entry["bytes"]), name
+
+
+def test_every_reading_of_test_that_was_released_is_logged():
+    if not EVALUATIONS:
+        pytest.skip("no run is released yet")
+    logged = {row["run"] for row in read_jsonl(ROOT / "logs" / "test-readings.jsonl")}
+    assert {run.name for run in EVALUATIONS if "-test-" in run.name} <= logged
+
+
+def test_decision_records_are_numbered_without_gaps_and_say_what_would_reopen_them():
+    records = sorted((ROOT / "logs" / "decisions").glob("*.md"))
+    assert [record.name[:4] for record in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
+    for record in records:
+        text = record.read_text()
+        assert text.startswith(f"# {record.name[:4]} ") and "**Revisit when**" in text and "**Question.**" in text, record.name
