@@ -42,6 +42,15 @@ def run_folder(stage, label, logs=ROOT / "logs"):
     return found[0]
 
 
+def groups():
+    """Return {group: families} of the released table: within reach, out of reach, transfer."""
+    path = ROOT / "paper" / "generated" / "results.json"
+    if not path.exists():
+        raise ConfigError("paper/generated/results.json is missing; restore it from git, or run make paper")
+    found = json.loads(path.read_text())["groups"]
+    return {name: group["families"] for name, group in found.items() if group["families"]}
+
+
 def samples(folder):
     """Return the samples of an evaluate run."""
     return read_jsonl(Path(folder) / "samples.jsonl")

@@ -51,14 +51,21 @@ def overrides(row):
     return f"experiment={row.experiment}", f"subject={row.subject}", f"budget={row.budget}", "benchmark.split=test"
 
 
-def compare(row):
-    """Return whether the accuracy just measured lies inside the released interval, and print both."""
+def share(tasks, families):
+    """Return the accuracy over some families of an evaluate run's results."""
+    return sum(tasks[f]["correct"] for f in families) / sum(tasks[f]["n"] for f in families)
+
+
+def compare(row, groups):
+    """Return whether the accuracy just measured lies inside the released interval; print it, and each group's, beside it."""
     made = study.evaluate_run(planned("evaluate", *overrides(row))).folder
-    ours, theirs = (json.loads((folder / "results.json").read_text())["all"]
+    ours, theirs = (json.loads((folder / "results.json").read_text())
                     for folder in (made, released.run_folder("evaluate", row.run_label("test"))))
-    inside = theirs["low"] <= ours["accuracy"] <= theirs["high"]
-    print(f"{row.label:36} {ours['accuracy']:7.1%}   {theirs['accuracy']:7.1%}  [{theirs['low']:.1%}, {theirs['high']:.1%}]"
-          f"   {'inside' if inside else 'OUTSIDE'}")
+    here, there = ours["all"]["accuracy"], theirs["all"]
+    inside = there["low"] <= here <= there["high"]
+    cells = [f"{share(ours['tasks'], g):7.1%} /{share(theirs['tasks'], g):6.1%}" for g in groups.values()]
+    print(f"{row.label:36}", *cells, f"{here:7.1%} /{there['accuracy']:6.1%} [{there['low']:.1%}, {there['high']:.1%}]",
+          "inside" if inside else "OUTSIDE", sep="  ")
     return inside
 
 
@@ -69,6 +76,7 @@ def main(which):
     experiments = list(dict.fromkeys(row.experiment for row in rows))
     for row in rows:
         released.run_folder("evaluate", row.run_label("test"))
+    released.groups()
     for experiment in experiments:
         released_data(experiment)
     good = []
@@ -78,8 +86,9 @@ def main(which):
         script("train", f"experiment={experiment}")
     for row in rows:
         script("evaluate", *overrides(row))
-    print(f"\n{'accuracy, all test questions':36} {'here':>7}   released  95% interval")
-    good += map(compare, rows)
+    groups = released.groups()
+    print(f"\n{'test accuracy, here / released':36}", *(f"{name:>15}" for name in groups), f"{'all':>15} [95% interval, released]", sep="  ")
+    good += [compare(row, groups) for row in rows]
     print("reproduced" if all(good) else "NOT reproduced: see OUTSIDE or NOT above")
     sys.exit(0 if all(good) else 1)
 
