@@ -1,1 +1,1 @@
-"""The parts that collect.py, train.py and evaluate.py share. Flat: one noun per module; the order of operations is in the scripts."""
+"""The parts that collect.py, train.py and evaluate.py share: flat, one noun per module. The order of work is in the scripts."""

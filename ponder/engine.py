@@ -42,14 +42,14 @@ def decode(network, prompts, budget, marks, pad):
         cache.batch_repeat_interleave(len(prompts))
     width = max(map(len, prompts)) - shared
     padding = [width - (len(p) - shared) for p in prompts]
-    ids_BT = torch.tensor([[pad] * n + p[shared:] for n, p in zip(padding, prompts)])       # B rows, T tokens
+    ids_BT = torch.tensor([[pad] * n + p[shared:] for n, p in zip(padding, prompts, strict=True)])       # B rows, T tokens
     mask_BT = torch.tensor([[1] * shared + [0] * n + [1] * (width - n) for n in padding])
     position_BT = (mask_BT.cumsum(1) - 1).clamp(min=0)[:, shared:]
     while rows:
         logits_BV = network(ids_BT, attention_mask=mask_BT, position_ids=position_BT, past_key_values=cache,
                             use_cache=True, logits_to_keep=1).logits[:, -1]                 # V vocabulary
         proposed = logits_BV.argmax(-1).tolist()
-        tokens = [budgets.advance(samples[row], token, budget, marks) for row, token in zip(rows, proposed)]
+        tokens = [budgets.advance(samples[row], token, budget, marks) for row, token in zip(rows, proposed, strict=True)]
         keep = [i for i, row in enumerate(rows) if samples[row].phase != "done"]
         if len(keep) < len(rows):
             rows, tokens = [rows[i] for i in keep], [tokens[i] for i in keep]

@@ -45,7 +45,7 @@ def attend_in_rows(module, query, key, value, attention_mask, scaling=None, leng
     """
     assert attention_mask is None and lengths is not None and sum(lengths) == query.shape[2]
     pieces = [torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
-              for q, k, v in zip(*(t.split(lengths, dim=2) for t in (query, key, value)))]
+              for q, k, v in zip(*(t.split(lengths, dim=2) for t in (query, key, value)), strict=True)]
     return torch.cat(pieces, dim=2).transpose(1, 2).contiguous(), None
 
 

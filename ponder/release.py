@@ -29,9 +29,10 @@ def main(run):
     experiment = status["name"].rsplit("-", 1)[0]
     target = ROOT / "logs" / status["stage"] / status["name"]
     if target.exists():
-        raise ConfigError(f"{target.relative_to(ROOT)} exists, and released folders never change; release a run with another config")
+        raise ConfigError(f"{target.relative_to(ROOT)} exists, and released folders never change; release another run")
     data = ROOT / "data" / "cpu" / experiment
-    places = {name: data / name if name in DATA[status["stage"]] else target / name for name in (*manifest["files"], "manifest.json")}
+    names = (*manifest["files"], "manifest.json")
+    places = {name: data / name if name in DATA[status["stage"]] else target / name for name in names}
     if there := next((to for to in places.values() if to.exists()), None):
         raise ConfigError(f"{there.relative_to(ROOT)} exists, and released files never change; release under another name")
     moved = {}

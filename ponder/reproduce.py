@@ -87,7 +87,8 @@ def main(which):
     for row in rows:
         script("evaluate", *overrides(row))
     groups = released.groups()
-    print(f"\n{'test accuracy, here / released':36}", *(f"{name:>15}" for name in groups), f"{'all':>15} [95% interval, released]", sep="  ")
+    head = [f"{name:>15}" for name in (*groups, "all")]
+    print(f"\n{'test accuracy, here / released':36}", *head, "[95% interval, released]", sep="  ")
     good += [compare(row, groups) for row in rows]
     print("reproduced" if all(good) else "NOT reproduced: see OUTSIDE or NOT above")
     sys.exit(0 if all(good) else 1)

@@ -26,8 +26,8 @@ def test_every_trace_of_the_pool_is_kept_right_or_wrong(tmp_path):
     assert all(trace["correct"] for trace in traces), "the solver's answers are right"
 
 
-@pytest.mark.parametrize("override", ["questions.seed=1", "questions.counts.pool=100", "questions.families.facing.params.max_turns=5",
-                                      "questions.families.coin.trained=true"])
+@pytest.mark.parametrize("override", ["questions.seed=1", "questions.counts.pool=100", "questions.families.coin.trained=true",
+                                      "questions.families.facing.params.max_turns=5"])
 def test_questions_that_were_not_drawn_like_this_are_refused(override, tmp_path):
     plan = study_of(*SMOKE, f"out={tmp_path}", override)
     with pytest.raises(ConfigError, match=f"{override.split('=')[0].split('.')[1]} is not what data/cpu/questions was drawn with"):

@@ -17,7 +17,8 @@ def finished(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     (tmp_path / "logs").mkdir()
     write_jsonl(folder / "samples.jsonl", [{"id": "a", "correct": True}])
-    status = {"schema": 1, "stage": "evaluate", "name": folder.name, "status": "completed", "commits": [{"commit": "c", "dirty": False}]}
+    status = {"schema": 1, "stage": "evaluate", "name": folder.name, "status": "completed",
+              "commits": [{"commit": "c", "dirty": False}]}
     (folder / "status.json").write_text(dump(status))
     seal(folder)
     return folder

@@ -32,7 +32,8 @@ def test_a_summary_counts_what_forcing_did():
 
 
 def test_the_nearest_question_shares_most_words_and_ties_go_to_the_first():
-    rows = [{"id": 1, "question": "Who likes tea?"}, {"id": 2, "question": "Who likes 4 + 4?"}, {"id": 3, "question": "Who likes tea?"}]
+    asked = ["Who likes tea?", "Who likes 4 + 4?", "Who likes tea?"]
+    rows = [{"id": ident, "question": question} for ident, question in enumerate(asked, 1)]
     assert nearest("Who likes 4 + 5?", rows)["id"] == 2
     assert nearest("who LIKES tea", rows)["id"] == 1
     assert "+" in words("4 + 5")
