@@ -36,7 +36,7 @@ def test_one_config_has_one_folder_and_any_change_another(tmp_path):
 
 
 @pytest.mark.parametrize("override, moved", [
-    ("seed=1", "collect train evaluate"), ("selection.size=20", "collect train"), ("train.lr=1", "train"),
+    ("seed=1", "train"), ("data_seed=1", "collect train"), ("selection.size=20", "collect train"), ("train.lr=1", "train"),
     ("budget=cap16", "evaluate"), ("benchmark.limit=1", "evaluate"), ("hardware.threads=2", "train evaluate"),
     ("wandb=offline", ""), ("subject=base", "evaluate")])
 def test_a_stage_is_named_by_what_it_reads(stages, override, moved):

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from conftest import ROOT
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ponder.config import ConfigError
@@ -54,7 +54,8 @@ ROWS = st.lists(st.tuples(st.integers(1, 30), st.booleans(), st.sampled_from([""
 @given(ROWS, st.integers(0, 3), st.integers(0, 9))
 def test_the_funnel_adds_up_and_every_trace_is_chosen_or_dropped_once(rows, size, seed):
     good = [row for row in rows if not quality(row, RULE) and not difficulty(row, RULE)]
-    rule = Selection("test", min(size, len(good)), 20, 5)
+    assume(good)
+    rule = Selection("test", max(1, min(size, len(good))), 20, 5)
     chosen, funnel = select(rows, rule, seed)
     ids = {row["id"] for row in chosen}
     assert len(ids) == len(chosen) == rule.size == funnel["after"]["diversity"] == sum(funnel["domains"].values())
@@ -68,7 +69,8 @@ def test_the_funnel_adds_up_and_every_trace_is_chosen_or_dropped_once(rows, size
 @given(ROWS, st.integers(0, 9), st.randoms(use_true_random=False))
 def test_the_choice_does_not_depend_on_the_order_of_the_traces(rows, seed, shuffler):
     good = [row for row in rows if not quality(row, RULE) and not difficulty(row, RULE)]
-    rule = Selection("test", len(good) // 2, 20, 5)
+    assume(good)
+    rule = Selection("test", max(1, len(good) // 2), 20, 5)
     other = list(rows)
     shuffler.shuffle(other)
     assert select(rows, rule, seed) == select(other, rule, seed)
