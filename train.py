@@ -45,7 +45,8 @@ def train(plan, run, group):
         run.say("warning: the C library is not glibc; training may spend much of its time in page faults")
 
     base = processes.made_once(lambda: models.base_folder(plan.model, plan.out), group)
-    network, chat = models.load(base, plan.model.delimiters, "bfloat16" if recipe.weights == "bfloat16" else "auto")
+    network, chat = models.load(base, plan.model.delimiters, "bfloat16" if recipe.weights == "bfloat16" else "auto",
+                                counted=recipe.control == "steps")
     run.write_json("base.json", models.source_of(base))
     rows = sft.tokenised(study.chosen_rows(plan), chat, recipe)
     network.set_attn_implementation(packing.ATTENTION)

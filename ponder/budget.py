@@ -19,16 +19,21 @@ class Budget:
     max_answer: int          # answer tokens
     force_answer: str        # capped | always: when the final-answer prefix is forced; never: nothing is forced at all
     scope: str               # total: max_thinking holds for all rounds together | per_segment: for each round
+    tries: int = 1           # draws of a thinking; above 1 one that hits the cap is thrown away: rejection sampling
 
     def __post_init__(self):
         check_choice("budget.force_answer", self.force_answer, ("capped", "always", "never"))
         check_choice("budget.scope", self.scope, ("total", "per_segment"))
         at_least(0, "budget", self, "max_thinking", "num_ignore")
+        at_least(1, "budget", self, "tries")
         if self.max_answer < 1:
             raise ConfigError(f"budget.max_answer={self.max_answer} leaves no room for an answer; give at least 1")
         if self.force_answer == "never" and self.num_ignore:
             raise ConfigError(f"budget.num_ignore={self.num_ignore} forces tokens, but budget.force_answer=never forces none; "
                               "set budget.num_ignore=0")
+        if self.tries > 1 and (self.num_ignore or self.force_answer == "never" or not self.max_thinking):
+            raise ConfigError(f"budget.tries={self.tries} throws away what hits the cap, which goes with budget.num_ignore=0, a "
+                              "budget.max_thinking of at least 1 and any budget.force_answer but never; set them so, or budget.tries=1")
         if self.force_answer == "never" and not self.max_thinking:
             raise ConfigError("budget.max_thinking=0 forces the answer at once, but budget.force_answer=never forces nothing; "
                               "give at least 1")
@@ -84,7 +89,9 @@ class Sample:
     rounds: tuple = ()           # of the thinking: (tokens, the stop that ended it or () at the cap)
     capped: bool = False         # the cap on thinking bit
     closed_at: int | None = None    # position in `ids` of the answer delimiter
-    finish: str = ""             # stop | length, of the answer
+    finish: str = ""             # stop | length, of the answer | rejected: no thinking ended under the cap
+    tries: int = 1               # thinkings drawn
+    thrown: int = 0              # tokens of those that were thrown away
 
 
 def forced(budget, marks):
@@ -95,6 +102,8 @@ def forced(budget, marks):
     """
     if budget.force_answer == "never":
         return (yield from _free(budget, marks))
+    if budget.tries > 1:
+        return (yield from _rejecting(budget, marks))
     ids, spots, rounds, kept, nudge = [], [], [], 0, ()
     while True:
         spent = len(ids) if budget.scope == "total" else 0
@@ -129,6 +138,24 @@ def _closing(thinking, budget, marks, capped):
     line = () if not thinking or thinking[-1] == marks.newline else (marks.newline,)
     always = capped or budget.force_answer == "always" or not marks.answer    # without a delimiter only the prefix parts them
     return line + tuple(marks.forced_answer if always else marks.answer), len(thinking) + len(line)
+
+
+def _rejecting(budget, marks):
+    """Rejection sampling: thinkings are drawn until one ends under the cap, its end included (s1, section 5.2; vllm_causallms.py
+    L286-330). s1 draws without end; here the question stays unanswered after budget.tries."""
+    thrown = 0
+    for tries in range(1, budget.tries + 1):
+        done = yield Request(0, (), budget.max_thinking, marks.ends, False)
+        if done.stop:
+            break
+        thrown += len(done.ids)
+    else:
+        return Sample([], finish="rejected", tries=tries, thrown=thrown)
+    thinking = list(done.said)
+    closing, closed_at = _closing(thinking, budget, marks, False)
+    answer = yield Request(len(thinking), closing, budget.max_answer, marks.answer_ends, False)
+    return Sample([*thinking, *closing, *answer.ids], tuple(range(len(thinking), len(thinking) + len(closing))), len(thinking),
+                  len(answer.ids), 0, ((len(thinking), done.stop),), False, closed_at, "stop" if answer.stop else "length", tries, thrown)
 
 
 def _free(budget, marks):

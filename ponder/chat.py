@@ -5,6 +5,7 @@ tokens switched off, so that a "<|im_start|>" inside a text stays text.
 """
 from dataclasses import dataclass
 
+from ponder import control
 from ponder.budget import Marks
 from ponder.config import ConfigError
 
@@ -20,15 +21,23 @@ class Delimiters:
 
 
 class Chat:
-    """A tokenizer with a model's delimiters: everything here returns lists of token ids."""
+    """A tokenizer with a model's delimiters: everything here returns lists of token ids.
 
-    def __init__(self, tokenizer, delimiters):
+    With `counted` a thinking is a row of steps, each opened by a turn that counts down how many are left (s1, appendix E.1).
+    """
+
+    def __init__(self, tokenizer, delimiters, counted=False):
         self.tokenizer, self.delimiters = tokenizer, delimiters
         self.turn_start, self.turn_end = (self._special(t) for t in (delimiters.turn_start, delimiters.turn_end))
         self.newline = self.encode("\n")[-1]
         self.think_open, self.answer_open = (
             [self.turn_start, *self.encode(role + "\n")] if role else [] for role in (delimiters.think, delimiters.answer))
         self.final = self.encode(delimiters.final)
+        self.counted = counted
+        if counted:
+            if not (delimiters.think and delimiters.answer):
+                raise ConfigError("a thinking of counted steps needs its delimiters; set subject.think and subject.answer")
+            self.think_open = [self.turn_start]    # the count follows, and the model writes it
 
     def _special(self, text):
         """Return the id of a delimiter; it must be one special token of the vocabulary."""
@@ -64,14 +73,31 @@ class Chat:
         """Return (ids, loss) of what follows the opening think delimiter: trace, answer, end of turn.
 
         `loss` is 0 on tokens that overlap a character span of `wrong`, the steps a teacher got wrong on purpose
-        (decision 0005), and 1 elsewhere. An empty trace leaves the answer alone.
+        (decision 0005), and 1 elsewhere. An empty trace leaves the answer alone. Counted steps begin at the bound that the
+        question names, control.bound, and carry loss like the rest: the model is to count.
         """
-        tokens = self.tokenizer(think, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
-        ids = list(tokens["input_ids"])
-        loss = [0 if any(start < high and low < end for low, high in wrong) else 1 for start, end in tokens["offset_mapping"]]
+        ids, loss = self._steps(think, wrong) if self.counted else self._trace(think, wrong)
         closing = (self.encode("\n") if think else []) + self.answer_open + self.final
         closing += self.encode(" " + answer) + [self.turn_end]
         return ids + closing, loss + [1] * len(closing)
+
+    def _trace(self, text, wrong):
+        tokens = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
+        loss = [0 if any(start < high and low < end for low, high in wrong) else 1 for start, end in tokens["offset_mapping"]]
+        return list(tokens["input_ids"]), loss
+
+    def _steps(self, think, wrong):
+        spans = control.steps(think)
+        limit, ids, loss = control.bound(len(spans)), [], []
+        for done, (low, high) in enumerate(spans):
+            opening = (self.encode("\n") + [self.turn_start] if done else []) + self.encode(control.countdown(limit, done))
+            step, flags = self._trace(think[low:high], [(start - low, end - low) for start, end in wrong])
+            ids, loss = ids + opening + step, loss + [1] * len(opening) + flags
+        return ids, loss
+
+    def length(self, think, unit):
+        """Return how long a trace is, in `tokens` or in `steps`."""
+        return len(self.encode(think)) if unit == "tokens" else len(control.steps(think))
 
     def row(self, question, think, answer, wrong=()):
         """Return (ids, loss) of one training row: no loss on the prompt (s1, train/sft.py L58-66)."""
@@ -80,9 +106,14 @@ class Chat:
         return prompt + ids, [0] * len(prompt) + loss
 
     def marks(self, nudge):
-        """Return what budget forcing needs to know about this model's delimiters; any turn, or its end, ends a part."""
+        """Return what budget forcing needs to know about this model's delimiters; any turn, or its end, ends a part.
+
+        Of counted steps the answer's turn ends the thinking, and so does the step that would be number 0 (s1, eval/commands.sh:
+        until_thinking); the turns of other steps belong to it.
+        """
         ends = ((self.turn_start,), (self.turn_end,))
-        return Marks(ends, ends, (self.turn_end,), self.newline, tuple(self.encode(nudge)), tuple(self.answer_open),
+        thinking = (tuple(self.answer_open), (self.turn_start, *self.encode("0")), (self.turn_end,)) if self.counted else ends
+        return Marks(thinking, ends, (self.turn_end,), self.newline, tuple(self.encode(nudge)), tuple(self.answer_open),
                      tuple(self.answer_open + self.final))
 
     def split(self, sample):

@@ -164,19 +164,19 @@ def _random(model, out):
     return network, tokenizer, {"source": "random weights"}
 
 
-def load(folder, delimiters, dtype="float32"):
+def load(folder, delimiters, dtype="float32", counted=False):
     """Return (network, Chat) of a base folder on the CPU, its weights as `dtype`; auto: as they lie on disk."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
     logging.disable_progress_bar()    # a second of loading needs no bar
     network = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
-    return network, load_chat(folder, delimiters)
+    return network, load_chat(folder, delimiters, counted)
 
 
-def load_chat(folder, delimiters):
+def load_chat(folder, delimiters, counted=False):
     """Return the Chat of a base folder, without its weights."""
     from transformers import AutoTokenizer
-    return Chat(AutoTokenizer.from_pretrained(folder), delimiters)
+    return Chat(AutoTokenizer.from_pretrained(folder), delimiters, counted)
 
 
 def purpose_seed(purpose):

@@ -6,6 +6,7 @@ import warnings
 
 import torch
 
+from ponder import control
 from ponder.config import ConfigError
 from ponder.runs import dump, read_jsonl
 
@@ -19,7 +20,8 @@ def tokenised(path, chat, recipe):
     records = []
     for row in read_jsonl(path):
         think, wrong = (row["think"], row["wrong"]) if recipe.trace == "full" else ("", [])
-        ids, loss = chat.row(row["question"], think, row["answer"], () if recipe.loss_on_wrong else wrong)
+        limit = None if recipe.control == "none" else control.bound(chat.length(think, recipe.control))
+        ids, loss = chat.row(control.asked(row["question"], recipe.control, limit), think, row["answer"], () if recipe.loss_on_wrong else wrong)
         if len(ids) > recipe.max_tokens:
             raise ConfigError(f"row {row['id']} has {len(ids)} tokens, but train.max_tokens is {recipe.max_tokens}; "
                               "raise it or drop the row in selection")

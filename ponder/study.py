@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ponder import benchmarks, config, contamination, domains, pools, questions, selection, teachers
+from ponder import benchmarks, config, contamination, control, domains, pools, questions, selection, teachers
 from ponder.budget import Budget
 from ponder.client import Client
 from ponder.config import ConfigError, at_least, check_choice
@@ -26,6 +26,7 @@ class Train:
     lora_rank: int
     lora_alpha: int
     trace: str
+    control: str
     loss_on_wrong: bool
     epochs: int
     batch_rows: int
@@ -46,6 +47,10 @@ class Train:
     def __post_init__(self):
         check_choice("train.method", self.method, ("full", "lora"))
         check_choice("train.trace", self.trace, ("full", "none"))
+        check_choice("train.control", self.control, ("none", *control.SENTENCES))
+        if self.control != "none" and self.trace == "none":
+            raise ConfigError(f"train.control={self.control} says how long a trace is, and train.trace=none has none; set one of them "
+                              "otherwise")
         check_choice("train.weights", self.weights, ("float32", "bfloat16"))
         check_choice("train.compute", self.compute, ("float32", "bfloat16"))
         at_least(1, "train", self, "epochs", "batch_rows", "checkpoint_steps", "max_tokens", "loss_rows")
@@ -92,6 +97,22 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
+class Decoding:
+    """How a token is chosen, and how many answers each question gets (conf/decoding)."""
+    name: str
+    temperature: float
+    samples: int
+    seed: int
+
+    def __post_init__(self):
+        at_least(1, "decoding", self, "samples")
+        at_least(0, "decoding", self, "temperature", "seed")
+        if self.samples > 1 and not self.temperature:
+            raise ConfigError(f"decoding.samples={self.samples} at decoding.temperature=0 would all be equal; raise the temperature, or "
+                              "set decoding.samples=1")
+
+
+@dataclass(frozen=True)
 class Hardware:
     """What the work runs on (conf/hardware)."""
     name: str
@@ -116,7 +137,9 @@ class Study:
     selection: selection.Selection
     train: Train
     subject: Subject
+    control: control.Control
     budget: Budget
+    decoding: Decoding
     benchmark: Benchmark | benchmarks.Hub
     hardware: Hardware
     machines: Machines
@@ -130,6 +153,12 @@ class Study:
 
     def __post_init__(self):
         check_choice("wandb", self.wandb, ("offline", "online", "disabled"))
+        if self.decoding.temperature and len(self.sweep) > 1:
+            raise ConfigError(f"sweep={list(self.sweep)} shares what its budgets have in common, which holds for greedy decoding alone; "
+                              "take decoding=greedy, or one budget at a time")
+        if self.control.kind != "none" and self.subject.shots:
+            raise ConfigError(f"control={self.control.name} says how long to think, and the worked examples of subject={self.subject.name} "
+                              "say otherwise; take one of them")
         if self.benchmark.kind == "hub" and self.subject.shots:
             raise ConfigError(f"subject.shots is {self.subject.shots}, but benchmark={self.benchmark.name} has no questions to "
                               "show as worked examples; take a subject without them")
@@ -209,13 +238,27 @@ def adapter_folder(study):
 def evaluate_run(study):
     """Return the (unopened) evaluate run: it reads the weights, the questions of its split and the worked examples."""
     _check_device(study, "evaluate.py")
+    if study.subject.kind == "trained" and (study.train.control == "steps") != (study.control.kind == "steps"):
+        raise ConfigError(f"control.kind={study.control.kind} asks a model that train.control={study.train.control} made, but counted "
+                          "steps are a form of their own; take experiment=cpu-step-conditional for control=steps, and another "
+                          "experiment for anything else")
+    if study.budget.tries > 1 and not study.decoding.temperature:
+        raise ConfigError(f"budget.tries={study.budget.tries} draws again, and greedy decoding would draw the same; take "
+                          "decoding=sampled")
     inputs = benchmarks.inputs(study.benchmark) if study.benchmark.kind == "hub" else _drawn(study)
     if folder := adapter_folder(study):
         inputs["adapter_model.safetensors"] = file_sha256(folder / "adapter_model.safetensors")
     if study.subject.kind == "nearest":
         inputs["train.jsonl"] = file_sha256(chosen_rows(study))
-    label = f"{study.name}-{study.subject.name}-{study.budget.name}-{study.benchmark.split}"
-    return _run(study, "evaluate", label, ("model", "subject", "budget", "benchmark", "hardware"), inputs)
+    label = evaluate_label(study.name, study.subject.name, study.control.name, study.budget.name, study.decoding.name,
+                           study.benchmark.split)
+    return _run(study, "evaluate", label, ("model", "subject", "control", "budget", "decoding", "benchmark", "hardware"), inputs)
+
+
+def evaluate_label(experiment, subject, control, budget, decoding, split):
+    """Return the name of an evaluate run without its hash; what most runs have, no control and greedy decoding, is not said."""
+    parts = (experiment, subject, control if control != "none" else "", budget, decoding if decoding != "greedy" else "", split)
+    return "-".join(part for part in parts if part)
 
 
 def _drawn(study):
