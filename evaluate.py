@@ -47,23 +47,21 @@ def evaluate(plans, runs):
 
     The plans differ in their budgets alone.
     """
-    from ponder import harness, questions, statistics, subjects, verify
+    from ponder import harness, questions, subjects, verify
     asked = plans[0].benchmark
     if asked.kind == "drawn":
         questions.read_split(asked.dir, asked.split)    # lm-eval reads the same files, but verifies nothing
     models = subjects.language_models(plans, runs)
     for plan, run, lm in zip(plans, runs, models, strict=True):
         subjects.log_reading(plan, run)
-        scored, theirs = harness.run_tasks(lm, asked)
+        scored, theirs = harness.run_tasks(lm, asked, plan.decoding.samples)
         samples = subjects.samples(run, scored)
         if asked.kind == "hub":
             run.write_jsonl("disagreements.jsonl", verify.disagreements(samples))
-        tasks = {task: [s for s in samples if s["task"] == task] for task in asked.tasks}
-        results = {task: statistics.summary(rows) for task, rows in tasks.items()}
-        assert all(abs(results[t]["accuracy"] - theirs[t]["acc,none"]) < 1e-9 for t in tasks), "lm-eval counted differently"
+        results = subjects.results(plan, samples, theirs)
         run.write_jsonl("samples.jsonl", samples)
-        run.write_json("results.json", {"tasks": results, "all": statistics.summary(samples)})
-        run.say(subjects.report(run, results, samples))
+        run.write_json("results.json", results)
+        run.say(subjects.report(run, results))
 
 
 if __name__ == "__main__":

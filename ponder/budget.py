@@ -33,7 +33,7 @@ class Budget:
                               "set budget.num_ignore=0")
         if self.tries > 1 and (self.num_ignore or self.force_answer == "never" or not self.max_thinking):
             raise ConfigError(f"budget.tries={self.tries} throws away what hits the cap, which goes with budget.num_ignore=0, a "
-                              "budget.max_thinking of at least 1 and any budget.force_answer but never; set them so, or budget.tries=1")
+                              "budget.max_thinking above 0 and any budget.force_answer but never; set them so, or budget.tries=1")
         if self.force_answer == "never" and not self.max_thinking:
             raise ConfigError("budget.max_thinking=0 forces the answer at once, but budget.force_answer=never forces nothing; "
                               "give at least 1")
@@ -143,9 +143,10 @@ def _closing(thinking, budget, marks, capped):
 def _rejecting(budget, marks):
     """Rejection sampling: thinkings are drawn until one ends under the cap, its end included (s1, section 5.2; vllm_causallms.py
     L286-330). s1 draws without end; here the question stays unanswered after budget.tries."""
-    thrown = 0
-    for tries in range(1, budget.tries + 1):
+    tries = thrown = 0
+    while tries < budget.tries:
         done = yield Request(0, (), budget.max_thinking, marks.ends, False)
+        tries += 1
         if done.stop:
             break
         thrown += len(done.ids)
@@ -154,8 +155,9 @@ def _rejecting(budget, marks):
     thinking = list(done.said)
     closing, closed_at = _closing(thinking, budget, marks, False)
     answer = yield Request(len(thinking), closing, budget.max_answer, marks.answer_ends, False)
-    return Sample([*thinking, *closing, *answer.ids], tuple(range(len(thinking), len(thinking) + len(closing))), len(thinking),
-                  len(answer.ids), 0, ((len(thinking), done.stop),), False, closed_at, "stop" if answer.stop else "length", tries, thrown)
+    spots = tuple(range(len(thinking), len(thinking) + len(closing)))
+    return Sample([*thinking, *closing, *answer.ids], spots, len(thinking), len(answer.ids), 0, ((len(thinking), done.stop),), False,
+                  closed_at, "stop" if answer.stop else "length", tries, thrown)
 
 
 def _free(budget, marks):

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections import Counter
 
 from ponder.runs import ROOT, dump, read_jsonl, write_jsonl
 
@@ -22,10 +23,11 @@ TASKS = ROOT / "ponder" / "tasks"
 GENERATIONS = "generations.jsonl"    # the append-only file of what was generated, in a run folder
 
 
-def run_tasks(lm, benchmark):
+def run_tasks(lm, benchmark, samples=1):
     """Return ({task: [(question, 0.0 or 1.0)]} in the order of the task, lm-eval's own results).
 
-    Raises ConfigError when a task reads another file than the one in benchmark.dir that the run names as its input.
+    With several `samples` of a question lm-eval asks for each of them and scores the first. Raises ConfigError when a task
+    reads another file than the one in benchmark.dir that the run names as its input.
     """
     from lm_eval.evaluator import evaluate
     from lm_eval.tasks import TaskManager
@@ -37,6 +39,8 @@ def run_tasks(lm, benchmark):
         if read != named:
             raise ConfigError(f"ponder/tasks/{name}.yaml reads {read}, but benchmark.dir says {named}; make them agree")
         task.config.test_split = "test" if benchmark.split == "test" else None    # without one lm-eval reads dev
+    for task in loaded["tasks"].values():
+        task.config.repeats = samples
     results = evaluate(lm, loaded, limit=benchmark.limit, bootstrap_iters=0, log_samples=True)
     scored = {task: [(row["doc"], row["acc"]) for row in sorted(rows, key=lambda r: r["doc_id"])]
               for task, rows in results["samples"].items()}
@@ -44,54 +48,65 @@ def run_tasks(lm, benchmark):
 
 
 class BudgetedLM(LM):
-    """lm-eval's view of a subject under one budget: a reply per question, kept in the run folder.
+    """lm-eval's view of a subject under one budget: replies to questions, kept in the run folder.
 
     The runs of a sweep are answered together, by whichever of them is asked first.
     """
 
-    def __init__(self, runs, own, block_rows, by_task, answer_block, prompt):
-        """`prompt(task, question)` gives token ids; `answer_block(prompts)` gives a (reply, record) per prompt and run.
-
-        `runs` are all runs of the sweep, `own` says which of them this one is. With `by_task` a block never mixes tasks,
-        so that worked examples are a prefix that all its rows share.
-        """
+    def __init__(self, runs, own, subject):
+        """`runs` are all runs of the sweep, `own` says which of them this one is; `subject` is a Subject of subjects.py."""
         super().__init__()
-        self.runs, self.own, self.block_rows, self.by_task = runs, own, block_rows, by_task
-        self.answer_block, self.prompt = answer_block, prompt
+        self.runs, self.own, self.subject = runs, own, subject
 
     def generate_until(self, requests, disable_tqdm=False):
         """Return the replies in the order of the requests; blocks are planned from all of them, done or not.
 
-        A block of which anything is missing is decoded again as a whole: the last bits of its rows depend on each other.
+        A question that comes again asks for another sample. Where rows depend on each other in their last bits, a block of
+        which anything is missing is decoded again as a whole, and kept as a whole; else what is done is done.
         """
-        prompts = [self.prompt(r.task_name, r.args[0]) for r in requests]
-        groups = {}
-        for index, request in enumerate(requests):
-            groups.setdefault(request.task_name if self.by_task else "", []).append(index)
-        blocks = []
-        for rows in groups.values():
-            blocks += [[rows[i] for i in block] for block in engine.plan([len(prompts[r]) for r in rows], self.block_rows)]
+        subject, seen, keys = self.subject, Counter(), []
+        for request in requests:
+            name = request.task_name, request.doc["id"]
+            keys.append((*name, seen[name]))
+            seen[name] += 1
+        prompts = {key: subject.prompt(key[0], request.args[0]) for key, request in zip(keys, requests, strict=True)}
         kept = [self._kept(run) for run in self.runs]
-        bar = tqdm(total=len(requests), unit="question", desc=f"evaluate {self.runs[self.own].name}")
-        for block in blocks:
-            keys = [(requests[i].task_name, requests[i].doc["id"]) for i in block]
-            if not all(key in rows for rows in kept for key in keys):
-                self._keep(keys, [prompts[i] for i in block], kept)
-            bar.update(len(block))
+        bar = tqdm(total=len(requests), unit="answer", desc=f"evaluate {self.runs[self.own].name}")
+        for block in self._blocks(keys, prompts):
+            missing = [key for key in block if not all(key in rows for rows in kept)]
+            bar.update(len(block) - len(missing))
+            if missing:
+                asked = block if subject.whole_blocks else missing
+                answers = subject.answer(asked, [prompts[key] for key in asked])
+                for done in [list(answers)] if subject.whole_blocks else ([answer] for answer in answers):
+                    self._keep([(asked[at], made) for at, made in done], prompts, kept)
+                    bar.update(len(done))
         bar.close()
-        return [kept[self.own][request.task_name, request.doc["id"]]["reply"] for request in requests]
+        return [kept[self.own][key]["reply"] for key in keys]
+
+    def _blocks(self, keys, prompts):
+        groups = {}
+        for key in keys:
+            groups.setdefault(key[0] if self.subject.by_task else "", []).append(key)
+        for group in groups.values():
+            for block in engine.plan([len(prompts[key]) for key in group], self.subject.block_rows):
+                yield [group[at] for at in block]
 
     def _kept(self, run):
         path = run.folder / GENERATIONS
         rows = read_jsonl(path, tolerate_cut=True) if path.exists() else []
         write_jsonl(path, rows)      # without the row a kill cut short
-        return {(row["task"], row["id"]): row for row in rows}
+        return {(row["task"], row["id"], row["sample"]): row for row in rows}
 
-    def _keep(self, keys, prompts, kept):
-        digests = [hashlib.sha256(json.dumps(prompt).encode()).hexdigest()[:16] for prompt in prompts]
-        for run, had, made in zip(self.runs, kept, zip(*self.answer_block(prompts), strict=True), strict=True):
-            rows = {(task, ident): {"task": task, "id": ident, "reply": reply, "prompt_sha256": digest, **record}
-                    for (task, ident), digest, (reply, record) in zip(keys, digests, made, strict=True)}
+    def _keep(self, answers, prompts, kept):
+        """Append what was answered, [(key, [(reply, record) of each run])], to the runs' files and to what is kept."""
+        for at, (run, had) in enumerate(zip(self.runs, kept, strict=True)):
+            rows = {}
+            for key, made in answers:
+                reply, record = made[at]
+                digest = hashlib.sha256(json.dumps(prompts[key]).encode()).hexdigest()[:16]
+                task, ident, sample = key
+                rows[key] = {"task": task, "id": ident, "sample": sample, "reply": reply, "prompt_sha256": digest, **record}
             with open(run.folder / GENERATIONS, "a", encoding="utf-8") as file:
                 file.write("".join(dump(row) for key, row in rows.items() if key not in had))
             had |= rows

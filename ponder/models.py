@@ -66,10 +66,26 @@ def base_folder(model, out):
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     source |= {f"{path.name} sha256": file_sha256(path) for path in sorted(folder.glob("*.safetensors"))}    # several above 50 GB
+    _write_source(folder, source)
+    return folder
+
+
+def tokenizer_folder(model, out):
+    """Return a folder with the tokenizer of a base model, making it once: all that is needed here of a model behind a server."""
+    if model.source != "hub":
+        return base_folder(model, out)
+    folder = Path(out) / "models" / f"{model.name}-{model.source}-tokenizer"
+    if not (folder / "source.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _tokenizer_from_hub(model).save_pretrained(folder)
+        _write_source(folder, {"source": f"tokenizer of {model.hub} at revision {model.revision}"})
+    return folder
+
+
+def _write_source(folder, source):
     part = folder / "source.json.part"
     part.write_text(json.dumps(source, indent=1, sort_keys=True) + "\n")
     os.replace(part, folder / "source.json")
-    return folder
 
 
 def template(delimiters):
@@ -127,16 +143,24 @@ def _from_wheel(model, out):
 
 def _from_hub(model, out):
     """Load from a model hub. The revision "unverified" loads the hub's newest and says so in source.json."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
+    tokenizer = _tokenizer_from_hub(model)
+    network = _from_pretrained(AutoModelForCausalLM, model, dtype="auto", use_safetensors=True)
+    return network, tokenizer, {"source": f"{model.hub} at revision {model.revision}"}
+
+
+def _tokenizer_from_hub(model):
+    from transformers import AutoTokenizer
+    return _from_pretrained(AutoTokenizer, model)
+
+
+def _from_pretrained(kind, model, **options):
     revision = None if model.revision == "unverified" else model.revision
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model.hub, revision=revision, trust_remote_code=False)
-        network = AutoModelForCausalLM.from_pretrained(model.hub, revision=revision, dtype="auto",
-                                                       trust_remote_code=False, use_safetensors=True)
+        return kind.from_pretrained(model.hub, revision=revision, trust_remote_code=False, **options)
     except OSError as error:
         raise ConfigError(f"{model.hub} could not be loaded from the hub ({str(error).splitlines()[0]}); "
                           f"model {model.name} needs {model.needs}") from error
-    return network, tokenizer, {"source": f"{model.hub} at revision {model.revision}"}
 
 
 def _random(model, out):
@@ -165,16 +189,20 @@ def _random(model, out):
 
 
 def load(folder, delimiters, dtype="float32", counted=False):
-    """Return (network, Chat) of a base folder on the CPU, its weights as `dtype`; auto: as they lie on disk."""
+    """Return (network, Chat) of a base folder; see load_network and load_chat."""
+    return load_network(folder, dtype), load_chat(folder, delimiters, counted)
+
+
+def load_network(folder, dtype="float32"):
+    """Return the network of a base folder on the CPU, its weights as `dtype`; auto: as they lie on disk."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
     logging.disable_progress_bar()    # a second of loading needs no bar
-    network = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
-    return network, load_chat(folder, delimiters, counted)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
 
 
 def load_chat(folder, delimiters, counted=False):
-    """Return the Chat of a base folder, without its weights."""
+    """Return the Chat of a base folder, without its weights; `counted` as in Chat."""
     from transformers import AutoTokenizer
     return Chat(AutoTokenizer.from_pretrained(folder), delimiters, counted)
 

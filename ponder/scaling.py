@@ -131,13 +131,12 @@ def vote(answers, correct, k):
     what a fair draw would score on average; "first": the score by the rule of s1's code, where the tied answer that was
     seen first wins; "tied": whether there was a tie; "unanswered": whether nobody voted, which is wrong}. Right answers
     written differently are not joined: that would let the gold answer help to count. Raises ConfigError unless
-    1 <= k <= samples, and when equal answers were graded differently.
+    1 <= k <= samples.
     """
     _check_k(k, len(answers))
-    graded = {}
+    graded = {}    # where equal answers were graded differently, as when a grader passed its time limit once, the first counts
     for answer, right in zip(answers, correct, strict=True):
-        if answer is not None and graded.setdefault(answer, bool(right)) != bool(right):
-            raise ConfigError(f"the answer {answer[:80]!r} was graded both right and wrong; vote only on answers of one grader")
+        graded.setdefault(answer, bool(right))
     votes = Counter(answer for answer in answers[:k] if answer is not None)
     most = max(votes.values(), default=0)
     leaders = [graded[answer] for answer, count in votes.items() if count == most]    # in the order they were seen
@@ -155,6 +154,23 @@ def voting(questions, k):
     return {"k": k, "n": len(votes), "accuracy": sum(v["score"] for v in votes) / len(votes),
             "accuracy_first": sum(v["first"] for v in votes) / len(votes), "tied": sum(v["tied"] for v in votes),
             "unanswered": sum(v["unanswered"] for v in votes), "scores": [v["score"] for v in votes]}
+
+
+def several(questions, purpose):
+    """Return what several samples of each question say together, from [(answers, correct)], a pair for each question.
+
+    {"questions", "samples": of each question, "coverage": [{"k", "value", "low", "high"}] as `coverage` averages, "voting": the
+    same of `vote`'s score with "tied" and "unanswered"} for k = 1, 2, 4 and so on. Intervals are over questions.
+    """
+    size = len(questions[0][1])
+    assert all(len(correct) == size for _, correct in questions), "every question has the same number of samples"
+    found = {"questions": len(questions), "samples": size, "coverage": [], "voting": []}
+    for k in (1 << n for n in range(size.bit_length())):
+        votes = voting(questions, k)
+        found["coverage"].append({"k": k} | interval(coverage([correct for _, correct in questions], k), f"{purpose}/coverage/{k}"))
+        found["voting"].append({"k": k, "tied": votes["tied"], "unanswered": votes["unanswered"]}
+                               | interval(votes["scores"], f"{purpose}/voting/{k}"))
+    return found
 
 
 def _check_k(k, samples):

@@ -21,7 +21,8 @@ def tokenised(path, chat, recipe):
     for row in read_jsonl(path):
         think, wrong = (row["think"], row["wrong"]) if recipe.trace == "full" else ("", [])
         limit = None if recipe.control == "none" else control.bound(chat.length(think, recipe.control))
-        ids, loss = chat.row(control.asked(row["question"], recipe.control, limit), think, row["answer"], () if recipe.loss_on_wrong else wrong)
+        question = control.asked(row["question"], recipe.control, limit)
+        ids, loss = chat.row(question, think, row["answer"], () if recipe.loss_on_wrong else wrong)
         if len(ids) > recipe.max_tokens:
             raise ConfigError(f"row {row['id']} has {len(ids)} tokens, but train.max_tokens is {recipe.max_tokens}; "
                               "raise it or drop the row in selection")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ponder import benchmarks, config, contamination, control, domains, pools, questions, selection, teachers
+from ponder import benchmarks, completions, config, contamination, control, domains, pools, questions, selection, teachers
 from ponder.budget import Budget
 from ponder.client import Client
 from ponder.config import ConfigError, at_least, check_choice
@@ -49,8 +49,8 @@ class Train:
         check_choice("train.trace", self.trace, ("full", "none"))
         check_choice("train.control", self.control, ("none", *control.SENTENCES))
         if self.control != "none" and self.trace == "none":
-            raise ConfigError(f"train.control={self.control} says how long a trace is, and train.trace=none has none; set one of them "
-                              "otherwise")
+            raise ConfigError(f"train.control={self.control} says how long a trace is, and train.trace=none has none; set one of "
+                              "them otherwise")
         check_choice("train.weights", self.weights, ("float32", "bfloat16"))
         check_choice("train.compute", self.compute, ("float32", "bfloat16"))
         at_least(1, "train", self, "epochs", "batch_rows", "checkpoint_steps", "max_tokens", "loss_rows")
@@ -108,8 +108,8 @@ class Decoding:
         at_least(1, "decoding", self, "samples")
         at_least(0, "decoding", self, "temperature", "seed")
         if self.samples > 1 and not self.temperature:
-            raise ConfigError(f"decoding.samples={self.samples} at decoding.temperature=0 would all be equal; raise the temperature, or "
-                              "set decoding.samples=1")
+            raise ConfigError(f"decoding.samples={self.samples} at decoding.temperature=0 would all be equal; raise the temperature, "
+                              "or set decoding.samples=1")
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,7 @@ class Study:
     control: control.Control
     budget: Budget
     decoding: Decoding
+    engine: completions.Hf | completions.Server
     benchmark: Benchmark | benchmarks.Hub
     hardware: Hardware
     machines: Machines
@@ -154,11 +155,11 @@ class Study:
     def __post_init__(self):
         check_choice("wandb", self.wandb, ("offline", "online", "disabled"))
         if self.decoding.temperature and len(self.sweep) > 1:
-            raise ConfigError(f"sweep={list(self.sweep)} shares what its budgets have in common, which holds for greedy decoding alone; "
-                              "take decoding=greedy, or one budget at a time")
+            raise ConfigError(f"sweep={list(self.sweep)} shares what its budgets have in common, which holds for greedy decoding "
+                              "alone; take decoding=greedy, or one budget at a time")
         if self.control.kind != "none" and self.subject.shots:
-            raise ConfigError(f"control={self.control.name} says how long to think, and the worked examples of subject={self.subject.name} "
-                              "say otherwise; take one of them")
+            raise ConfigError(f"control={self.control.name} says how long to think, and the worked examples of subject="
+                              f"{self.subject.name} say otherwise; take one of them")
         if self.benchmark.kind == "hub" and self.subject.shots:
             raise ConfigError(f"subject.shots is {self.subject.shots}, but benchmark={self.benchmark.name} has no questions to "
                               "show as worked examples; take a subject without them")
@@ -237,22 +238,27 @@ def adapter_folder(study):
 
 def evaluate_run(study):
     """Return the (unopened) evaluate run: it reads the weights, the questions of its split and the worked examples."""
-    _check_device(study, "evaluate.py")
+    here = study.engine.kind != "server"    # else the weights are the server's, and so is the device
+    if here:
+        _check_device(study, "evaluate.py")
+    elif study.subject.kind == "nearest":
+        raise ConfigError(f"subject={study.subject.name} is no model, and engine={study.engine.name} serves one; take engine=hf")
     if study.subject.kind == "trained" and (study.train.control == "steps") != (study.control.kind == "steps"):
-        raise ConfigError(f"control.kind={study.control.kind} asks a model that train.control={study.train.control} made, but counted "
-                          "steps are a form of their own; take experiment=cpu-step-conditional for control=steps, and another "
-                          "experiment for anything else")
+        raise ConfigError(f"control.kind={study.control.kind} asks a model that train.control={study.train.control} made, but "
+                          "counted steps are a form of their own; take experiment=cpu-step-conditional for control=steps, and "
+                          "another experiment for anything else")
     if study.budget.tries > 1 and not study.decoding.temperature:
         raise ConfigError(f"budget.tries={study.budget.tries} draws again, and greedy decoding would draw the same; take "
                           "decoding=sampled")
     inputs = benchmarks.inputs(study.benchmark) if study.benchmark.kind == "hub" else _drawn(study)
-    if folder := adapter_folder(study):
+    if here and (folder := adapter_folder(study)):
         inputs["adapter_model.safetensors"] = file_sha256(folder / "adapter_model.safetensors")
     if study.subject.kind == "nearest":
         inputs["train.jsonl"] = file_sha256(chosen_rows(study))
     label = evaluate_label(study.name, study.subject.name, study.control.name, study.budget.name, study.decoding.name,
                            study.benchmark.split)
-    return _run(study, "evaluate", label, ("model", "subject", "control", "budget", "decoding", "benchmark", "hardware"), inputs)
+    groups = ("model", "subject", "control", "budget", "decoding", "engine", "benchmark", "hardware")
+    return _run(study, "evaluate", label, groups, inputs)
 
 
 def evaluate_label(experiment, subject, control, budget, decoding, split):

@@ -2,69 +2,122 @@
 import dataclasses
 import importlib.metadata
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ponder import (
+    answers,
+    completions,
+    control,
+    engine,
+    grading,
+    harness,
+    models,
+    nearest,
+    scaling,
+    sft,
+    shots,
+    statistics,
+    study,
+    sweep,
+    verify,
+)
 from ponder import budget as budgets
-from ponder import engine, harness, models, nearest, sft, shots, study, sweep, verify
 from ponder.budget import Sample
-from ponder.grading import is_correct
 from ponder.runs import dump, read_jsonl
 
-BLOCK = 4    # times hardware.decode_rows: questions that are decoded, and after a kill decoded again, together
+BLOCK = 4    # times hardware.decode_rows: answers that are decoded, and after a kill decoded again, together
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who answers, as harness.BudgetedLM asks. A key is (task, id of the question, number of the sample)."""
+    prompt: Callable        # (task, question) -> token ids
+    answer: Callable        # (keys, prompts) -> iterator of (index, [(reply, record) of each run])
+    by_task: bool           # a block never mixes tasks, so that worked examples are a prefix that all its rows share
+    block_rows: int         # answers that are asked for together
+    whole_blocks: bool      # rows of a block depend on each other in their last bits
 
 
 def language_models(plans, runs):
     """Return the subject of a sweep as lm-eval sees it, once for each of its budgets; the plans differ in nothing else."""
-    plan = plans[0]
-    answer_block, prompt = _nearest(plan, runs) if plan.subject.kind == "nearest" else _network(plans, runs)
-    return [harness.BudgetedLM(runs, own, BLOCK * plan.hardware.decode_rows, plan.subject.shots > 0, answer_block, prompt)
-            for own in range(len(runs))]
+    subject = (_nearest if plans[0].subject.kind == "nearest" else _network)(plans, runs)
+    return [harness.BudgetedLM(runs, own, subject) for own in range(len(runs))]
 
 
 def _network(plans, runs):
-    """Return (answer_block, prompt) of a model, as harness.BudgetedLM takes them."""
+    """Return the Subject of a model: one that is decoded here, or one behind a server."""
     plan = plans[0]
     import torch
     torch.set_num_threads(plan.hardware.threads)
-    base = models.base_folder(plan.model, plan.out)
+    served = plan.engine.kind == "server"
+    base = (models.tokenizer_folder if served else models.base_folder)(plan.model, plan.out)
     delimiters = dataclasses.replace(plan.model.delimiters, think=plan.subject.think, answer=plan.subject.answer)
-    network, chat = models.load(base, delimiters)
-    folder = study.adapter_folder(plan)
-    network = sft.with_weights(network, folder) if folder else network.eval()
+    chat = models.load_chat(base, delimiters, counted=plan.control.kind == "steps")
     chosen, examples = [p.budget for p in plans], worked_examples(plan)
     marks = [chat.marks(budget.nudge) for budget in chosen]
-    facts = _facts(base, folder)
+    decoded, facts = (_served if served else _decoded)(plan, base, chat)
     for run in runs:
         run.write_json("base.json", models.source_of(base))
         run.say(f"evaluate {run.name}: {plan.model.name} from {models.source_of(base)['source']}")
 
     def prompt(task, question):
-        ids = chat.prompt(question, examples.get(task, ()))
+        asked = control.asked(question, plan.control.kind, plan.control.limit, plan.control.sentence)
+        ids = chat.prompt(asked, examples.get(task, ()))
         for budget, mark in zip(chosen, marks, strict=True):
             budgets.check_room(budget, mark, len(ids), plan.model.context)
         return ids
 
-    def answer_block(prompts):
-        began = time.perf_counter()
+    def answer(keys, prompts):
+        began, tokens = time.perf_counter(), [0] * len(runs)
         rows = [sweep.swept(chosen, marks) for _ in prompts]
-        made = dict(engine.run(network, prompts, rows, plan.hardware.decode_rows, vocabulary=len(chat.tokenizer)))
-        seconds = round(time.perf_counter() - began, 3)
-        for at, run in enumerate(runs):    # the seconds are those of all budgets together
-            run.timing(questions=len(prompts), tokens=sum(len(samples[at].ids) for samples in made.values()), seconds=seconds,
-                       budgets=len(runs))
-        return [[(reply, record | facts) for reply, record in (harness.record_of(sample, chat) for sample in made[i])]
-                for i in range(len(prompts))]
+        purposes = [purpose_of(plan.decoding, key) for key in keys]
+        for index, made in decoded(prompts, rows, purposes):
+            tokens = [count + len(sample.ids) for count, sample in zip(tokens, made, strict=True)]
+            said = (harness.record_of(sample, chat) for sample in made)
+            yield index, [(reply, record | facts | {"seed": purposes[index]}) for reply, record in said]
+        seconds = round(time.perf_counter() - began, 3)    # of all budgets together
+        for run, count in zip(runs, tokens, strict=True):
+            run.timing(answers=len(prompts), tokens=count, seconds=seconds, budgets=len(runs))
 
-    return answer_block, prompt
+    return Subject(prompt, answer, plan.subject.shots > 0, BLOCK * plan.hardware.decode_rows, whole_blocks=not served)
 
 
-def _facts(base, folder):
-    """Return what an auditor needs of every sample: engine, the hashes of what answered, the seed (greedy decoding has none)."""
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("transformers", "torch")]
+def purpose_of(decoding, key):
+    """Return the name of the stream that an answer is drawn from, or None under greedy decoding, which draws nothing."""
+    return "/".join(map(str, ("answer", decoding.seed, *key))) if decoding.temperature else None
+
+
+def _decoded(plan, base, chat):
+    """Return (decode, facts) of a model that is decoded here, as engine.run does."""
+    network, folder = models.load_network(base), study.adapter_folder(plan)
+    network = sft.with_weights(network, folder) if folder else network.eval()
+
+    def decode(prompts, rows, purposes):
+        choose = engine.sampling(plan.decoding.temperature, purposes) if plan.decoding.temperature else engine.greedy
+        return engine.run(network, prompts, rows, plan.hardware.decode_rows, choose, len(chat.tokenizer))
+
+    said = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("transformers", "torch"))
+    return decode, _facts(said, base, folder)
+
+
+def _served(plan, base, chat):
+    """Return (decode, facts) of a model behind a server, which says itself what it is; nobody here sees its weights."""
+    connection = completions.connect(plan.engine, plan.client, chat)
+
+    def decode(prompts, rows, purposes):
+        return completions.run(connection, prompts, rows, plan.decoding.temperature, purposes)
+
+    return decode, _facts(connection.said, base, None) | {"base_sha256": None}
+
+
+def _facts(said, base, folder):
+    """Return what an auditor needs of every sample: engine and version as they say themselves, the hashes of what answered."""
     parts = [digest for name, digest in sorted(models.source_of(base).items()) if name.endswith(".safetensors sha256")]
-    return {"engine": ", ".join(versions), "base_sha256": ",".join(digest[:16] for digest in parts),    # large models have several
+    return {"engine": said, "base_sha256": ",".join(digest[:16] for digest in parts),    # large models have several
             "adapter_sha256": models.file_sha256(study.weights(folder))[:16] if folder else None,
-            "tokenizer_sha256": models.file_sha256(base / "tokenizer.json")[:16], "seed": None}
+            "tokenizer_sha256": models.file_sha256(base / "tokenizer.json")[:16]}
 
 
 def worked_examples(plan):
@@ -76,30 +129,34 @@ def worked_examples(plan):
                                  ("probe",) if asked.split == "dev" else ("probe", "dev"))
 
 
-def _nearest(plan, runs):
+def _nearest(plans, runs):
+    plan = plans[0]
     rows = read_jsonl(study.chosen_rows(plan))
     empty = {key: value for key, value in dataclasses.asdict(Sample([])).items() if key != "closed_at"}
 
-    def answer_block(asked):
-        found = [nearest.nearest(question, rows) for question in asked]
-        return [[(f"Final Answer: {row['answer']}", {"thinking": "", "nearest": row["id"], **empty})] * len(runs) for row in found]
+    def answer(keys, asked):
+        for at, question in enumerate(asked):
+            row = nearest.nearest(question, rows)
+            yield at, [(f"Final Answer: {row['answer']}", {"thinking": "", "nearest": row["id"], **empty})] * len(runs)
 
-    return answer_block, lambda task, question: question
+    return Subject(lambda task, question: question, answer, False, BLOCK * plan.hardware.decode_rows, whole_blocks=False)
 
 
 def samples(run, scored):
-    """Return the final sample rows: what was generated joined with the question, the gold and lm-eval's score."""
-    made = {(row["task"], row["id"]): row for row in read_jsonl(run.folder / "generations.jsonl")}
+    """Return the final sample rows: what was generated joined with question, gold and lm-eval's score of the first sample."""
+    made = {}
+    for row in sorted(read_jsonl(run.folder / "generations.jsonl"), key=lambda row: row["sample"]):
+        made.setdefault((row["task"], row["id"]), []).append(row)
     joined = []
     for task, rows in sorted(scored.items()):
         for doc, score in rows:
-            row = made[task, doc["id"]]
-            if "options" in doc:    # a benchmark of ponder/benchmarks.py
-                grade = verify.grade(row["reply"], doc["answer"], doc["options"])
-            else:
-                grade = {"correct": is_correct(row["reply"], doc["answer"])}
-            assert grade["correct"] == bool(score)
-            joined.append({**row, "question": doc["question"], "gold": doc["answer"], **grade})
+            for row in made[task, doc["id"]]:
+                if "options" in doc:    # a benchmark of ponder/benchmarks.py
+                    grade = verify.grade(row["reply"], doc["answer"], doc["options"])
+                else:
+                    grade = {"correct": grading.is_correct(row["reply"], doc["answer"])}
+                assert row["sample"] or grade["correct"] == bool(score)
+                joined.append({**row, "question": doc["question"], "gold": doc["answer"], **grade})
     return joined
 
 
@@ -111,9 +168,43 @@ def log_reading(plan, run):
             file.write(dump(row))
 
 
-def report(run, results, samples):
+def results(plan, samples, theirs):
+    """Return {"tasks": {task: summary}, "all": summary} of the samples of an evaluation, after comparing with lm-eval's results.
+
+    With several samples of a question a summary also has what they say together, and its interval is over questions.
+    """
+    def summary(rows):
+        return statistics.summary(rows) | (together(rows, plan.name) if plan.decoding.samples > 1 else {})
+
+    tasks = {task: [s for s in samples if s["task"] == task] for task in plan.benchmark.tasks}
+    for task, rows in tasks.items():
+        first = [s["correct"] for s in rows if s["sample"] == 0]
+        assert abs(sum(first) / len(first) - theirs[task]["acc,none"]) < 1e-9, "lm-eval counted differently"
+    return {"tasks": {task: summary(rows) for task, rows in tasks.items()}, "all": summary(samples)}
+
+
+def together(samples, purpose):
+    """Return scaling.several of samples and the interval of their mean accuracy, both over questions."""
+    questions = {}
+    for sample in sorted(samples, key=lambda s: (s["task"], s["id"], s["sample"])):
+        answers, correct = questions.setdefault((sample["task"], sample["id"]), ([], []))
+        answers.append(voted(sample))
+        correct.append(sample["correct"])
+    mean = scaling.interval([sum(correct) / len(correct) for _, correct in questions.values()], f"{purpose}/accuracy")
+    return scaling.several(list(questions.values()), purpose) | {"low": mean["low"], "high": mean["high"]}
+
+
+def voted(sample):
+    """Return the normal form of a sample's answer as text, None where it has none: equal forms are graded alike."""
+    if "how" in sample:    # a benchmark of ponder/benchmarks.py
+        return None if sample["answer"] is None else answers.normal(sample["answer"])
+    found = grading.extract(sample["reply"])
+    return None if found is None else repr(grading.normal(found))
+
+
+def report(run, results):
     """Return the last lines of an evaluation."""
     lines = [f"  {task:18} {r['accuracy']:6.1%} ({r['correct']}/{r['n']})  think {r['thinking_tokens']:6.1f} tok  "
-             f"capped {r['capped']}  ignored ends {r['ignored_ends']}" for task, r in results.items()]
-    right = sum(s["correct"] for s in samples)
-    return "\n".join([*lines, f"evaluate {run.name}: {right / len(samples):.1%} ({right}/{len(samples)}) -> {run.folder}"])
+             f"capped {r['capped']}  ignored ends {r['ignored_ends']}" for task, r in results["tasks"].items()]
+    found = results["all"]
+    return "\n".join([*lines, f"evaluate {run.name}: {found['accuracy']:.1%} ({found['correct']}/{found['n']}) -> {run.folder}"])

@@ -20,8 +20,8 @@ def marks(nudge="W", answer="A", ends=ENDS):
     return Marks(ends, ENDS, ("<",), "/", tuple(nudge), tuple(answer), tuple(answer + "F:"))
 
 
-def budget(max_thinking=8, num_ignore=0, nudge="W", max_answer=4, force_answer="capped", scope="total"):
-    return Budget("test", max_thinking, num_ignore, nudge, max_answer, force_answer, scope)
+def budget(max_thinking=8, num_ignore=0, nudge="W", max_answer=4, force_answer="capped", scope="total", tries=1):
+    return Budget("test", max_thinking, num_ignore, nudge, max_answer, force_answer, scope, tries)
 
 
 def complete(request, stream):
@@ -319,3 +319,35 @@ def test_a_token_that_is_not_forced_is_what_the_model_said_and_the_others_are_no
 def test_a_budget_that_can_not_work_is_refused(change, word):
     with pytest.raises(ConfigError, match=word):
         dataclasses.replace(budget(), **change)
+
+
+# --- rejection sampling ----------------------------------------------------------------
+
+
+def test_a_thinking_that_hits_the_cap_is_thrown_away_and_drawn_again():
+    sample, requests = play(budget(3, tries=3), ["abcd", "efgh", "ab>", "7>"])
+    assert "".join(sample.ids) == "ab/A7>" and sample.forced == (2, 3) and sample.closed_at == 3
+    assert (sample.tries, sample.thrown, sample.capped, sample.num_thinking) == (3, 6, False, 2)
+    assert [held for _, held in requests] == ["", "", "", "ab/A"], "what was thrown away is not read again"
+
+
+def test_a_thinking_is_accepted_when_its_end_too_lies_under_the_cap():    # s1, vllm_causallms.py L286-330: the stop token counts
+    assert play(budget(3, tries=2), ["ab>", "7>"])[0].tries == 1
+    assert play(budget(3, tries=2), ["abc>", "a>", "7>"])[0].tries == 2
+
+
+def test_after_the_last_try_the_question_stays_unanswered():
+    sample, requests = play(budget(3, tries=2), ["abcd", "efgh"])
+    assert (sample.ids, sample.finish, sample.tries, sample.thrown, sample.closed_at) == ([], "rejected", 2, 6, None)
+    assert len(requests) == 2
+
+
+@pytest.mark.parametrize("changes", [{"num_ignore": 1}, {"force_answer": "never"}, {"max_thinking": 0}])
+def test_rejection_goes_with_no_other_forcing(changes):
+    with pytest.raises(ConfigError, match="budget.tries=2"):
+        budget(tries=2, **changes)
+
+
+def test_no_tries_at_all_are_refused():
+    with pytest.raises(ConfigError, match="tries"):
+        budget(tries=0)

@@ -138,7 +138,9 @@ def scripted(plans, runs, chat, said):
                 row.send(budgets.Completion((*chat.encode(text), *end), end))
         except StopIteration as done:
             return [harness.record_of(done.value, chat)]
-    return [harness.BudgetedLM(runs, 0, 4, False, lambda asked: [answer_one(q) for q in asked], lambda task, question: question)]
+    def answer(keys, asked):
+        return ((at, answer_one(question)) for at, question in enumerate(asked))
+    return [harness.BudgetedLM(runs, 0, subjects.Subject(lambda task, question: question, answer, False, 4, whole_blocks=True))]
 
 
 def test_wait_fires_and_the_changed_mind_is_graded(out, chat, monkeypatch):
@@ -295,3 +297,55 @@ def test_a_budget_without_room_is_one_line_and_exit_code_2(out):
 def test_our_script_in_this_process_is_not_the_package_either():
     import evaluate
     assert hasattr(evaluate, "load") and script("evaluate").__file__ == str(ROOT / "evaluate.py")
+
+
+# --- several samples of a question, and what asks about its length ---------------------
+
+DRAWN = ("subject=base", "budget=plain", "budget.max_thinking=24", "budget.max_answer=8", "benchmark.tasks=[coin]", "decoding=sampled")
+
+
+def test_each_question_has_several_samples_from_streams_of_their_own(out):
+    run = evaluated(plan_of(out, *DRAWN, "decoding.samples=3"))
+    rows = samples_of(run)
+    assert [row["sample"] for row in rows] == [0, 1, 2] * 2 and run.name.startswith("smoke-base-plain-sampled3-dev-")
+    assert len({row["seed"] for row in rows}) == 6 and rows[0]["seed"] == f"answer/0/coin/{rows[0]['id']}/0"
+    assert len({tuple(row["ids"]) for row in rows}) > 1
+    said = json.loads((run.folder / "results.json").read_text())["all"]
+    assert (said["n"], said["questions"], said["samples"]) == (6, 2, 3)
+    assert [entry["k"] for entry in said["coverage"]] == [entry["k"] for entry in said["voting"]] == [1, 2]
+
+
+def test_a_sample_is_the_same_whatever_is_drawn_beside_it(out):
+    three = samples_of(evaluated(plan_of(out, *DRAWN, "decoding.samples=3")))
+    two = samples_of(evaluated(plan_of(out, *DRAWN, "decoding.samples=2", "hardware.decode_rows=1")))
+    assert [row["ids"] for row in two] == [row["ids"] for row in three if row["sample"] < 2]
+
+
+def test_another_decoding_seed_draws_other_answers(out):
+    made = [[row["ids"] for row in samples_of(evaluated(plan_of(out, *DRAWN, f"decoding.seed={seed}")))] for seed in (0, 1)]
+    assert made[0] != made[1]
+
+
+def test_rejection_sampling_says_how_often_it_drew(out):
+    rows = samples_of(evaluated(plan_of(out, "budget=reject8", "budget.tries=3", "decoding=sampled", "decoding.samples=1",
+                                        "benchmark.tasks=[coin]")))
+    for row in rows:
+        assert row["num_thinking"] < 8 and (row["finish"] == "rejected") == (row["ids"] == [])
+        assert row["thrown"] == 8 * (row["tries"] - (row["finish"] != "rejected"))
+        assert row["finish"] != "rejected" or not row["correct"]
+
+
+def test_an_instruction_reaches_the_prompt_and_nothing_else(out):
+    plain = samples_of(evaluated(plan_of(out, "benchmark.tasks=[coin]")))
+    asked = samples_of(evaluated(plan_of(out, "benchmark.tasks=[coin]", "control=short")))
+    assert [row["question"] for row in plain] == [row["question"] for row in asked]
+    assert all(a["prompt_sha256"] != b["prompt_sha256"] for a, b in zip(plain, asked, strict=True))
+
+
+def test_the_votes_of_equal_answers_count_together():
+    rows = [{"task": "t", "id": "q", "sample": n, "reply": reply, "correct": right}
+            for n, (reply, right) in enumerate([("Final Answer: 4.0", True), ("no", False), ("Final Answer: 4", True),
+                                                ("Final Answer: 5", False)])]
+    made = subjects.together(rows, "test")
+    assert [(entry["k"], entry["value"]) for entry in made["voting"]] == [(1, 1.0), (2, 1.0), (4, 1.0)]
+    assert made["coverage"][0]["value"] == 0.5 and made["coverage"][2]["value"] == 1.0

@@ -190,9 +190,9 @@ def test_a_tie_scores_its_share_of_right_answers_and_the_first_seen_beside_it():
                                                                      "unanswered": False}
 
 
-def test_equal_answers_cannot_be_right_and_wrong():
-    with pytest.raises(ConfigError, match="both right and wrong"):
-        scaling.vote(["2", "2"], [True, False], 2)
+def test_of_equal_answers_that_were_graded_differently_the_first_counts():
+    assert scaling.vote(["4", "4"], [True, False], 2)["score"] == 1
+    assert scaling.vote(["4", "4"], [False, True], 2)["score"] == 0
 
 
 def test_voting_counts_its_ties():
