@@ -156,8 +156,9 @@ def _rejecting(budget, marks):
     closing, closed_at = _closing(thinking, budget, marks, False)
     answer = yield Request(len(thinking), closing, budget.max_answer, marks.answer_ends, False)
     spots = tuple(range(len(thinking), len(thinking) + len(closing)))
-    return Sample([*thinking, *closing, *answer.ids], spots, len(thinking), len(answer.ids), 0, ((len(thinking), done.stop),), False,
-                  closed_at, "stop" if answer.stop else "length", tries, thrown)
+    rounds, ids = ((len(thinking), done.stop),), [*thinking, *closing, *answer.ids]
+    return Sample(ids, spots, len(thinking), len(answer.ids), 0, rounds, False, closed_at, "stop" if answer.stop else "length", tries,
+                  thrown)
 
 
 def _free(budget, marks):

@@ -19,11 +19,11 @@ class Control:
     def __post_init__(self):
         check_choice("control.kind", self.kind, ("none", "class", *SENTENCES))
         if (self.kind in SENTENCES) != (self.limit is not None) or (self.limit is not None and self.limit < 1):
-            raise ConfigError(f"control.limit={self.limit} does not fit control.kind={self.kind}; give a number from 1 on for tokens "
-                              "and steps, and null for anything else")
+            raise ConfigError(f"control.limit={self.limit} does not fit control.kind={self.kind}; give a number from 1 on for "
+                              "tokens and steps, and null for anything else")
         if (self.kind == "class") != bool(self.sentence):
-            raise ConfigError(f"control.sentence={self.sentence!r} does not fit control.kind={self.kind}; give a sentence for class "
-                              "alone")
+            raise ConfigError(f"control.sentence={self.sentence!r} does not fit control.kind={self.kind}; give a sentence for "
+                              "class alone")
 
 
 def asked(question, kind, limit=None, sentence=None):

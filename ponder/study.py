@@ -108,8 +108,8 @@ class Decoding:
         at_least(1, "decoding", self, "samples")
         at_least(0, "decoding", self, "temperature", "seed")
         if self.samples > 1 and not self.temperature:
-            raise ConfigError(f"decoding.samples={self.samples} at decoding.temperature=0 would all be equal; raise the temperature, "
-                              "or set decoding.samples=1")
+            raise ConfigError(f"decoding.samples={self.samples} at decoding.temperature=0 would all be equal; raise the "
+                              "temperature, or set decoding.samples=1")
 
 
 @dataclass(frozen=True)

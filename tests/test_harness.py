@@ -301,7 +301,8 @@ def test_our_script_in_this_process_is_not_the_package_either():
 
 # --- several samples of a question, and what asks about its length ---------------------
 
-DRAWN = ("subject=base", "budget=plain", "budget.max_thinking=24", "budget.max_answer=8", "benchmark.tasks=[coin]", "decoding=sampled")
+DRAWN = ("subject=base", "budget=plain", "budget.max_thinking=24", "budget.max_answer=8", "benchmark.tasks=[coin]",
+         "decoding=sampled")
 
 
 def test_each_question_has_several_samples_from_streams_of_their_own(out):
