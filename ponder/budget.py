@@ -157,8 +157,8 @@ def _rejecting(budget, marks):
     answer = yield Request(len(thinking), closing, budget.max_answer, marks.answer_ends, False)
     spots = tuple(range(len(thinking), len(thinking) + len(closing)))
     rounds, ids = ((len(thinking), done.stop),), [*thinking, *closing, *answer.ids]
-    return Sample(ids, spots, len(thinking), len(answer.ids), 0, rounds, False, closed_at, "stop" if answer.stop else "length", tries,
-                  thrown)
+    finish = "stop" if answer.stop else "length"
+    return Sample(ids, spots, len(thinking), len(answer.ids), 0, rounds, False, closed_at, finish, tries, thrown)
 
 
 def _free(budget, marks):

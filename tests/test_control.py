@@ -50,7 +50,7 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(overrides, words):
 @pytest.mark.parametrize("overrides, words", [
     (("experiment=cpu", "control=steps"), "train.control=none"),
     (("experiment=cpu-step-conditional", "control=none"), "control.kind=none"),
-    (("experiment=cpu", "budget=reject32"), "budget.tries=64")])
+    (("experiment=cpu", "budget=reject32"), "budget.tries=16")])
 def test_an_evaluation_that_would_mix_forms_is_refused_in_a_sentence(overrides, words):
     with pytest.raises(ConfigError) as found:
         study.evaluate_run(study_of(*overrides, "subject.adapter=data/cpu/cpu/adapter"))
