@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, composed
+from conftest import ROOT, SMOKE, composed, evaluated, study_of
 from omegaconf import OmegaConf
 
 from ponder import benchmarks, revisions
@@ -199,3 +199,16 @@ def test_lm_eval_asks_and_grades_a_local_copy(tmp_path, monkeypatch):
     assert scores == [1, 1, 0]
     assert any(prompt == "{{x}} squared?" for prompt, _ in asked), "a question is no template"
     assert all(settings["until"] == [] for _, settings in asked)
+
+
+def test_a_benchmark_runs_from_end_to_end(tmp_path):
+    rows = [{"problem": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(3)]
+    local = f"+benchmark.local.math500={{data_files: [{written(tmp_path / 'copy.jsonl', rows)}], rows: 3}}"
+    run = evaluated(study_of(*SMOKE, f"out={tmp_path / 'out'}", "subject=base", "budget=plain", "budget.max_thinking=8",
+                             "budget.max_answer=8", "benchmark=math500", "benchmark.limit=null", local))
+    samples = [json.loads(line) for line in (run.folder / "samples.jsonl").read_text().splitlines()]
+    assert [(s["task"], s["question"], s["gold"]) for s in samples] == [("math500", r["problem"], r["answer"]) for r in rows]
+    assert all({"how", "by", "second", "answer"} <= set(s) for s in samples)
+    assert json.loads((run.folder / "results.json").read_text())["all"]["n"] == 3
+    assert (run.folder / "disagreements.jsonl").exists()
+    assert len((tmp_path / "out" / "test-readings.jsonl").read_text().splitlines()) == 1, "reading it is logged"
