@@ -2,7 +2,8 @@
 
     python -m ponder.merge outputs/merged experiment=cpu subject.adapter=data/cpu/cpu/adapter
 
-The overrides are those of evaluate.py. The folder holds safetensors, tokenizer and chat template, and source.json: what it was made of.
+The overrides are those of evaluate.py. The folder holds safetensors, tokenizer and chat template, and in source.json what it was
+made of.
 """
 import sys
 from pathlib import Path
