@@ -20,11 +20,11 @@ from ponder.config import ConfigError
 from ponder.models import purpose_seed
 
 UNSTATED = "engine not stated,"
-BIAS = 100    # the most that logit_bias takes; beyond it there is no softer word for "never" and "always" in this protocol
+BIAS = 100    # what vLLM cuts a logit_bias to: the most it has for "always", and for "never", which is why replies are checked
 FIELDS = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0,
           "ignore_eos": True, "skip_special_tokens": False, "include_stop_str_in_output": True, "return_token_ids": True}
-NEEDED = ("budget forcing needs a server that takes and returns token ids as vLLM does; check engine.url and how that server was "
-          "started, or take engine=hf")
+NEEDED = ("budget forcing needs a server that takes and returns token ids, as vLLM does, and not text alone; check engine.url and "
+          "how that server was started, or take engine=hf")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def connect(server, client, chat):
 
 
 def run(connection, prompts, rows, temperature=0.0, purposes=None):
-    """Yield (index, what the row returned) of each row, in order, when all are done; rows and `prompts` as in engine.run.
+    """Yield (index, what the row returned) of each row as it is done; rows and `prompts` as in engine.run.
 
     client.concurrency rows are under way at once. At a temperature of 0 each call takes the likeliest tokens; above it the n-th
     call of a row draws with the seed named by its purpose and n, so that nothing depends on what comes when. Raises
@@ -83,7 +83,17 @@ def run(connection, prompts, rows, temperature=0.0, purposes=None):
     if temperature and not 0.01 <= temperature <= 2:
         raise ConfigError(f"decoding.temperature={temperature:g} is none that vLLM draws at as it is; give 0, or 0.01 to 2")
     assert purposes is not None or not temperature, "draws need purposes"
-    yield from enumerate(asyncio.run(_run(connection, prompts, rows, temperature, purposes)))
+    made = _run(connection, prompts, rows, temperature, purposes)
+
+    async def following():
+        return await anext(made, None)
+
+    with asyncio.Runner() as runner:
+        try:
+            while (pair := runner.run(following())) is not None:
+                yield pair
+        finally:
+            runner.run(made.aclose())
 
 
 async def decoded(prompt, row, call):
@@ -163,12 +173,17 @@ async def _run(connection, prompts, rows, temperature, purposes):
         async with room:
             return await decoded(prompts[index], rows[index], call)
 
-    try:
-        async with wire.session(connection.url, connection.client) as session, asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(session, index)) for index in range(len(prompts))]
-    except ExceptionGroup as several:
-        raise several.exceptions[0] from None
-    return [task.result() for task in tasks]
+    async with wire.session(connection.url, connection.client) as session:
+        waiting = {asyncio.ensure_future(one(session, index)): index for index in range(len(prompts))}
+        try:
+            while waiting:
+                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for index, task in sorted((waiting.pop(task), task) for task in done):
+                    yield index, task.result()
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def _completion(connection, session, pace, key, prompt, limit, stops, fields):
@@ -187,7 +202,8 @@ async def _post(connection, session, pace, key, body):
     if result.status == "answered":
         return result.response
     if result.reason.startswith(tuple(f"status {status}" for status in clients.UNFIT)):
-        _unfit(connection, f"refuses {len(body['prompt'])} token ids with at most {body['max_tokens']} after them: {result.reason}")
+        _unfit(connection, f"refuses a prompt of {len(body['prompt'])} token ids, {body['max_tokens']} to follow, with "
+                           f"{result.reason}")
     raise ConfigError(f"{connection.origin} gives no completion: attempt {result.attempts} ended with {result.reason}; see that it "
                       "runs, and the same command goes on from what is kept")
 

@@ -74,11 +74,11 @@ def acts(table):
 class Misbehaving:
     """A server on 127.0.0.1 for a `with` block: `url` ends with /v1; `counts`, `requests` and `most` say what it was asked.
 
-    `models` are the names that it lists, or an Act.
+    `models` are the names that it lists, or an Act; port 0 is any that is free.
     """
 
-    def __init__(self, script=None, models=("fake",)):
-        self.script, self.models = script or acts({}), models
+    def __init__(self, script=None, models=("fake",), port=0):
+        self.script, self.models, self.port = script or acts({}), models, port
         self.counts = collections.Counter()    # text: requests
         self.requests = []                     # {"path", "headers", "body", "time"} in order of arrival
         self.flying = self.most = 0            # requests at once: now, and at most so far
@@ -94,10 +94,7 @@ class Misbehaving:
                 pass
 
             def do_GET(self):
-                act = outer.models
-                if not isinstance(act, Act):
-                    act = Act(body=json.dumps({"object": "list", "data": [{"id": name} for name in act]}).encode())
-                outer.play(self, act)
+                outer.play(self, outer.got(self.path))
 
             def do_POST(self):
                 outer.posted(self)
@@ -109,7 +106,7 @@ class Misbehaving:
             def handle_error(self, *_):        # a client that went away
                 pass
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", self.port), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return self
@@ -118,6 +115,16 @@ class Misbehaving:
         self.over.set()
         self.server.shutdown()
         self.server.server_close()
+
+    def got(self, path):
+        """Return the Act for a GET, whatever its path."""
+        if isinstance(self.models, Act):
+            return self.models
+        return Act(body=json.dumps({"object": "list", "data": [{"id": name} for name in self.models]}).encode())
+
+    def act(self, body, text, nth):
+        """Return the Act for a POST."""
+        return self.script(text, nth)
 
     def posted(self, handler):
         """Count one request and do as the script says."""
@@ -130,7 +137,7 @@ class Misbehaving:
             self.flying += 1
             self.most = max(self.most, self.flying)
         try:
-            self.play(handler, self.script(text, nth))
+            self.play(handler, self.act(body, text, nth))
         finally:
             with self.lock:
                 self.flying -= 1
@@ -156,6 +163,64 @@ class Misbehaving:
             handler.wfile.write(act.body[start:start + size])
             self.over.wait(act.drip)
         handler.close_connection = act.length is not None
+
+
+class Tokens(Misbehaving):
+    """A server of token ids over the engine `hf`, with the fields and the rules of vLLM 0.10.2 and later.
+
+    `script` may give an Act instead of the completion, or None; `alter(body, reply, nth)` may change the JSON of a reply;
+    `wait(nth)` are the seconds before the nth of all replies. Tokens `ends` end what does not ignore them.
+    """
+
+    def __init__(self, network, ends=(257,), script=None, alter=None, wait=None, models=("pocket",), version="0.33.0", **options):
+        super().__init__(script or (lambda text, nth: None), models, **options)
+        self.network, self.ends, self.alter, self.wait, self.version = network, ends, alter, wait, version
+        self.engine, self.replies = threading.Lock(), 0
+
+    def got(self, path):
+        if path == "/version":
+            return Act(404) if self.version is None else Act(body=json.dumps({"version": self.version}).encode())
+        if isinstance(self.models, Act):
+            return self.models
+        cards = [{"id": name, "object": "model", "owned_by": "vllm", "max_model_len": 2048} for name in self.models]
+        return Act(body=json.dumps({"object": "list", "data": cards}).encode())
+
+    def act(self, body, text, nth):
+        if (act := self.script(text, nth)) is not None:
+            return act
+        if not isinstance(body["prompt"], list) or not all(type(token) is int for token in body["prompt"]):
+            return status(400, "this server reads token ids alone")
+        with self.engine:
+            reply = self.completion(body)
+            self.replies += 1
+            wait = self.wait(self.replies) if self.wait else 0.0
+        if self.alter:
+            reply = self.alter(body, reply, nth)
+        return Act(body=reply if isinstance(reply, bytes) else json.dumps(reply).encode(), wait=wait)
+
+    def completion(self, body):
+        """Return the JSON of vLLM's reply; what is left out of a request has vLLM's defaults."""
+        from ponder import budget, engine
+        stops = body.get("stop_token_ids", []) + ([] if body.get("ignore_eos") else list(self.ends))
+        bias = {int(token): max(-100.0, min(100.0, by)) for token, by in body.get("logit_bias", {}).items()}
+        hot = body.get("temperature", 1.0)
+        pick = engine.sampling(hot, [str(body.get("seed"))]) if hot else engine.greedy
+
+        def choose(logits_BV, rows):
+            for token, by in bias.items():
+                logits_BV[:, token] += by
+            return pick(logits_BV, rows)
+
+        def one():
+            return (yield budget.Request(0, (), body.get("max_tokens", 16), tuple((token,) for token in stops), False))
+
+        (_, done), = engine.run(self.network, [body["prompt"]], [one()], 1, choose)
+        listed = bool(done.stop) and done.stop[0] in body.get("stop_token_ids", [])
+        ids = {"token_ids": list(done.ids), "prompt_token_ids": body["prompt"]} if body.get("return_token_ids") else {}
+        choice = {"index": 0, "text": "?" * len(done.ids), "logprobs": None, "finish_reason": "stop" if done.stop else "length",
+                  "stop_reason": done.stop[0] if listed else None, **ids}
+        return {"id": "cmpl-1", "object": "text_completion", "created": 1700000000, "model": body["model"], "choices": [choice],
+                "usage": {"prompt_tokens": len(body["prompt"]), "completion_tokens": len(done.ids)}}
 
 
 @contextlib.contextmanager

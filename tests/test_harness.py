@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 from conftest import ROOT, SMOKE, collected, command, evaluated, script, study_of, trained
+from servers import Tokens, status
 
 from ponder import budget as budgets
 from ponder import engine, harness, models, questions, statistics, study, subjects
@@ -350,3 +351,48 @@ def test_the_votes_of_equal_answers_count_together():
     made = subjects.together(rows, "test")
     assert [(entry["k"], entry["value"]) for entry in made["voting"]] == [(1, 1.0), (2, 1.0), (4, 1.0)]
     assert made["coverage"][0]["value"] == 0.5 and made["coverage"][2]["value"] == 1.0
+
+
+# --- behind a server -------------------------------------------------------------------
+
+
+def served_plan(out, server, *overrides):
+    return plan_of(out, *BASE, "engine=server", f"engine.url={server.url}", *overrides)
+
+
+@pytest.fixture
+def pocket(base, out):
+    """The untrained network that `base` asked."""
+    plan = plan_of(out, *BASE)
+    return models.load_network(models.base_folder(plan.model, plan.out)).eval()
+
+
+def test_a_model_behind_a_server_gives_the_samples_of_the_engine_hf(base, out, pocket):
+    with Tokens(pocket) as server:
+        run = evaluated(served_plan(out, server))
+    for ours, theirs in zip(samples_of(run), samples_of(base), strict=True):
+        assert ours["engine"] == "vllm 0.33.0" and ours["base_sha256"] is None
+        differ = {key for key in theirs if ours[key] != theirs[key]}
+        assert differ == {"engine", "base_sha256"}, differ
+
+
+def test_what_a_server_answered_is_asked_no_second_time(base, out, pocket, tmp_path):
+    (tmp_path / "models").symlink_to(out / "models")
+    cut = {}
+
+    def script(text, nth):
+        return status(500) if cut and len(server.requests) > cut["after"] else None
+
+    with Tokens(pocket, script=script) as server:
+        cut["after"] = 12    # the probe takes some, then half of the questions
+        plan = served_plan(tmp_path, server, "client.attempts=1", "client.concurrency=1")
+        run = study.evaluate_run(plan)
+        with pytest.raises(ConfigError, match="status 500"):
+            evaluated(plan)
+        kept = len((run.folder / "generations.jsonl").read_bytes().splitlines())
+        assert 0 < kept < 16 and not run.finished
+        cut.clear()
+        before = len(server.requests)
+        evaluated(plan)
+        assert len(server.requests) - before < 2 * 16, "what was kept is not asked again"
+    assert [row["ids"] for row in samples_of(run)] == [row["ids"] for row in samples_of(base)]
