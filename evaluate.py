@@ -52,8 +52,9 @@ def evaluate(plans, runs):
     if asked.kind == "drawn":
         questions.read_split(asked.dir, asked.split)    # lm-eval reads the same files, but verifies nothing
     models = subjects.language_models(plans, runs)
+    for run in runs:
+        subjects.log_reading(asked, run)
     for plan, run, lm in zip(plans, runs, models, strict=True):
-        subjects.log_reading(plan, run)
         scored, theirs = harness.run_tasks(lm, asked, plan.decoding.samples)
         samples = subjects.samples(run, scored)
         if asked.kind == "hub":

@@ -4,6 +4,7 @@ The three scripts share one config tree; a stage's run is named by the parts of 
 run is found from an evaluate config without anybody typing a path.
 """
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -106,7 +107,12 @@ class Decoding:
 
     def __post_init__(self):
         at_least(1, "decoding", self, "samples")
-        at_least(0, "decoding", self, "temperature", "seed")
+        at_least(0, "decoding", self, "seed")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise ConfigError(f"decoding.temperature is {self.temperature}, but must be 0 or more, and finite")
+        if (self.name == "greedy") != (self.temperature == 0):
+            raise ConfigError(f"decoding.name={self.name} does not go with decoding.temperature={self.temperature:g}; greedy is 0 "
+                              "and nothing else is, so take decoding=sampled and set its temperature and name")
         if self.samples > 1 and not self.temperature:
             raise ConfigError(f"decoding.samples={self.samples} at decoding.temperature=0 would all be equal; raise the "
                               "temperature, or set decoding.samples=1")
@@ -243,10 +249,16 @@ def evaluate_run(study):
         _check_device(study, "evaluate.py")
     elif study.subject.kind == "nearest":
         raise ConfigError(f"subject={study.subject.name} is no model, and engine={study.engine.name} serves one; take engine=hf")
-    if study.subject.kind == "trained" and (study.train.control == "steps") != (study.control.kind == "steps"):
-        raise ConfigError(f"control.kind={study.control.kind} asks a model that train.control={study.train.control} made, but "
-                          "counted steps are a form of their own; take experiment=cpu-step-conditional for control=steps, and "
-                          "another experiment for anything else")
+    asks, taught = study.control.kind, study.train.control
+    if study.subject.kind == "trained" and asks != taught and ("steps" in (asks, taught) or asks == "tokens"):
+        raise ConfigError(f"control.kind={asks} asks a model that train.control={taught} made; take experiment=cpu-token-conditional "
+                          "for control=tokens, experiment=cpu-step-conditional for control=steps, and another for anything else")
+    if study.subject.kind == "nearest" and (asks != "none" or study.decoding.temperature or study.budget.tries > 1):
+        raise ConfigError(f"subject={study.subject.name} is no model and reads neither control={study.control.name} nor "
+                          f"decoding={study.decoding.name}; take control=none decoding=greedy")
+    if study.subject.kind == "base" and asks == "steps":
+        raise ConfigError(f"control={study.control.name} counts steps in a form that subject={study.subject.name} never saw; take "
+                          "control=none")
     if study.budget.tries > 1 and not study.decoding.temperature:
         raise ConfigError(f"budget.tries={study.budget.tries} draws again, and greedy decoding would draw the same; take "
                           "decoding=sampled")

@@ -71,10 +71,10 @@ def _network(plans, runs):
 
     def answer(keys, prompts):
         began, tokens = time.perf_counter(), [0] * len(runs)
-        rows = [sweep.swept(chosen, marks) for _ in prompts]
+        rows = [sweep.drawn(chosen[0], marks[0]) if plan.decoding.temperature else sweep.swept(chosen, marks) for _ in prompts]
         purposes = [purpose_of(plan.decoding, key) for key in keys]
         for index, made in decoded(prompts, rows, purposes):
-            tokens = [count + len(sample.ids) for count, sample in zip(tokens, made, strict=True)]
+            tokens = [count + len(sample.ids) + sample.thrown for count, sample in zip(tokens, made, strict=True)]
             said = (harness.record_of(sample, chat) for sample in made)
             yield index, [(reply, record | facts | {"seed": purposes[index]}) for reply, record in said]
         seconds = round(time.perf_counter() - began, 3)    # of all budgets together
@@ -160,9 +160,9 @@ def samples(run, scored):
     return joined
 
 
-def log_reading(plan, run):
+def log_reading(asked, run):
     """Append a reading of the test split to <out>/test-readings.jsonl: released or not, it happened."""
-    if plan.benchmark.split == "test":
+    if asked.split == "test":
         row = {"run": run.name, "utc": datetime.now(UTC).isoformat(timespec="seconds"), **run.status["commits"][-1]}
         with open(run.out / "test-readings.jsonl", "a", encoding="utf-8") as file:
             file.write(dump(row))

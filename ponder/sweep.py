@@ -40,6 +40,11 @@ def swept(chosen, marks):
     return samples
 
 
+def drawn(budget, marks):
+    """Return a row as `swept` does, of one Budget: what is drawn twice after the same tokens is drawn twice."""
+    return [(yield from budgets.forced(budget, marks))]
+
+
 def cut(done, limit):
     """Return what a Completion would have been under another limit, or None where it does not say."""
     if done is None or (not done.stop and len(done.ids) < limit):

@@ -337,6 +337,12 @@ def test_rejection_sampling_says_how_often_it_drew(out):
         assert row["finish"] != "rejected" or not row["correct"]
 
 
+def test_a_later_draw_is_another_draw(out):
+    rows = samples_of(evaluated(plan_of(out, "budget=reject32", "budget.tries=40", "decoding=sampled", "decoding.samples=1",
+                                        "benchmark.limit=1", "subject=base", "subject.think=think", "subject.answer=answer")))
+    assert any(row["tries"] > 1 and row["finish"] != "rejected" for row in rows), [row["tries"] for row in rows]
+
+
 def test_an_instruction_reaches_the_prompt_and_nothing_else(out):
     plain = samples_of(evaluated(plan_of(out, "benchmark.tasks=[coin]")))
     asked = samples_of(evaluated(plan_of(out, "benchmark.tasks=[coin]", "control=short")))
