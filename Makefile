@@ -14,7 +14,8 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test smoke bench bench-train bench-collect reproduce reproduce-all release paper lock clean run-is-named
+.PHONY: help setup test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all release paper lock clean \
+	run-is-named
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -42,8 +43,8 @@ release: run-is-named setup  ## pack one run for release: make release RUN=outpu
 run-is-named:
 	@if [ -z "$(RUN)" ]; then echo "Name the run to release: make release RUN=outputs/..." >&2; exit 2; fi
 
-bench: setup  ## measure train beside TRL, then collect at the size of the paper; fails when a goal is missed
-	@missed=0; for stage in train collect; do $(MAKE) --no-print-directory bench-$$stage || missed=1; done; exit $$missed
+bench: setup  ## measure train beside TRL, evaluate beside lm-eval, collect at the size of the paper; fails when a goal is missed
+	@missed=0; for stage in train evaluate collect; do $(MAKE) --no-print-directory bench-$$stage || missed=1; done; exit $$missed
 
 bench-train: setup  ## tokens per second of train.py and of TRL (installed first), and the share of what the machine can do
 	@$(PIP) install --quiet $(TRL) || true
@@ -51,6 +52,9 @@ bench-train: setup  ## tokens per second of train.py and of TRL (installed first
 
 bench-collect: setup  ## collect at the size of the paper: 59,029 questions, and ten times as many
 	$(PY) tests/bench_collect.py
+
+bench-evaluate: setup  ## nine budgets in one pass, one by one, and one by one through lm-eval's own model; a quarter of an hour
+	$(PY) tests/bench_evaluate.py
 
 paper: setup  ## build the paper from the committed results
 	$(PY) paper/build.py

@@ -1,7 +1,8 @@
 """Every number, table and figure of the README and the paper, from the released runs: `make paper`.
 
-Reads logs/ (the runs that paper/rows.yaml names), the list of families in data/cpu/questions/manifest.json, the rows of
-cpu-distilled, and nothing else; runs no model. Stops with one sentence at a run that is missing, unreleased or not what
+Reads logs/ (the runs that paper/rows.yaml and paper/methods.yaml name), the list of families in
+data/cpu/questions/manifest.json, the rows of cpu and cpu-distilled, what s1 published
+(paper/published.yaml), and nothing else; runs no model. Stops with one sentence at a run that is missing, unreleased or not what
 its manifest says. Writes paper/generated/, paper/paper.pdf and the block of README.md between its two `results` comments.
 """
 import json
@@ -15,12 +16,12 @@ sys.path.append(str(ROOT))    # `python paper/build.py` looks in paper/ only
 
 import yaml  # noqa: E402
 
-from ponder import released, statistics  # noqa: E402
+from ponder import curves, markdown, methods, released, statistics  # noqa: E402
 from ponder.config import ConfigError, user_errors  # noqa: E402
+from ponder.markdown import GROUPS  # noqa: E402
 from ponder.models import file_sha256  # noqa: E402
 from ponder.runs import dump, read_jsonl  # noqa: E402
 
-GROUPS = ("within reach", "out of reach", "transfer")
 MAIN = "SFT, no forcing"
 COMPARISONS = {    # the name in the paper's prose: the row, and the row that is subtracted from it
     "nearest": (MAIN, "Nearest training question"),
@@ -35,8 +36,22 @@ COMPARISONS = {    # the name in the paper's prose: the row, and the row that is
     "distilled": ("Distilled student, no forcing", MAIN),
     "distilled_shots": ("Distilled student, no forcing", "Base, 4 worked examples"),
 }
-CURVES = {"SFT": ("#0072B2", None, "cpu"), "SFT with doubt": ("#D55E00", "white", "cpu-correct")}   # colours: Okabe and Ito
-LEVELS = {"base, 4 examples": ("#555555", "Base, 4 worked examples"), "answers only": ("#007A5A", "SFT on answers only")}
+PLAIN = "BF without SFT"    # the method that has a curve for each family beside the main arm's
+PANELS = {"asked for in the question": ("BF", "TCC", "TCC+BF", "SCC", "SCC+BF", "CCC"),
+          "forced, drawn again, voted on": ("BF", PLAIN, "RS", "majority vote", "coverage")}
+PAIRS = {    # as COMPARISONS, of runs of paper/methods.yaml: (method, run) or the number of samples that vote
+    "tcc_capped": (("TCC+BF", "32 tokens"), ("BF", "cut at 32")),
+    "tcc": (("TCC", "128 tokens"), ("BF", "no forcing")),
+    "scc": (("SCC", "16 steps"), ("BF", "no forcing")),
+    "short": (("CCC", "short"), ("BF", "no forcing")),
+    "long": (("CCC", "long"), ("BF", "no forcing")),
+    "rejection": (("RS", "under 32"), ("BF", "cut at 32")),
+    "vote": (4, ("BF", "no forcing")),
+    "vote_one": (4, 1),
+    "plain_cut": (("BF without SFT", "cut at 32"), ("BF without SFT", "cut at 128")),
+    "plain_wait": (("BF without SFT", "Wait x1"), ("BF without SFT", "cut at 128")),
+    "plain_wait2": (("BF without SFT", "Wait x2"), ("BF without SFT", "cut at 128")),
+}
 BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
 
 
@@ -46,6 +61,11 @@ BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL
 def read(path):
     """Return the value of a JSON file."""
     return json.loads(Path(path).read_text())
+
+
+def published():
+    """Return what s1 published."""
+    return yaml.safe_load((ROOT / "paper" / "published.yaml").read_text())
 
 
 def run_folder(stage, label, logs):
@@ -58,13 +78,13 @@ def run_folder(stage, label, logs):
     return folder
 
 
-def samples_of(label, logs, counts, split):
-    """Return (run folder, {(task, id): sample}) of an evaluate run that answered its split in full."""
+def samples_of(label, logs, counts, split, times=1):
+    """Return (run folder, {(task, id, number of the sample): sample}) of an evaluate run that answered its split in full."""
     folder = run_folder("evaluate", label, logs)
-    samples = {(s["task"], s["id"]): s for s in released.samples(folder)}
-    found = Counter(task for task, _ in samples)
-    if found != {family: counts[split] for family in counts["families"]}:
-        raise ConfigError(f"evaluate run {folder.name} has {len(samples)} answers, not {counts[split]} for each of the "
+    samples = {(s["task"], s["id"], s.get("sample", 0)): s for s in released.samples(folder)}    # one answer may have no number
+    found = Counter(task for task, _, _ in samples)
+    if found != {family: counts[split] * times for family in counts["families"]}:
+        raise ConfigError(f"evaluate run {folder.name} has {len(samples)} answers, not {counts[split] * times} for each of the "
                           f"{len(counts['families'])} families; release one with benchmark.limit=null and all tasks")
     said, made = read(folder / "results.json")["all"], statistics.summary(list(samples.values()))
     if any(said[key] != made[key] for key in ("n", "correct", "capped", "ignored_ends")):
@@ -86,11 +106,24 @@ def training(folder):
             "recipe": yaml.safe_load((folder / "config.yaml").read_text())["train"]}
 
 
-def taught(experiment, data=ROOT / "data" / "cpu"):
+def taught(experiment, data):
     """Return what became of the calls of a model teacher: questions asked, rejected, right, and rows chosen."""
     traces = read_jsonl(data / experiment / "traces.jsonl")
     return {"asked": len(traces), "rejected": sum(bool(t["rejected"]) for t in traces), "right": sum(t["correct"] for t in traces),
             "chosen": len(read_jsonl(data / experiment / "train.jsonl"))}
+
+
+def steps_of(trained, data):
+    """Return methods.tokens_per_step of the released step-conditional training, which saw the same rows as the main arm."""
+    counted, plain = (trained[name] for name in ("cpu-step-conditional", "cpu"))
+    rows = Path(data) / "cpu" / "train.jsonl"
+    seen, other = ([ident for step in read_jsonl(folder / "batches.jsonl") for ident in step["ids"]] for folder in (counted, plain))
+    used = {read(folder / "manifest.json")["inputs"]["train.jsonl"] for folder in (counted, plain)}
+    if seen != other or used != {file_sha256(rows)}:
+        raise ConfigError(f"train runs {counted.name} and {plain.name} did not see the rows of data/cpu/cpu in the same order; "
+                          "train both on them with the same recipe and seed")
+    loss = [sum(step["loss_tokens"] for step in read_jsonl(folder / "metrics.jsonl")) for folder in (counted, plain)]
+    return methods.tokens_per_step(read_jsonl(rows), seen, *loss)
 
 
 def base_of(folder):
@@ -134,20 +167,23 @@ def difference(ours, theirs, purpose):
                     "text": "{:+.1f} [{:+.1f}, {:+.1f}]".format(*points)}
 
 
-def numbers(logs, questions=ROOT / "data" / "cpu" / "questions"):
+def numbers(logs, data=ROOT / "data" / "cpu"):
     """Return every number of the README and the paper as one JSON value, floats with six decimals."""
-    drawn = read(Path(questions) / "manifest.json")
+    drawn = read(Path(data) / "questions" / "manifest.json")
     counts = drawn["counts"] | {"families": drawn["families"]}
-    rows = released.rows()
-    runs = {row.label: samples_of(row.run_label("test"), logs, counts, "test") for row in rows}
+    rows, compared = released.rows(), released.methods()
+    asked = {run.run_label("test"): run for run in [*rows, *compared.named().values()]}
+    made = {label: samples_of(label, logs, counts, "test", max(compared.votes) if run == compared.voting else 1)
+            for label, run in asked.items()}
+    runs = {row.label: made[row.run_label("test")] for row in rows}
     dev_folder, dev = samples_of("cpu-trained-free-dev", logs, counts, "dev")
-    trained = {name: run_folder("train", name, logs) for name in dict.fromkeys(row.experiment for row in rows)}
-    for experiment, folder in [("cpu", dev_folder), *((row.experiment, runs[row.label][0]) for row in rows)]:
+    trained = {name: run_folder("train", name, logs) for name in dict.fromkeys(run.experiment for run in asked.values())}
+    for experiment, folder in [("cpu", dev_folder), *((run.experiment, made[label][0]) for label, run in asked.items())]:
         used = read(folder / "manifest.json")["inputs"].get("adapter_model.safetensors")
         weights = read(trained[experiment] / "manifest.json")["files"]["adapter/adapter_model.safetensors"]["sha256"]
         if used not in (None, weights):
             raise ConfigError(f"evaluate run {folder.name} did not use the weights of the released train run; evaluate again")
-    bases = [base for folder in [dev_folder, *(folder for folder, _ in runs.values())] if (base := base_of(folder))]
+    bases = [base for folder in [dev_folder, *(folder for folder, _ in made.values())] if (base := base_of(folder))]
     if any(base != bases[0] for base in bases):
         raise ConfigError("the released evaluate runs do not all use one base model; evaluate again those that differ")
 
@@ -177,9 +213,34 @@ def numbers(logs, questions=ROOT / "data" / "cpu" / "questions"):
             scope: difference(of(runs[ours][1], *families), of(runs[theirs][1], *families), f"paper/{key}/{scope}")
             for scope, families in scopes.items()} for key, (ours, theirs) in COMPARISONS.items()],
         "training": {name: training(folder) for name, folder in trained.items()},
-        "distilled": taught("cpu-distilled"),
+        "distilled": taught("cpu-distilled", Path(data)),
+        "methods": compare(compared, made, steps_of(trained, data), list(group)),
         "base": bases[0],
     })
+
+
+def compare(compared, made, steps, families):
+    """Return the numbers of the compared methods; `made` has (run folder, samples) for each label, `steps` is of `steps_of`."""
+    def samples(run):
+        return [sample for _, sample in sorted(made[run.run_label("test")][1].items())]
+
+    unasked = statistics.summary(samples(compared.unasked))["thinking_tokens"]
+    units = {"tokens": 1, "steps": steps["tokens_per_step"], "unasked": unasked}
+    table = [methods.row(method, units, [samples(run) for run in method.runs], published()) for method in compared.methods]
+    for method, row in zip(compared.methods, table, strict=True):
+        for run, point in zip(method.runs, row["points"], strict=True):
+            point |= {"run": made[run.run_label("test")][0].name, "budget": run.budget, "text": summary(samples(run))["text"]}
+            if method.name == PLAIN:
+                point["families"] = {name: summary([s for s in samples(run) if s["task"] == name]) for name in families}
+            if run.budget.startswith("reject"):
+                point |= methods.rejection(samples(run))
+    votes = methods.voting(samples(compared.voting), compared.votes)
+    known = {(method.name, run.name): samples(run) for method in compared.methods for run in method.runs}
+    known |= {point["k"]: [{"correct": score} for score in point.pop("scores")] for point in votes}
+    return {"steps": steps, "unasked": unasked, "table": table, "source": published()["table3"]["source"],
+            "voting": votes,
+            "comparisons": [{"name": name, "all": difference(known[ours], known[theirs], f"paper/{name}/all")}
+                            for name, (ours, theirs) in PAIRS.items()]}
 
 
 def rounded(value):
@@ -191,114 +252,51 @@ def rounded(value):
     return round(value, 6) if isinstance(value, float) else value
 
 
-# --- tables and figure -----------------------------------------------------------------
+# --- figures -----------------------------------------------------------------------------
 
 
-def table(results, figure):
-    """Return the README's tables as markdown: accuracies by group, the figure at this path, then the comparisons."""
-    groups, main = results["groups"], results["training"]["cpu"]
-    head = ["subject", *(f"{name} (n={groups[name]['n']})" for name in GROUPS), f"all (n={results['rows'][0]['all']['n']})",
-            "mean thinking tokens"]
-    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * 5 + "|"]
-    for row in results["rows"]:
-        cells = [row["groups"][name]["text"] if row["groups"][name] else "-" for name in GROUPS]
-        lines.append("| " + " | ".join([row["label"], *cells, row["all"]["text"], f"{row['all']['thinking_tokens']:.1f}"]) + " |")
-    lines += ["", f"![Accuracy against mean thinking tokens on the test questions, by group of families]({figure})"]
-    guess = ", ".join(f"{name} {groups[name]['constant']:.1%}" for name in GROUPS if groups[name]["n"])
-    lines += ["", "Accuracy on test questions with 95% intervals (Wilson). "
-              + " ".join(f"{name.capitalize()}: {groups[name]['words']}." for name in GROUPS)
-              + f" Always giving the most frequent answer of each family would score: {guess}. The groups were fixed on other"
-              " questions (dev): a family that is trained on is within reach when SFT without forcing gets half of it"
-              " right there and beats that constant guess. Transfer families are never trained on.", ""]
-    n = [results["comparisons"][0][scope]["n"] for scope in ("trained", "transfer")]
-    lines += [f"| difference in points | trained families (n={n[0]}) | transfer (n={n[1]}) |", "|---|---:|---:|"]
-    lines += [f"| {c['ours']} minus {c['theirs']} | {c['trained']['text']} | {c['transfer']['text']} |"
-              for c in results["comparisons"]]
-    lines += ["", "Paired by question, 95% intervals by bootstrap; an interval that holds 0 shows no difference. Each model was"
-              " trained once: the intervals cover the choice of questions, not the training seed. "
-              f"Base: {results['base']['name']} from {results['base']['loaded_from']}. Training: {main['rows']:,} rows, "
-              f"{main['steps']} steps, {main['tokens']:,} tokens, {main['minutes']} minutes ({main['machine']})."]
-    return "\n".join(lines) + "\n"
+def draw_families(results, path):
+    """Write the figure of budget forcing for each family, with and without fine-tuning, beside the points that s1 published."""
+    trained = [row for row in results["rows"] if (row["experiment"], row["subject"]) == ("cpu", "trained")]
+    plain = next(row for row in results["methods"]["table"] if row["name"] == PLAIN)["points"]
+    curves.draw(path, {family: {name: [{"kind": kind_of(row["budget"]), **row["families"][family]} for row in rows]
+                                for name, rows in (("after SFT", trained), ("without SFT", plain))}
+                       for family in results["families"]}, published())
 
 
-def draw(results, path):
-    """Write the figure: accuracy against mean thinking tokens, a panel for each group that has families."""
-    import matplotlib
-    from matplotlib.figure import Figure
-    style = {"svg.hashsalt": "ponder", "svg.fonttype": "path", "font.family": "DejaVu Sans", "font.size": 9}
-    with matplotlib.rc_context(style):
-        names = [name for name in GROUPS if results["groups"][name]["n"]]
-        figure = Figure(figsize=(10.4, 3.9), facecolor="white")
-        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-        for panel, name in zip(panels, names, strict=True):
-            _panel(panel, [row | row["groups"][name] for row in results["rows"]])
-            panel.set_title(f"{name} (n={results['groups'][name]['n']})", fontsize=10)
-        panels[0].set_ylabel("accuracy")
-        marks = {"o": "thinking cut at 0, 16, 32, 64", "s": "no forcing", "^": "end ignored, Wait appended (x1, x2)"}
-        handles = [matplotlib.lines.Line2D([], [], color="#333333", marker=mark, linestyle="") for mark in marks]
-        figure.legend(handles, marks.values(), loc="lower center", ncols=3, frameon=False, fontsize=9)
-        figure.subplots_adjust(left=0.06, right=0.885, bottom=0.23, top=0.92, wspace=0.64)
-        figure.savefig(path, metadata={"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}, dpi=110)
+def kind_of(budget):
+    """Return how a budget controls the thinking, a key of curves.MARKS; the turn of an untrained base has a cap as well."""
+    return {"c": "cap", "f": "free", "w": "wait"}[budget.removeprefix("plain-").replace("plain", "cap")[0]]
 
 
-def _panel(panel, rows):
-    labels = []
-    panel.set_xscale("symlog", base=2, linthresh=8)    # linear up to 8 tokens, so that the cut at 0 has a place
-    curves = {word: sorted((row for row in rows if (row["experiment"], row["subject"]) == (experiment, "trained")),
-                           key=lambda row: row["thinking_tokens"]) for word, (_, _, experiment) in CURVES.items()}
-    edge = max(64, *(curve[-1]["thinking_tokens"] for curve in curves.values())) * 1.35
-    for word, curve in curves.items():
-        colour, fill, _ = CURVES[word]
-        panel.plot([row["thinking_tokens"] for row in curve], [row["accuracy"] for row in curve], color=colour, linewidth=1.2)
-        for row in curve:
-            mark = {"c": "o", "f": "s", "w": "^"}[row["budget"][0]]      # cap, free, wait
-            panel.errorbar(row["thinking_tokens"], row["accuracy"], _bars(row), fmt=mark, color=colour, mfc=fill, markersize=5,
-                           elinewidth=0.9, capsize=2)
-        labels.append((curve[-1]["accuracy"], word, colour))
-    for place, (word, (colour, label)) in enumerate(LEVELS.items()):
-        row = next(row for row in rows if row["label"] == label)
-        panel.axhline(row["accuracy"], color=colour, linestyle=("--", ":")[place], linewidth=1.3)
-        panel.errorbar(edge * (0.92, 0.8)[place], row["accuracy"], _bars(row), fmt="none", color=colour, elinewidth=1.3,
-                       capsize=2)
-        labels.append((row["accuracy"], word, colour))
-    spots = [height for height, _, _ in sorted(labels)]
-    for i in range(1, len(spots)):                                  # push labels apart, then back under the top
-        spots[i] = max(spots[i], spots[i - 1] + 0.065)
-    excess = max(0, spots[-1] - 1.01)
-    for spot, (_, word, colour) in zip(spots, sorted(labels), strict=True):
-        panel.text(1.02, spot - excess, word, color=colour, transform=panel.get_yaxis_transform(), va="center", fontsize=8.5)
-    panel.set_xlim(-1, edge)
-    panel.set_ylim(-0.02, 1.03)
-    ticks = [tick for tick in (0, 8, 16, 32, 64, 128) if tick <= edge]
-    panel.set_xticks(ticks, ticks)
-    panel.minorticks_off()
-    panel.set_yticks([i / 5 for i in range(6)], [f"{20 * i}%" for i in range(6)])
-    panel.set_xlabel("mean thinking tokens")
-    panel.grid(axis="y", color="#dddddd", linewidth=0.6)
-    panel.spines[["top", "right"]].set_visible(False)
-
-
-def _bars(row):
-    return [[row["accuracy"] - row["low"]], [row["high"] - row["accuracy"]]]
+def draw_methods(results, path):
+    """Write the figure of accuracy against thinking tokens by method; of votes the tokens of all samples that vote count."""
+    rows = {row["name"]: row["points"] for row in results["methods"]["table"]}
+    for name, key in (("majority vote", "accuracy"), ("coverage", "coverage")):
+        rows[name] = [{"thinking_tokens": point["tokens"], "n": point["n"], "accuracy": point[key]["value"],
+                       **{end: point[key][end] for end in ("low", "high")}} for point in results["methods"]["voting"]]
+    curves.draw_methods(path, {title: {name: rows[name] for name in names} for title, names in PANELS.items()})
 
 
 # --- writing ---------------------------------------------------------------------------
 
 
-def build(logs, paper, readme):
+def build(logs, paper, readme, data=ROOT / "data" / "cpu"):
     """Write generated/ and paper.pdf in the folder `paper` (which holds paper.typ), and the block in the file `readme`."""
     import typst
-    results = numbers(logs)
+    results = numbers(logs, data)
     generated = Path(paper) / "generated"
     generated.mkdir(exist_ok=True)
     (generated / "results.json").write_text(dump(results, indent=1))
-    (generated / "table.md").write_text(table(results, "scaling.svg"))
-    draw(results, generated / "scaling.svg")
+    (generated / "table.md").write_text(markdown.table(results, ""))
+    curves.draw_groups(generated / "scaling.svg", results, GROUPS)
+    draw_families(results, generated / "families.svg")
+    draw_methods(results, generated / "methods.svg")
     typst.compile(Path(paper) / "paper.typ", output=Path(paper) / "paper.pdf", root=paper, ignore_system_fonts=True)
     text = Path(readme).read_text()
     if not BLOCK.search(text):
         raise ConfigError(f"{Path(readme).name} has no <!-- results --> and <!-- /results --> lines; put them back")
-    Path(readme).write_text(BLOCK.sub(lambda _: table(results, "paper/generated/scaling.svg"), text))
+    Path(readme).write_text(BLOCK.sub(lambda _: markdown.table(results, "paper/generated/"), text))
     return results
 
 

@@ -36,7 +36,8 @@ class Chat:
         self.counted = counted
         if counted:
             if not (delimiters.think and delimiters.answer):
-                raise ConfigError("a thinking of counted steps needs its delimiters; set subject.think and subject.answer")
+                raise ConfigError("a thinking of counted steps needs its delimiters; take control=none, or set subject.think and "
+                                  "subject.answer")
             self.think_open = [self.turn_start]    # the count follows, and the model writes it
 
     def _special(self, text):

@@ -174,16 +174,17 @@ async def _run(connection, prompts, rows, temperature, purposes):
             return await decoded(prompts[index], rows[index], call)
 
     async with wire.session(connection.url, connection.client) as session:
-        waiting = {asyncio.ensure_future(one(session, index)): index for index in range(len(prompts))}
+        tasks = {asyncio.ensure_future(one(session, index)): index for index in range(len(prompts))}
+        waiting = set(tasks)
         try:
             while waiting:
-                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for index, task in sorted((waiting.pop(task), task) for task in done):
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for index, task in sorted((tasks[task], task) for task in done):
                     yield index, task.result()
         finally:
-            for task in waiting:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)    # those that failed beside the first too: it is told alone
 
 
 async def _completion(connection, session, pace, key, prompt, limit, stops, fields):

@@ -5,6 +5,7 @@
 The overrides are those of evaluate.py. The folder holds safetensors, tokenizer and chat template, and in source.json what it was
 made of.
 """
+import shutil
 import sys
 from pathlib import Path
 
@@ -22,10 +23,13 @@ def merged(plan, folder):
     base, weights = models.base_folder(plan.model, plan.out), study.adapter_folder(plan)
     network, chat = models.load(base, plan.model.delimiters)
     network = sft.with_weights(network, weights)
-    network.save_pretrained(folder)
-    chat.tokenizer.save_pretrained(folder)
+    part = folder.with_name(folder.name + ".part")    # a server must not open half a folder
+    shutil.rmtree(part, ignore_errors=True)
+    network.save_pretrained(part)
+    chat.tokenizer.save_pretrained(part)
     sources = models.source_of(base) | {"weights sha256": models.file_sha256(weights / "adapter_model.safetensors")}
-    (folder / "source.json").write_text(dump(sources, indent=1))
+    (part / "source.json").write_text(dump(sources, indent=1))
+    part.rename(folder)
 
 
 @user_errors

@@ -251,11 +251,12 @@ def evaluate_run(study):
         raise ConfigError(f"subject={study.subject.name} is no model, and engine={study.engine.name} serves one; take engine=hf")
     asks, taught = study.control.kind, study.train.control
     if study.subject.kind == "trained" and asks != taught and ("steps" in (asks, taught) or asks == "tokens"):
-        raise ConfigError(f"control.kind={asks} asks a model that train.control={taught} made; take experiment=cpu-token-conditional "
-                          "for control=tokens, experiment=cpu-step-conditional for control=steps, and another for anything else")
+        raise ConfigError(f"control.kind={asks} asks a model that train.control={taught} made; take experiment="
+                          "cpu-token-conditional for control=tokens, experiment=cpu-step-conditional for control=steps, and another for "
+                          "anything else")
     if study.subject.kind == "nearest" and (asks != "none" or study.decoding.temperature or study.budget.tries > 1):
-        raise ConfigError(f"subject={study.subject.name} is no model and reads neither control={study.control.name} nor "
-                          f"decoding={study.decoding.name}; take control=none decoding=greedy")
+        raise ConfigError(f"subject={study.subject.name} is no model and reads neither control={study.control.name} nor decoding="
+                          f"{study.decoding.name}; take control=none decoding=greedy")
     if study.subject.kind == "base" and asks == "steps":
         raise ConfigError(f"control={study.control.name} counts steps in a form that subject={study.subject.name} never saw; take "
                           "control=none")
@@ -267,16 +268,21 @@ def evaluate_run(study):
         inputs["adapter_model.safetensors"] = file_sha256(folder / "adapter_model.safetensors")
     if study.subject.kind == "nearest":
         inputs["train.jsonl"] = file_sha256(chosen_rows(study))
+    if not here and study.engine.model is None:
+        raise ConfigError("engine.model is null, but the model that the server answers with is part of what names a run; name it "
+                          "with engine.model=..., as the server lists it")
     label = evaluate_label(study.name, study.subject.name, study.control.name, study.budget.name, study.decoding.name,
-                           study.benchmark.split)
-    groups = ("model", "subject", "control", "budget", "decoding", "engine", "benchmark", "hardware")
-    return _run(study, "evaluate", label, groups, inputs)
+                           study.benchmark.split, study.engine.name)
+    engine = {key: value for key, value in dataclasses.asdict(study.engine).items() if key != "url"}    # a place, no identity
+    groups = ("model", "subject", "control", "budget", "decoding", "benchmark", "hardware")
+    return _run(study, "evaluate", label, groups, inputs, engine=engine)
 
 
-def evaluate_label(experiment, subject, control, budget, decoding, split):
-    """Return the name of an evaluate run without its hash; what most runs have, no control and greedy decoding, is not said."""
-    parts = (experiment, subject, control if control != "none" else "", budget, decoding if decoding != "greedy" else "", split)
-    return "-".join(part for part in parts if part)
+def evaluate_label(experiment, subject, control, budget, decoding, split, engine="hf"):
+    """Return the name of an evaluate run without its hash; what most have is not said: no control, greedy decoding, engine hf."""
+    usual = ((control, "none"), (decoding, "greedy"), (engine, "hf"))
+    control, decoding, engine = ("" if name == common else name for name, common in usual)
+    return "-".join(part for part in (experiment, subject, control, budget, decoding, engine, split) if part)
 
 
 def _drawn(study):

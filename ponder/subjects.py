@@ -1,6 +1,7 @@
 """Who answers: the trained model, the untrained base, or the nearest training question; and the record of it."""
 import dataclasses
 import importlib.metadata
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,9 +59,10 @@ def _network(plans, runs):
     chosen, examples = [p.budget for p in plans], worked_examples(plan)
     marks = [chat.marks(budget.nudge) for budget in chosen]
     decoded, facts = (_served if served else _decoded)(plan, base, chat)
+    source = {"source": f"what a server calls {plan.engine.model}"} if served else models.source_of(base)
     for run in runs:
-        run.write_json("base.json", models.source_of(base))
-        run.say(f"evaluate {run.name}: {plan.model.name} from {models.source_of(base)['source']}")
+        run.write_json("base.json", source)
+        run.say(f"evaluate {run.name}: {plan.model.name} from {source['source']}")
 
     def prompt(task, question):
         asked = control.asked(question, plan.control.kind, plan.control.limit, plan.control.sentence)
@@ -81,7 +83,8 @@ def _network(plans, runs):
         for run, count in zip(runs, tokens, strict=True):
             run.timing(answers=len(prompts), tokens=count, seconds=seconds, budgets=len(runs))
 
-    return Subject(prompt, answer, plan.subject.shots > 0, BLOCK * plan.hardware.decode_rows, whole_blocks=not served)
+    rows = sys.maxsize if served else BLOCK * plan.hardware.decode_rows    # what is kept singly needs no blocks
+    return Subject(prompt, answer, plan.subject.shots > 0, rows, whole_blocks=not served)
 
 
 def purpose_of(decoding, key):
@@ -109,7 +112,7 @@ def _served(plan, base, chat):
     def decode(prompts, rows, purposes):
         return completions.run(connection, prompts, rows, plan.decoding.temperature, purposes)
 
-    return decode, _facts(connection.said, base, None) | {"base_sha256": None}
+    return decode, _facts(f"{connection.said}, model {connection.model}", base, None) | {"base_sha256": None}
 
 
 def _facts(said, base, folder):
@@ -197,7 +200,7 @@ def together(samples, purpose):
 def voted(sample):
     """Return the normal form of a sample's answer as text, None where it has none: equal forms are graded alike."""
     if "how" in sample:    # a benchmark of ponder/benchmarks.py
-        return None if sample["answer"] is None else answers.normal(sample["answer"])
+        return sample["choice"] or (None if sample["answer"] is None else answers.normal(sample["answer"]))
     found = grading.extract(sample["reply"])
     return None if found is None else repr(grading.normal(found))
 

@@ -55,7 +55,8 @@ def cut(done, limit):
 def plans(cfg, overrides):
     """Return the Studies of an evaluate config, given the command line that made it: itself, or one per budget of `sweep`.
 
-    Each is what the same command line with budget=<name> in place of the sweep gives, so their run folders are the same.
+    Each is what the same command line with budget=<name> in place of the sweep gives, so their run folders are the same, and so
+    are their samples but where two tokens are equal to the last bits: those depend on what is decoded beside a row.
     """
     plan = study.read(cfg)
     if not plan.sweep:
@@ -66,6 +67,7 @@ def plans(cfg, overrides):
         check_choice("sweep", name, known)
     if len(set(plan.sweep)) < len(plan.sweep):
         raise ConfigError(f"sweep={list(plan.sweep)} names a budget twice; name each once")
-    if chosen := [text for text in overrides if text.startswith("budget=") or text.startswith("budget.name=")]:
-        raise ConfigError(f"{chosen[0]} names a budget, and sweep={list(plan.sweep)} names others; leave one of them out")
+    own = ("budget=", "budget.name=", "budget.max_thinking=", "budget.num_ignore=", "budget.nudge=", "budget.tries=")
+    if chosen := [text for text in overrides if text.startswith(own)]:
+        raise ConfigError(f"{chosen[0]} says what a budget is, and sweep={list(plan.sweep)} names several; leave one of them out")
     return [study.read(compose("evaluate", [*overrides, f"budget={name}"])) for name in plan.sweep]

@@ -32,15 +32,18 @@ WARM = ("x^2+\\sqrt{2}", "\\frac{1}{2}", "(1,2]", "3", "\\begin{pmatrix} 1 \\\\ 
 
 
 def grade(reply, gold, options=()):
-    """Return {"answer", "how", "by", "correct", "second"} of one reply; `options` are the texts of a multiple choice question.
+    """Return {"answer", "how", "choice", "by", "correct", "second"} of one reply; `options` are the texts of a multiple choice.
 
-    `answer` and `how` are those of answers.extract, None for a reply without an answer, which is wrong. `by` is what decided:
-    "none" (no answer), "choice", "text", "number", "math", or "limit" (math-verify passed a limit, so the text decided: wrong).
+    `answer` and `how` are those of answers.extract, None for a reply without an answer, which is wrong. `choice` is the letter
+    of the option that the answer names, None where it names none or there are no options. `by`
+    is what decided: "none" (no answer), "choice", "text", "number", "math", or "limit" (math-verify passed a limit, so the text
+    decided: wrong).
     `second` is the verdict of the second grader.
     """
     found = answers.extract(reply)    # the gold is not looked at before this line is done
     by, correct = ("none", False) if found is None else _compare(found, gold, options)
-    return {"answer": found.text if found else None, "how": found.how if found else None, "by": by, "correct": correct,
+    return {"answer": found.text if found else None, "how": found.how if found else None,
+            "choice": answers.choice(found.text, options) if found and options else None, "by": by, "correct": correct,
             "second": crosscheck.is_correct(reply, gold, options)}
 
 
@@ -54,7 +57,7 @@ def _compare(found, gold, options):
         return "number", False    # exact: math-verify would round
     if found.how == "text" or answers.is_word(ours) or answers.is_word(theirs) or len(gold) > MAX_CHARACTERS:
         return "text", False
-    verdict = shared().compare(answers.tidy(gold), answers.tidy(found.text))
+    verdict = _verdict(answers.tidy(gold), answers.tidy(found.text))
     return "limit" if verdict == "limit" else "math", verdict == "equal"
 
 
@@ -121,6 +124,12 @@ class Worker:
                 with contextlib.suppress(OSError):    # a pipe to a dead process may hold a line
                     stream.close()
             self.process = None
+
+
+@functools.cache
+def _verdict(gold, answer):
+    """Return what math-verify says, asked once: near its time limit it might say another thing the second time."""
+    return shared().compare(gold, answer)
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """The engine `server` against a server of token ids over the engine `hf`, against hostile ones, and against a real one."""
 import asyncio
 import dataclasses
+import gc
 import json
 import random
 import threading
@@ -300,6 +301,17 @@ def test_what_is_done_is_handed_out_while_others_are_under_way(network, chat):
         assert 0 not in {index for index, _ in (next(made) for _ in range(5))}
         with pytest.raises(ConfigError, match="no whole reply in 5 seconds"):
             next(made)
+
+
+def test_rows_that_fail_together_are_told_once(monkeypatch, caplog):
+    async def failing(*_):
+        raise ConfigError("no")
+    monkeypatch.setattr(completions, "_completion", failing)
+    connection = completions.Connection("http://127.0.0.1:9/v1", "m", QUICK, 258, "vllm 0.33.0")
+    with pytest.raises(ConfigError, match="^no$"):
+        list(completions.run(connection, PROMPTS, rows_of(rule(), MARKS, 6)))
+    gc.collect()
+    assert not caplog.records, "asyncio logs the traceback of a task that nobody asked after"
 
 
 def test_an_iterator_that_is_left_early_leaves_nothing_behind(network, chat):

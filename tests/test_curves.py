@@ -25,19 +25,20 @@ def ours():
             "boolean": {"SFT": [row(16, 150, 300, "cap"), row(39, 290, 300, "free")], "base": [row(20, 90, 300, "other")]}}
 
 
-def panels_of(monkeypatch, tmp_path, *arguments):
-    """Return the panels of a drawn figure, to look at what matplotlib was given."""
+def panels_of(monkeypatch, tmp_path, *arguments, draw=curves.draw):
+    """Return the panels of a drawn figure, to look at what matplotlib was given, and the figure."""
     from matplotlib.figure import Figure
     kept = []
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (kept.append(self), save(self, *a, **k)))
-    curves.draw(tmp_path / "a.svg", *arguments)
-    return kept[0].axes, kept[0]
+    draw(tmp_path / "a.svg", *arguments)
+    return [panel for panel in kept[0].axes if panel.axison], kept[0]
 
 
 def test_a_figure_says_how_many_points_it_holds(tmp_path):
     drawn = curves.draw(tmp_path / "a.svg", ours(), PAPER)
-    assert drawn == {"aime24": {"ours": 3, "published": 7}, "boolean": {"ours": 3, "published": 0}}
+    assert drawn == {"aime24": {"ours": 3, "published": 7}, "boolean": {"ours": 3, "published": 0},
+                     "math500": {"ours": 0, "published": 5}, "gpqa_diamond": {"ours": 0, "published": 5}}
     ElementTree.parse(tmp_path / "a.svg")
 
 
@@ -53,7 +54,8 @@ def test_the_same_rows_give_the_same_bytes_in_another_process(tmp_path):
 
 
 def test_the_panel_holds_our_intervals_and_the_published_points(monkeypatch, tmp_path):
-    (aime, boolean), figure = panels_of(monkeypatch, tmp_path, ours(), PAPER)
+    (aime, boolean, math500, gpqa), figure = panels_of(monkeypatch, tmp_path, ours(), PAPER)
+    assert (math500.get_title(), gpqa.get_title()) == ("s1: math500 (n=500)", "s1: gpqa_diamond (n=198)")
     lines = [line for line in aime.lines if len(line.get_xdata()) > 1]
     theirs, mine = lines[0], next(line for line in lines if list(line.get_xdata()) == [0, 700.5, 900])
     assert list(theirs.get_xdata()) == PAPER["figure1"]["aime24"]["thinking"]
@@ -84,7 +86,7 @@ def test_published_points_have_intervals_only_where_the_paper_has_points():
 
 def test_a_name_is_text_and_no_mark_up(monkeypatch, tmp_path):
     bad = {"$\\frac{\n": {"</svg><script>": [row(4, 1, 3, "cap")]}}
-    (panel,), _ = panels_of(monkeypatch, tmp_path, bad, PAPER)
+    (panel, *_), _ = panels_of(monkeypatch, tmp_path, bad, PAPER)
     assert panel.get_title() == "$\\\\frac{\\n (n=3)"    # as JSON would write it, on one line
     ElementTree.parse(tmp_path / "a.svg")
     assert b"<script" not in (tmp_path / "a.svg").read_bytes()
@@ -113,3 +115,39 @@ def test_nothing_to_draw_a_missing_key_and_too_many_curves_are_refused(tmp_path)
         curves.draw(tmp_path / "a.svg", {"t": {"x": [{key: good[key] for key in good if key != "low"}]}}, PAPER)
     with pytest.raises(ConfigError, match="7 curves need more than the 6 colours"):
         curves.draw(tmp_path / "a.svg", {"t": {str(i): [good] for i in range(7)}}, PAPER)
+
+
+def methods():
+    """Two panels of made-up methods; rows of methods have no kind."""
+    forced = [{key: value for key, value in row(tokens, 3, 10, "cap").items() if key != "kind"} for tokens in (32, 8, 16)]
+    return {"one": {"BF": forced, "TCC": forced[:1]}, "two": {"BF": forced, "coverage": forced[1:]}}
+
+
+def test_a_method_has_the_same_look_in_all_panels_and_its_points_from_left_to_right(monkeypatch, tmp_path):
+    panels, _ = panels_of(monkeypatch, tmp_path, methods(), draw=curves.draw_methods)
+    assert [panel.get_title() for panel in panels] == ["one (n=10)", "two (n=10)"]
+    for panel, names in zip(panels, (["BF", "TCC"], ["BF", "coverage"]), strict=True):
+        lines = [line for line in panel.lines if list(line.get_xdata()) == [8, 16, 32]]
+        assert len(lines) == 1 and lines[0].get_color() == curves.METHODS["BF"][0]
+        assert [text.get_text() for text in panel.get_legend().get_texts()] == names
+        assert panel.get_xlim()[0] < 8 and panel.get_xlim()[1] > 32
+
+
+def test_the_looks_of_methods_differ():
+    assert len(set(curves.METHODS.values())) == len(curves.METHODS)
+
+
+def test_the_figure_of_methods_is_the_same_bytes_twice(tmp_path):
+    for name in ("a.svg", "b.svg"):
+        curves.draw_methods(tmp_path / name, methods())
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert b"<dc:date>" not in (tmp_path / "a.svg").read_bytes()
+
+
+def test_a_method_without_rows_an_unknown_one_and_a_row_that_cannot_be_are_refused(tmp_path):
+    (good, *_), path = methods()["one"]["BF"], tmp_path / "a.svg"
+    for curve, words in (({"BF": []}, "t, BF has no rows"), ({"XX": [good]}, "t: method is 'XX'"),
+                         ({"BF": [good | {"low": 0.9}]}, "cannot be"), ({"BF": [{"n": 3}]}, "a row has no thinking_tokens")):
+        with pytest.raises(ConfigError, match=words):
+            curves.draw_methods(path, {"t": curve})
+    assert not path.exists()

@@ -363,7 +363,7 @@ def test_the_votes_of_equal_answers_count_together():
 
 
 def served_plan(out, server, *overrides):
-    return plan_of(out, *BASE, "engine=server", f"engine.url={server.url}", *overrides)
+    return plan_of(out, *BASE, "engine=server", f"engine.url={server.url}", "engine.model=pocket", *overrides)
 
 
 @pytest.fixture
@@ -377,7 +377,7 @@ def test_a_model_behind_a_server_gives_the_samples_of_the_engine_hf(base, out, p
     with Tokens(pocket) as server:
         run = evaluated(served_plan(out, server))
     for ours, theirs in zip(samples_of(run), samples_of(base), strict=True):
-        assert ours["engine"] == "vllm 0.33.0" and ours["base_sha256"] is None
+        assert ours["engine"] == "vllm 0.33.0, model pocket" and ours["base_sha256"] is None
         differ = {key for key in theirs if ours[key] != theirs[key]}
         assert differ == {"engine", "base_sha256"}, differ
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ponder import released, statistics
+from ponder import released, scaling, statistics
 from ponder.config import ConfigError
 from ponder.questions import read_manifest, read_split
 
@@ -29,7 +29,9 @@ DEV = released.Row("the run that decides on reach", "cpu", "trained", "free", ma
 RELEASED = sorted((ROOT / "logs" / "evaluate").glob("*/manifest.json"))
 
 
-THINKING = {"cap0": 0, "cap16": 15, "cap32": 24, "cap64": 27, "free": 28, "wait1": 45, "wait2": 70, "plain": 90}    # made up
+THINKING = {"cap0": 0, "cap8": 8, "cap16": 15, "cap32": 24, "cap64": 27, "cap128": 28, "free": 28, "wait1": 45, "wait2": 70,
+            "unforced": 30, "plain": 90, "reject16": 12, "reject32": 20, "reject64": 25, "reject128": 26}    # made up
+STEPS = [{"id": "a", "think": "one\ntwo\nthree", "tokens": 14}, {"id": "b", "think": "one", "tokens": 6}]
 
 
 def write_run(folder, files, inputs=None, moved=None):
@@ -62,32 +64,56 @@ def replace_samples(folder, samples):
     write_evaluation(folder, samples, weights)
 
 
-def answers(label, split, budget, trained):
+def tokens_of(budget, control):
+    """Return the made-up thinking tokens under a budget, and the instruction that there may be."""
+    parts = [THINKING[part] for part in budget.split("-") if part != "plain"] or [THINKING["plain"]]
+    asked = re.fullmatch(r"(tokens|steps)(\d+)", control)
+    wanted = {"short": 20, "long": 60}.get(control, 100)
+    return min(parts[0], 6 + int(asked[2]) * {"tokens": 1, "steps": 6}[asked[1]] // 2 if asked else wanted)
+
+
+def answers(label, split, run, trained, times=1):
     """Return made-up samples of a split: more thinking, more right answers, but letter_counting stays out of reach."""
-    rng, samples = random.Random(label), []
+    rng, samples, thinking = random.Random(label), [], tokens_of(run.budget, run.control)
     for question in read_split(QUESTIONS, split):
-        share = 0.25 + 0.6 * min(1, THINKING[budget] / 28) * trained
+        share = 0.25 + 0.6 * min(1, thinking / 28) * trained
         share = {"letter_counting": 0.2, "coin": 0.5, "word_sorting": 0.3}.get(question.family, share)
-        samples.append({"task": question.family, "id": question.id, "gold": question.answer, "capped": False, "num_ignored": 0,
-                        "correct": rng.random() < share, "num_thinking": THINKING[budget] + rng.randint(0, 2)})
+        for number in range(times):
+            right, tries = rng.random() < share, rng.choice([1, 1, 2, 3]) if run.budget.startswith("reject") else 1
+            reply = f"Final Answer: {question.answer if right else rng.choice(['no idea', '-77', ''])}"
+            row = {"task": question.family, "id": question.id, "gold": question.answer, "capped": False, "num_ignored": 0,
+                   "correct": right, "reply": reply, "num_thinking": thinking + rng.randint(-1, 1) * (thinking > 1),
+                   "finish": "stop", "tries": tries, "thrown": thinking * (tries - 1)}
+            if tries == 3:
+                row |= {"finish": "rejected", "reply": "", "correct": False, "num_thinking": 0, "thrown": 3 * thinking}
+            samples.append(row | ({} if run.decoding == "greedy" else {"sample": number}))
     return samples
 
 
 def tree(logs):
-    """Write a made-up logs tree with a run for every row and return it."""
+    """Write a made-up logs tree with a run for every row and every method and return it."""
     machine = {"cpu": "a processor", "logical_cores": 2, "threads": 2, "system": "Linux", "machine": "x86_64"}
-    for experiment in {row.experiment for row in released.rows()}:
+    compared = released.methods()
+    wanted = {run.run_label("test"): run for run in [*released.rows(), *compared.named().values()]}
+    for experiment in {run.experiment for run in wanted.values()}:
+        loss = 50 if experiment == "cpu-step-conditional" else 26
         write_run(logs / "train" / f"{experiment}-00000000",
                   {"config.yaml": yaml.safe_dump({"train": RECIPE}), "environment.json": json.dumps(machine),
-                   "metrics.jsonl": lines({"step": step, "tokens": 100, "loss": 1.0} for step in (1, 2)),
+                   "metrics.jsonl": lines({"step": step, "tokens": 100, "loss": 1.0, "loss_tokens": loss} for step in (1, 2)),
                    "timing.jsonl": lines({"step": step, "seconds": 30.0} for step in (1, 2)),
                    "batches.jsonl": lines([{"step": 1, "ids": ["a", "b"]}, {"step": 2, "ids": ["b", "a"]}])},
+                  inputs={"train.jsonl": hashlib.sha256(lines(STEPS).encode()).hexdigest()},
                   moved={"adapter/adapter_model.safetensors": {"sha256": f"weights of {experiment}"}})
-    for row, split in [*((row, "test") for row in released.rows()), (DEV, "dev")]:
-        weights = f"weights of {row.experiment}" if row.subject == "trained" else None
-        label = row.run_label(split)
-        write_evaluation(logs / "evaluate" / f"{label}-00000000", answers(label, split, row.budget, weights is not None),
-                         weights, model=row.subject != "nearest")
+    for run, split in [*((run, "test") for run in wanted.values()), (DEV, "dev")]:
+        weights = f"weights of {run.experiment}" if run.subject == "trained" else None
+        label, times = run.run_label(split), max(compared.votes) if run == compared.voting else 1
+        write_evaluation(logs / "evaluate" / f"{label}-00000000", answers(label, split, run, weights is not None, times),
+                         weights, model=run.subject != "nearest")
+    data = logs.parent / "data"
+    (data / "cpu").mkdir(parents=True)
+    (data / "cpu" / "train.jsonl").write_text(lines(STEPS))
+    for name in ("questions", "cpu-distilled"):
+        (data / name).symlink_to(ROOT / "data" / "cpu" / name)
     return logs
 
 
@@ -96,29 +122,40 @@ def made_up(tmp_path_factory):
     return tree(tmp_path_factory.mktemp("made-up") / "logs")
 
 
+@pytest.fixture(scope="module")
+def measured(made_up):
+    """The numbers of the made-up tree, for tests that change nothing in it."""
+    return paper.numbers(made_up, made_up.parent / "data")
+
+
 @pytest.fixture
 def logs(made_up, tmp_path):
-    return Path(shutil.copytree(made_up, tmp_path / "logs"))
+    return Path(shutil.copytree(made_up.parent, tmp_path / "made-up", symlinks=True)) / "logs"
 
 
-def built(logs, folder):
+def numbers(logs):
+    return paper.numbers(logs, logs.parent / "data")
+
+
+def built(logs, folder, data=None):
     """Build into a new folder and return {file: bytes}."""
     folder.mkdir()
     shutil.copyfile(ROOT / "paper" / "paper.typ", folder / "paper.typ")
     shutil.copyfile(ROOT / "README.md", folder / "README.md")
-    paper.build(logs, folder, folder / "README.md")
+    paper.build(logs, folder, folder / "README.md", data or logs.parent / "data")
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_a_build_makes_the_same_bytes_twice(logs, tmp_path):
     first, second = (built(logs, tmp_path / name) for name in ("first", "second"))
-    assert {"generated/results.json", "generated/scaling.svg", "generated/table.md", "paper.pdf"} <= set(first)
+    figures = {f"generated/{name}.svg" for name in ("scaling", "families", "methods")}
+    assert {"generated/results.json", "generated/table.md", "paper.pdf"} | figures <= set(first)
     assert first == second
 
 
 @pytest.mark.skipif(not RELEASED, reason="logs/ holds no released evaluation yet")
 def test_the_committed_paper_follows_from_the_committed_logs(tmp_path):
-    made = built(ROOT / "logs", tmp_path / "paper")
+    made = built(ROOT / "logs", tmp_path / "paper", ROOT / "data" / "cpu")
     assert made.pop("README.md") == (ROOT / "README.md").read_bytes()
     for name, data in made.items():
         assert data == (ROOT / "paper" / name).read_bytes(), f"paper/{name} is not what make paper writes"
@@ -127,35 +164,44 @@ def test_the_committed_paper_follows_from_the_committed_logs(tmp_path):
 def test_a_missing_run_is_named(logs):
     shutil.rmtree(logs / "evaluate" / "cpu-trained-wait1-test-00000000")
     with pytest.raises(ConfigError, match="cpu-trained-wait1-test is 0 times"):
-        paper.numbers(logs)
+        numbers(logs)
+
+
+def test_a_missing_run_of_a_method_is_named(logs):
+    for label in ("cpu-trained-free-sampled4", "cpu-step-conditional-trained-steps4-unforced", "cpu-base-4shot-plain-wait2"):
+        folder = logs / "evaluate" / f"{label}-test-00000000"
+        folder.rename(logs / "gone")
+        with pytest.raises(ConfigError, match=f"^evaluate run {label}-test is 0 times in logs/"):
+            numbers(logs)
+        (logs / "gone").rename(folder)
 
 
 def test_an_unfinished_run_counts_as_missing(logs):
     status = logs / "train" / "cpu-correct-00000000" / "status.json"
     status.write_text(json.dumps({"status": "failed"}))
     with pytest.raises(ConfigError, match="train run cpu-correct is 0 times"):
-        paper.numbers(logs)
+        numbers(logs)
 
 
 def test_a_sample_changed_by_hand_is_noticed(logs):
     samples = logs / "evaluate" / "cpu-base-plain-test-00000000" / "samples.jsonl"
     samples.write_text(samples.read_text().replace('"correct": false', '"correct": true', 1))
     with pytest.raises(ConfigError, match="samples.jsonl is not what its manifest says"):
-        paper.numbers(logs)
+        numbers(logs)
 
 
 def test_an_evaluation_of_other_weights_is_noticed(logs):
     path = logs / "evaluate" / "cpu-trained-free-test-00000000" / "manifest.json"
     path.write_text(path.read_text().replace("weights of cpu", "weights of another run"))
     with pytest.raises(ConfigError, match="did not use the weights of the released train run"):
-        paper.numbers(logs)
+        numbers(logs)
 
 
 def test_an_evaluation_of_a_few_questions_is_no_result(logs):
     folder = logs / "evaluate" / "cpu-nearest-free-test-00000000"
     replace_samples(folder, released.samples(folder)[:100])
     with pytest.raises(ConfigError, match="has 100 answers"):
-        paper.numbers(logs)
+        numbers(logs)
 
 
 def test_reach_is_decided_against_a_constant_guess():
@@ -171,8 +217,8 @@ def test_reach_is_decided_against_a_constant_guess():
     assert paper.in_reach(found(15, many)) and not paper.in_reach(found(14, many))    # a guess of 3%, but half is asked
 
 
-def test_groups_come_from_the_rule_and_the_manifest(logs):
-    results = paper.numbers(logs)
+def test_groups_come_from_the_rule_and_the_manifest(measured):
+    results = measured
     trained = {name for name, entry in read_manifest(QUESTIONS)["families"].items() if entry["trained"]}
     assert results["groups"]["out of reach"]["families"] == ["letter_counting"]
     assert set(results["groups"]["within reach"]["families"]) == trained - {"letter_counting"}
@@ -188,8 +234,8 @@ def test_every_family_within_reach_leaves_an_empty_group_that_still_builds(logs,
     assert "Out of reach: none." in made["generated/table.md"].decode()
 
 
-def test_numbers_are_those_of_the_samples(logs):
-    results = paper.numbers(logs)
+def test_numbers_are_those_of_the_samples(made_up, measured):
+    logs, results = made_up, measured
     by_label = {row["label"]: row for row in results["rows"]}
     rows = {label: {(s["task"], s["id"]): s["correct"] for s in released.samples(logs / "evaluate" / row["run"])}
             for label, row in by_label.items()}
@@ -208,6 +254,93 @@ def test_numbers_are_those_of_the_samples(logs):
             assert found[scope]["n"] == len(keys) and found[scope]["difference"] == pytest.approx(mean, abs=1e-6)
             assert found[scope]["gained"] - found[scope]["lost"] == round(mean * len(keys))
     assert results["training"]["cpu"]["minutes"] == 1.0 and results["training"]["cpu"]["tokens_per_second"] == 3
+
+
+def test_a_method_is_measured_by_its_runs(made_up, measured):
+    found = {row["name"]: row for row in measured["methods"]["table"]}
+    compared = released.methods()
+    assert list(found) == [method.name for method in compared.methods]
+    for method in compared.methods:
+        row = found[method.name]
+        made = [released.samples(made_up / "evaluate" / f"{run.run_label('test')}-00000000") for run in method.runs]
+        tokens = [sum(s["num_thinking"] for s in samples) / 480 for samples in made]
+        shares = [sum(s["correct"] for s in samples) / 480 for samples in made]
+        assert [point["accuracy"] for point in row["points"]] == [round(share, 6) for share in shares]
+        assert [point["thinking_tokens"] for point in row["points"]] == [round(mean, 6) for mean in tokens]
+        obeyed = [(p["least"] or 0) <= mean <= (p["most"] or 1e9) for p, mean in zip(row["points"], tokens, strict=True)]
+        assert row["control"]["value"] == round(sum(obeyed) / len(obeyed), 6)
+        assert row["performance"]["value"] == round(max(shares), 6)
+        assert row["scaling"]["value"] == round(scaling.scaling(tokens, shares)["scaling"], 6)
+        assert row["runs"] == len(made) and all(p["n"] == 480 for p in row["points"])
+    assert found["TCC"]["control"]["value"] < 1 == found["BF"]["control"]["value"]
+    assert found["TCC"]["s1"] == {"control": 40, "scaling": -24, "performance": 40.0, "runs": 5}
+    assert [name for name, row in found.items() if row["s1"] is None] == ["BF without SFT"]
+
+
+def test_the_limits_of_steps_and_classes_are_counted_from_the_rows_and_the_run_without_an_instruction(measured):
+    found, steps = measured["methods"], measured["methods"]["steps"]
+    assert steps == {"steps": 8, "trace": 40, "countdown": 48, "tokens_per_step": 11.0}    # rows a and b, each seen twice
+    table = {row["name"]: row["points"] for row in found["table"]}
+    assert [point["most"] for point in table["SCC"]] == [11, 22, 44, 88, 176]
+    short, long = table["CCC"]
+    assert (short["least"], long["most"]) == (None, None)
+    assert short["most"] == long["least"] == found["unasked"]
+
+
+@pytest.mark.parametrize("change", ["order", "rows", "data"])
+def test_steps_are_counted_only_where_both_trainings_saw_the_same_rows(logs, change):
+    trained = {name: logs / "train" / f"{name}-00000000" for name in ("cpu", "cpu-step-conditional")}
+    assert paper.steps_of(trained, logs.parent / "data")["countdown"] == 48
+    path = {"order": trained["cpu"] / "batches.jsonl", "rows": trained["cpu-step-conditional"] / "manifest.json",
+            "data": logs.parent / "data" / "cpu" / "train.jsonl"}[change]
+    if change == "rows":
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"inputs": {"train.jsonl": "other rows"}}))
+    else:
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[::-1]))
+    with pytest.raises(ConfigError, match="did not see the rows of data/cpu/cpu in the same order"):
+        paper.steps_of(trained, logs.parent / "data")
+
+
+def test_votes_and_rejections_are_those_of_the_samples(made_up, measured):
+    def read(label):
+        return released.samples(made_up / "evaluate" / f"{label}-test-00000000")
+
+    voted = {point["k"]: point for point in measured["methods"]["voting"]}
+    four = read("cpu-trained-free-sampled4")
+    assert list(voted) == [1, 2, 4] and len(four) == 4 * 480
+    assert voted[4]["tokens"] == round(sum(s["num_thinking"] for s in four) / 480, 6)
+    assert voted[1]["accuracy"]["value"] == round(sum(s["correct"] for s in four if s["sample"] == 0) / 480, 6)
+    assert voted[1]["coverage"]["value"] == round(sum(s["correct"] for s in four) / len(four), 6)
+    assert voted[4]["coverage"]["value"] == round(len({(s["task"], s["id"]) for s in four if s["correct"]}) / 480, 6)
+    points = next(row["points"] for row in measured["methods"]["table"] if row["name"] == "RS")
+    assert [point["name"] for point in points] == ["under 16", "under 32", "under 64", "under 128"]
+    for point in points:
+        made = read(point["run"].removesuffix("-test-00000000"))
+        assert point["unanswered"] == sum(s["finish"] == "rejected" for s in made) > 0
+        assert point["tries"] == round(sum(s["tries"] for s in made) / 480, 6)
+        assert point["thrown"] == round(sum(s["thrown"] for s in made) / 480, 6)
+        assert point["spent"] == pytest.approx(point["thrown"] + point["thinking_tokens"], abs=2e-6)
+
+
+def test_methods_are_compared_by_question_over_all_of_them(made_up, measured):
+    def flags(label):
+        return {(s["task"], s["id"]): s["correct"] for s in released.samples(made_up / "evaluate" / f"{label}-test-00000000")}
+
+    found = {c["name"]: c["all"] for c in measured["methods"]["comparisons"]}
+    assert set(found) == set(paper.PAIRS)
+    ours, theirs = flags("cpu-token-conditional-trained-tokens32-cap32"), flags("cpu-trained-cap32")
+    assert found["tcc_capped"]["gained"] == sum(ours[key] and not theirs[key] for key in ours)
+    assert found["tcc_capped"]["lost"] == sum(theirs[key] and not ours[key] for key in ours)
+    votes = {point["k"]: point["accuracy"]["value"] for point in measured["methods"]["voting"]}
+    assert found["vote_one"]["difference"] == pytest.approx(votes[4] - votes[1], abs=2e-6)
+
+
+def test_a_run_with_a_sample_too_few_is_no_vote(logs):
+    folder = logs / "evaluate" / "cpu-trained-free-sampled4-test-00000000"
+    samples = released.samples(folder)
+    replace_samples(folder, samples[:-1])
+    with pytest.raises(ConfigError, match="has 1919 answers, not 480 for each of the 8 families"):
+        numbers(logs)
 
 
 def test_a_verdict_needs_an_interval_that_leaves_out_zero():

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ponder import released, reproduce
+from ponder import released, reproduce, study
 from ponder.config import ConfigError
 
 GROUPS = {"within reach": ["facing"], "transfer": ["coin"]}
@@ -25,7 +25,7 @@ def test_a_row_is_reproduced_only_inside_the_released_interval(tmp_path, monkeyp
     made, theirs = results(tmp_path / "made", facing, coin), results(tmp_path / "theirs", 8, 2)
     monkeypatch.setattr(reproduce.study, "evaluate_run", lambda plan: SimpleNamespace(folder=made))
     monkeypatch.setattr(reproduce.released, "run_folder", lambda stage, label: theirs)
-    assert reproduce.compare(released.rows()[0], GROUPS) == inside
+    assert reproduce.compare("a row", released.rows()[0], GROUPS) == inside
     printed = capsys.readouterr().out
     assert f"{facing / 10:.1%} / 80.0%" in printed and printed.rstrip().endswith("inside" if inside else "OUTSIDE")
 
@@ -37,7 +37,7 @@ def steps(monkeypatch):
     monkeypatch.setattr(reproduce, "script", lambda name, *overrides: called.append((name, overrides[0])))
     monkeypatch.setattr(reproduce, "released_data", lambda experiment: {})
     monkeypatch.setattr(reproduce, "same_data", lambda experiment: True)
-    monkeypatch.setattr(reproduce, "compare", lambda row, groups: True)
+    monkeypatch.setattr(reproduce, "compare", lambda label, row, groups: True)
     monkeypatch.setattr(reproduce.released, "run_folder", lambda stage, label: None)
     monkeypatch.setattr(reproduce.released, "groups", lambda: GROUPS)
     return called
@@ -55,11 +55,14 @@ def test_the_main_arm_is_one_training_with_its_evaluations_and_the_base(steps):
     assert set(steps[2:]) == {("evaluate", "experiment=cpu")} and len(steps) == 2 + sum(row.main for row in released.rows())
 
 
-def test_all_rows_train_every_arm(steps):
+def test_all_rows_and_methods_train_every_arm_and_no_run_comes_twice(steps):
     assert left("all") == 0
     assert [overrides for name, overrides in steps if name == "train"] == [
-        "experiment=cpu", "experiment=cpu-answers", "experiment=cpu-correct", "experiment=cpu-distilled"]
-    assert sum(name == "evaluate" for name, _ in steps) == len(released.rows())
+        "experiment=cpu", "experiment=cpu-answers", "experiment=cpu-correct", "experiment=cpu-distilled",
+        "experiment=cpu-token-conditional", "experiment=cpu-step-conditional"]
+    labels = {run.run_label("test") for run in [*released.rows(), *released.methods().named().values()]}
+    assert sum(name == "evaluate" for name, _ in steps) == len(labels) == len(reproduce.wanted("all"))
+    assert {run.run_label("test") for run in reproduce.wanted("all").values()} == labels
 
 
 @pytest.mark.parametrize("part", ["same_data", "compare"])
@@ -75,8 +78,40 @@ def test_what_is_not_released_is_told_before_anything_runs(steps, monkeypatch, c
     assert left("main") == 2 and not steps and "is 0 times in logs/" in capsys.readouterr().err
 
 
-def test_the_command_line_of_every_row_composes():
-    for row in released.rows():
-        plan = reproduce.planned("evaluate", *reproduce.overrides(row))
-        assert (plan.name, plan.subject.name, plan.budget.name, plan.benchmark.split) == (
-            row.experiment, row.subject, row.budget, "test")
+@pytest.fixture(scope="module")
+def plans():
+    """The Study of every run that is reproduced, by its label: composing takes a while."""
+    return {run.run_label("test"): reproduce.planned("evaluate", *reproduce.overrides(run))
+            for run in reproduce.wanted("all").values()}
+
+
+def test_the_command_line_of_every_row_and_method_composes_to_the_run_that_it_names(plans):
+    for run in reproduce.wanted("all").values():
+        plan = plans[run.run_label("test")]
+        said = plan.name, plan.subject.name, plan.control.name, plan.budget.name, plan.decoding.name
+        assert said == (run.experiment, run.subject, run.control, run.budget, run.decoding)
+        assert study.evaluate_label(*said, plan.benchmark.split) == run.run_label("test")
+
+
+def test_the_limits_of_the_methods_are_those_of_the_budget_or_of_the_instruction(plans):
+    for method in released.methods().methods:
+        for run in method.runs:
+            plan = plans[run.run_label("test")]
+            if plan.control.kind == "class":
+                assert method.unit == "unasked" and {"short": (None, 1), "long": (1, None)}[run.control] == (run.least, run.most)
+            else:
+                assert method.unit == ("steps" if plan.control.kind == "steps" else "tokens") and run.least is None
+                assert run.most == (plan.control.limit or plan.budget.max_thinking)
+            if method.name == "TCC+BF":
+                assert plan.budget.max_thinking == run.most
+            if method.name in ("TCC", "SCC"):
+                assert plan.budget.force_answer == "never"
+            assert (plan.budget.tries > 1) == (method.name == "RS")
+
+
+def test_rows_are_compared_with_the_released_ones_or_with_those_that_the_released_training_names():
+    shared = reproduce.released_data("cpu-step-conditional")
+    assert set(reproduce.released_data("cpu")) == {"traces.jsonl", "train.jsonl"}
+    assert shared == {"train.jsonl": reproduce.released_data("cpu")["train.jsonl"]}
+    with pytest.raises(ConfigError, match="is missing; restore data/ from git"):
+        reproduce.released_data("no-such-experiment")

@@ -141,10 +141,13 @@ def test_these_are_not_the_same_answer_for_either_grader(answer, gold):
 
 
 def test_a_grade_says_what_decided():
-    assert grade("", "7") == {"answer": None, "how": None, "by": "none", "correct": False, "second": False}
-    assert grade(r"\boxed{7.0}", "7") == {"answer": "7.0", "how": "box", "by": "text", "correct": True, "second": True}
+    assert grade("", "7") == {"answer": None, "how": None, "choice": None, "by": "none", "correct": False,
+                               "second": False}
+    assert grade(r"\boxed{7.0}", "7") == {"answer": "7.0", "how": "box", "choice": None, "by": "text", "correct": True,
+                                          "second": True}
     assert grade("Answer: 8", "7")["by"] == "number" and grade("Answer: x", "7")["by"] == "math"
-    assert grade("B", "B", "1234") == {"answer": "B", "how": "text", "by": "choice", "correct": True, "second": True}
+    assert grade("B", "B", "1234") == {"answer": "B", "how": "text", "choice": "B", "by": "choice", "correct": True,
+                                      "second": True}
 
 
 def test_what_is_no_extracted_answer_is_never_shown_to_math_verify(monkeypatch):
