@@ -252,8 +252,8 @@ def evaluate_run(study):
     asks, taught = study.control.kind, study.train.control
     if study.subject.kind == "trained" and asks != taught and ("steps" in (asks, taught) or asks == "tokens"):
         raise ConfigError(f"control.kind={asks} asks a model that train.control={taught} made; take experiment="
-                          "cpu-token-conditional for control=tokens, experiment=cpu-step-conditional for control=steps, and another "
-                          "for anything else")
+                          "cpu-token-conditional for control=tokens, experiment=cpu-step-conditional for control=steps, and "
+                          "another for anything else")
     if study.subject.kind == "nearest" and (asks != "none" or study.decoding.temperature or study.budget.tries > 1):
         raise ConfigError(f"subject={study.subject.name} is no model and reads neither control={study.control.name} nor decoding="
                           f"{study.decoding.name}; take control=none decoding=greedy")
