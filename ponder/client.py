@@ -174,7 +174,7 @@ async def _ask(url, path, requests, client, keep, book):
                     if not book.flying:
                         stop = book.refusal()
                     break
-                book.flying[asyncio.create_task(_answer(session, path, waiting.popleft(), pace, book))] = most
+                book.flying[asyncio.create_task(answer(session, path, waiting.popleft(), pace, book))] = most
             if not book.flying:
                 break
             done, _ = await asyncio.wait(book.flying, return_when=asyncio.FIRST_COMPLETED)
@@ -224,7 +224,7 @@ async def _ask(url, path, requests, client, keep, book):
         raise ConfigError(f"{stop}; {kept} of {len(requests)} results are kept, and the same command goes on from there")
 
 
-async def _answer(session, path, request, pace, book):
+async def answer(session, path, request, pace, book):
     """Return the Result of one request, or None after a stop; raises ConfigError for what another attempt cannot mend."""
     client, body, origin = book.client, request["body"], wire.origin_of(str(session.base_url))
     for attempt in range(1, client.attempts + 1):

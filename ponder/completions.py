@@ -199,7 +199,7 @@ async def _completion(connection, session, pace, key, prompt, limit, stops, fiel
 async def _post(connection, session, pace, key, body):
     """Return the text of a reply; raises ConfigError where no attempt gives one."""
     request = {"key": key, "body": {"model": connection.model, **body}}
-    result = await clients._answer(session, "completions", request, pace, limits.Book(connection.client, 0.0))
+    result = await clients.answer(session, "completions", request, pace, limits.Book(connection.client, 0.0))
     if result.status == "answered":
         return result.response
     if result.reason.startswith(tuple(f"status {status}" for status in clients.UNFIT)):

@@ -271,8 +271,9 @@ def evaluate_run(study):
     if not here and study.engine.model is None:
         raise ConfigError("engine.model is null, but the model that the server answers with is part of what names a run; name it "
                           "with engine.model=..., as the server lists it")
-    label = evaluate_label(study.name, study.subject.name, study.control.name, study.budget.name, study.decoding.name,
-                           study.benchmark.split, study.engine.name)
+    asked = study.benchmark.split if study.benchmark.kind == "drawn" else study.benchmark.name    # which has one split
+    label = evaluate_label(study.name, study.subject.name, study.control.name, study.budget.name, study.decoding.name, asked,
+                           study.engine.name)
     engine = {key: value for key, value in dataclasses.asdict(study.engine).items() if key != "url"}    # a place, no identity
     groups = ("model", "subject", "control", "budget", "decoding", "benchmark", "hardware")
     return _run(study, "evaluate", label, groups, inputs, engine=engine)

@@ -133,7 +133,7 @@ def mistake(refused, origin, model, client):
         return f"{told}, a redirect, and none is followed with a key; give the address it leads to"
     if refused.status == 404:
         return f"{told}{_words(refused.body, client)}; check the address, up to and with /v1, and the name of the model"
-    return f"{told}{_words(refused.body, client)}; change the fields of the request, e.g. teacher.body"
+    return f"{told}{_words(refused.body, client)}; change the fields of the request (of a teacher: teacher.body)"
 
 
 def told(refused, client):

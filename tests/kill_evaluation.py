@@ -32,7 +32,8 @@ QUESTIONS = ("benchmark.tasks=[chain_sum,number_sorting]", "benchmark.limit=16",
 ARMS = {
     "sweep": ("subject=trained", "sweep=[free,cap16]"),
     "sweep of the base": ("subject=base-4shot", "sweep=[plain,plain-cap16]"),
-    "drawn": ("subject=trained", "budget=cap16", "decoding=sampled", "decoding.samples=4")}
+    "drawn": ("subject=trained", "budget=cap16", "decoding=sampled", "decoding.samples=4"),
+    "drawn again": ("subject=trained", "budget=reject16", "decoding=sampled", "decoding.samples=4")}
 PHASES = ("start", "block", "keep", "end")
 LATE = "after the last manifest"       # a kill that changes nothing any more
 

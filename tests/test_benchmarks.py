@@ -206,6 +206,7 @@ def test_a_benchmark_runs_from_end_to_end(tmp_path):
     local = f"+benchmark.local.math500={{data_files: [{written(tmp_path / 'copy.jsonl', rows)}], rows: 3}}"
     run = evaluated(study_of(*SMOKE, f"out={tmp_path / 'out'}", "subject=base", "budget=plain", "budget.max_thinking=8",
                              "budget.max_answer=8", "benchmark=math500", "benchmark.limit=null", local))
+    assert run.name.startswith("smoke-base-plain-math500-")
     samples = [json.loads(line) for line in (run.folder / "samples.jsonl").read_text().splitlines()]
     assert [(s["task"], s["question"], s["gold"]) for s in samples] == [("math500", r["problem"], r["answer"]) for r in rows]
     assert all({"how", "by", "second", "answer"} <= set(s) for s in samples)
