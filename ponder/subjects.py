@@ -172,18 +172,18 @@ def log_reading(asked, run):
 
 
 def results(plan, samples, theirs):
-    """Return {"tasks": {task: summary}, "all": summary} of the samples of an evaluation, after comparing with lm-eval's results.
-
-    With several samples of a question a summary also has what they say together, and its interval is over questions.
-    """
-    def summary(rows):
-        return statistics.summary(rows) | (together(rows, plan.name) if plan.decoding.samples > 1 else {})
-
+    """Return {"tasks": {task: summary}, "all": summary} of the samples of an evaluation, after comparing with lm-eval's results."""
     tasks = {task: [s for s in samples if s["task"] == task] for task in plan.benchmark.tasks}
     for task, rows in tasks.items():
         first = [s["correct"] for s in rows if s["sample"] == 0]
         assert abs(sum(first) / len(first) - theirs[task]["acc,none"]) < 1e-9, "lm-eval counted differently"
-    return {"tasks": {task: summary(rows) for task, rows in tasks.items()}, "all": summary(samples)}
+    return {"tasks": {task: summary(rows, plan.name) for task, rows in tasks.items()}, "all": summary(samples, plan.name)}
+
+
+def summary(samples, purpose):
+    """Return statistics.summary of samples; with several of a question also what they say together, its interval over questions."""
+    several = any(sample.get("sample", 0) for sample in samples)
+    return statistics.summary(samples) | (together(samples, purpose) if several else {})
 
 
 def together(samples, purpose):

@@ -38,7 +38,9 @@ def test_the_two_classes_are_the_sentences_of_the_paper_s_code():
     (("control=none", "control.limit=3"), "control.limit=3"), (("control=short", "control.sentence=null"), "control.sentence=None"),
     (("control=tokens", "control.sentence=x"), "control.sentence='x'"), (("control=none", "control.kind=words"), "words"),
     (("train.control=steps", "train.trace=none"), "train.trace=none"), (("train.control=class",), "class"),
-    (("decoding=sampled", "decoding.temperature=0"), "decoding.samples=8"), (("decoding.temperature=-1",), "-1"),
+    (("decoding=sampled", "decoding.temperature=0"), "decoding.name=sampled8"), (("decoding.samples=2",), "decoding.samples=2"),
+    (("decoding.temperature=-1",), "-1"), (("decoding.temperature=.nan",), "nan"),
+    (("decoding.temperature=0.7",), "decoding.name=greedy"),
     (("decoding=sampled", "sweep=[cap8,cap16]"), "sweep=['cap8', 'cap16']"),
     (("control=short", "subject=base-4shot"), "base-4shot")])
 def test_what_does_not_go_together_is_refused_in_a_sentence(overrides, words):

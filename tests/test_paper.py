@@ -313,7 +313,7 @@ def test_votes_and_rejections_are_those_of_the_samples(made_up, measured):
     assert voted[1]["coverage"]["value"] == round(sum(s["correct"] for s in four) / len(four), 6)
     assert voted[4]["coverage"]["value"] == round(len({(s["task"], s["id"]) for s in four if s["correct"]}) / 480, 6)
     points = next(row["points"] for row in measured["methods"]["table"] if row["name"] == "RS")
-    assert [point["name"] for point in points] == ["under 16", "under 32", "under 64", "under 128"]
+    assert [point["name"] for point in points] == ["under 32", "under 64", "under 128"]
     for point in points:
         made = read(point["run"].removesuffix("-test-00000000"))
         assert point["unanswered"] == sum(s["finish"] == "rejected" for s in made) > 0
@@ -339,7 +339,7 @@ def test_a_run_with_a_sample_too_few_is_no_vote(logs):
     folder = logs / "evaluate" / "cpu-trained-free-sampled4-test-00000000"
     samples = released.samples(folder)
     replace_samples(folder, samples[:-1])
-    with pytest.raises(ConfigError, match="has 1919 answers, not 480 for each of the 8 families"):
+    with pytest.raises(ConfigError, match="has 1919 answers, not 240 for each of the 8 families"):
         numbers(logs)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from ponder import batches, release, released, statistics
+from ponder import batches, release, released, subjects
 from ponder.grading import is_correct
 from ponder.models import file_sha256
 from ponder.runs import read_jsonl, run_hash
@@ -64,10 +64,11 @@ def test_no_released_file_names_a_machine_or_a_key(folder):
 def test_results_follow_from_the_samples_and_samples_from_the_replies(folder):
     samples, results, config = released.samples(folder), value(folder / "results.json"), (folder / "config.yaml").read_text()
     assert all(is_correct(s["reply"], s["gold"]) == s["correct"] for s in samples)
-    assert results["all"] == statistics.summary(samples)
+    experiment = folder.name.split("-trained-")[0]
+    assert results["all"] == subjects.summary(samples, experiment)
     cap = int(next(line.split(":")[1] for line in config.splitlines() if line.strip().startswith("max_thinking:")))
     for task, said in results["tasks"].items():
-        assert said == statistics.summary([s for s in samples if s["task"] == task])
+        assert said == subjects.summary([s for s in samples if s["task"] == task], experiment)
     assert all(s["num_thinking"] <= cap and max(s["forced"], default=0) < max(1, len(s["ids"])) for s in samples)
 
 

@@ -198,7 +198,7 @@ def test_a_killed_sweep_goes_on_to_the_same_samples(out, tmp_path, monkeypatch):
 @pytest.mark.parametrize("overrides, words", [
     (["sweep=[cap16,cap17]"], "sweep is 'cap17', but must be one of: .*cap16"),
     (["sweep=[cap16,cap16]"], "names a budget twice"),
-    (["sweep=[cap16]", "budget=free"], "budget=free names a budget"),
+    (["sweep=[cap16]", "budget=free"], "budget=free says what a budget is"),
     (["sweep=cap16"], "sweep is 'cap16', but must be a list")])
 def test_a_sweep_that_can_not_be_meant_is_refused(overrides, words):
     with pytest.raises(ConfigError, match=words):
