@@ -23,8 +23,8 @@ help:  ## list the targets
 setup: .venv/.ready  ## install the locked packages into .venv (again only when the lock changed)
 	@:
 
-test: setup  ## run the tests
-	$(PY) -m pytest -q
+test: setup  ## run the tests, two files at a time
+	$(PY) -m pytest -q -n 2 --dist loadfile
 
 smoke: setup  ## collect, train and evaluate at toy size, to see that everything runs
 	$(PY) collect.py experiment=smoke
