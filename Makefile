@@ -24,7 +24,7 @@ setup: .venv/.ready  ## install the locked packages into .venv (again only when 
 	@:
 
 test: setup  ## run the tests, two files at a time
-	$(PY) -m pytest -q -n 2 --dist loadfile
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 smoke: setup  ## collect, train and evaluate at toy size, to see that everything runs
 	$(PY) collect.py experiment=smoke
