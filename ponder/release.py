@@ -1,7 +1,8 @@
-"""Release one finished run: records to logs/, data and weights to data/. `make release RUN=outputs/train/cpu-1234abcd`
+"""Release one run: records to logs/, data and weights to data/. `make release RUN=outputs/train/cpu-1234abcd`
 
-Refuses what nobody could trust later: an unfinished run, one made from uncommitted code, a file that is too large, a
-record that names a machine or a person, and a target that exists: released folders never change. Weights that are too large
+A failed run, and an abandoned one (whose status is still "running"), is released like any other: all it wrote goes to logs/, under a
+manifest that is written here. Refuses what nobody could trust later: a run that is being written, one made from uncommitted code, a
+file that is too large, a record that names a machine or a person, and a target that exists: released folders never change. Weights that are too large
 stay where they are; the manifest keeps their hash, and released.json says so. Refuses what may not be passed on:
 rows of a teacher whose terms do not allow it, unless a decision record says why they are released all the same.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from ponder import pools, terms
+from ponder import pools, runs, terms
 from ponder.config import ConfigError, build, user_errors
 from ponder.models import file_sha256
 from ponder.runs import ROOT, dump, read_jsonl
@@ -33,6 +34,7 @@ def main(run, override=None):
     """Copy the run; print where it went. `override` is the decision record that lets a data set past the teacher's terms."""
     folder = Path(run)
     manifest, status = checked(folder)
+    completed = status["status"] == "completed"
     gate = may_be_passed_on(folder, status, override)
     experiment = status["name"].rsplit("-", 1)[0]
     target = ROOT / "logs" / status["stage"] / status["name"]
@@ -42,14 +44,17 @@ def main(run, override=None):
     left_out = {name: f"{entry['bytes'] / 2**20:.0f} MB of weights, a release has at most {WEIGHT_MEGABYTES}"
                 for name, entry in manifest["files"].items() if too_heavy(name, entry)}
     names = [name for name in (*manifest["files"], "manifest.json") if name not in left_out]
-    records = names if status["stage"] == "evaluate" else RECORDS
+    records = RECORDS if completed and status["stage"] != "evaluate" else names
     places = {name: target / name if name in records else data / name for name in names}
     if there := next((to for to in places.values() if to.exists()), None):
         raise ConfigError(f"{there.relative_to(ROOT)} exists, and released files never change; release under another name")
     moved = {}
     for name, to in places.items():
         to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / name, to)
+        if name == "manifest.json" and not completed:    # it did not come to write one
+            to.write_text(dump(manifest, indent=1))
+        else:
+            shutil.copyfile(folder / name, to)
         if to.is_relative_to(data):
             moved[name] = to.relative_to(ROOT).as_posix()
     if moved or left_out:
@@ -58,7 +63,7 @@ def main(run, override=None):
         write_data_manifest(data, status["name"], moved, gate)
     if status["stage"] == "evaluate":
         copy_readings(folder.parent.parent / "test-readings.jsonl")
-    print(f"released {status['name']} -> {target.relative_to(ROOT)}" + (f" and {data.relative_to(ROOT)}" if moved else ""))
+    print(f"released {status['name']} ({status['status']}) -> {target.relative_to(ROOT)}" + (f" and {data.relative_to(ROOT)}" if moved else ""))
     for name, why in left_out.items():
         print(f"left out {name}: {why}")
 
@@ -70,9 +75,17 @@ def too_heavy(name, entry):
 
 def checked(folder):
     """Return (manifest, status) of a run that may be released; raises ConfigError for one that may not."""
-    if not (folder / "manifest.json").exists():
-        raise ConfigError(f"{folder} has no manifest.json, so it is no finished run; let its script finish first")
-    manifest, status = (json.loads((folder / name).read_text()) for name in ("manifest.json", "status.json"))
+    if not (folder / "status.json").exists():
+        raise ConfigError(f"{folder} has no status.json, so it is no run; name a folder that a script wrote under outputs/")
+    if runs.being_written(folder):
+        raise ConfigError(f"{folder} is being written by its script; let that finish, or stop it")
+    status = json.loads((folder / "status.json").read_text())
+    if (folder / "manifest.json").exists():
+        manifest = json.loads((folder / "manifest.json").read_text())
+    elif status["status"] == "completed":
+        raise ConfigError(f"{folder} was killed while its manifest was written; run its script again, which goes on from there")
+    else:
+        manifest = runs.manifest(folder, status["name"], status["inputs"])
     if any(entry["dirty"] is not False for entry in status["commits"]):
         raise ConfigError(f"{status['name']} was made from uncommitted code; commit, delete {folder} and run it again")
     names = {socket.gethostname(), getpass.getuser()} - {"root", "user", "localhost"}

@@ -81,15 +81,23 @@ def methods():
 def run_folder(stage, label, logs=ROOT / "logs"):
     """Return the one completed run of a stage whose name is `label` plus a hash.
 
-    Raises ConfigError when there is none or more than one: a released run is superseded by name, never silently.
+    Runs that logs/corrections.jsonl supersedes are passed over. Raises ConfigError when there is none or more than one: a
+    released run is superseded by an entry there, never silently.
     """
-    size = len(label) + len("-") + 8
+    size, gone = len(label) + len("-") + 8, superseded(logs)
     found = [p.parent for p in sorted(Path(logs, stage).glob(f"{label}-*/manifest.json")) if len(p.parent.name) == size]
-    found = [p for p in found if json.loads((p / "status.json").read_text())["status"] == "completed"]
+    found = [p for p in found if json.loads((p / "status.json").read_text())["status"] == "completed"
+             and f"{stage}/{p.name}" not in gone]
     if len(found) != 1:
         raise ConfigError(f"{stage} run {label} is {len(found)} times in {Path(logs).name}/, but must be there once; "
-                          "release it with make release, or remove the one that it supersedes")
+                          "release it with make release, or say in logs/corrections.jsonl which one the other supersedes")
     return found[0]
+
+
+def superseded(logs=ROOT / "logs"):
+    """Return {what: entry} of logs/corrections.jsonl: released runs ("stage/name") and paths that no longer count, and why."""
+    path = Path(logs) / "corrections.jsonl"
+    return {entry["supersedes"]: entry for entry in (read_jsonl(path) if path.exists() else ())}
 
 
 def groups():

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from ponder import lineage
 from ponder.config import ConfigError
 from ponder.models import file_sha256
 
@@ -97,6 +98,37 @@ def environment(threads):
     return record
 
 
+def plain(value):
+    """Return a config as YAML and JSON give it back: lists for tuples."""
+    return json.loads(json.dumps(value))
+
+
+def scratch(folder):
+    """Return the paths in a run folder that a run resumes from."""
+    return [place for pattern in SCRATCH for place in folder.glob(pattern)]
+
+
+def being_written(folder):
+    """Return whether a process has this run open."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def manifest(folder, name, inputs):
+    """Return the manifest of a run folder: every file but the manifest and what a run resumes from, with hash and size."""
+    left_out = {folder / "manifest.json", *scratch(folder)}
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and left_out.isdisjoint((p, *p.parents)))
+    entries = {p.relative_to(folder).as_posix(): {"sha256": file_sha256(p), "bytes": p.stat().st_size,
+                                                  "reproducible": p.name not in NOT_REPRODUCED} for p in files}
+    return {"schema": SCHEMA, "name": name, "inputs": inputs, "files": entries}
+
+
 class Run:
     """An open run folder. Use as a context: leaving it writes `status`, and the manifest when nothing was raised.
 
@@ -128,7 +160,8 @@ class Run:
         previous = self.folder / "status.json"
         status = json.loads(previous.read_text()) if previous.exists() else {"commits": []}
         self.status = {"schema": SCHEMA, "stage": self.stage, "name": self.name, "status": "running", "reason": None,
-                       "inputs": self.inputs, "commits": [*status["commits"], commit()]}
+                       "inputs": self.inputs, "commits": [*status["commits"], commit()],
+                       "parent": lineage.parent(self.stage, self.name, plain(self.config), self.inputs, ROOT / "logs")}
         self._write_status()
         (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(self.config)))
         (self.folder / "environment.json").write_text(dump(environment(self.threads), indent=1))
@@ -160,20 +193,12 @@ class Run:
         write_atomic(self.folder / "status.json", dump(self.status, indent=1).encode())
 
     def _write_manifest(self):
-        left_out = {self.folder / "manifest.json", *self._scratch()}
-        files = sorted(p for p in self.folder.rglob("*") if p.is_file() and left_out.isdisjoint((p, *p.parents)))
-        entries = {p.relative_to(self.folder).as_posix(): {"sha256": file_sha256(p), "bytes": p.stat().st_size,
-                                                           "reproducible": p.name not in NOT_REPRODUCED} for p in files}
-        manifest = {"schema": SCHEMA, "name": self.name, "inputs": self.inputs, "files": entries}
-        write_atomic(self.folder / "manifest.json", dump(manifest, indent=1).encode())
+        write_atomic(self.folder / "manifest.json", dump(manifest(self.folder, self.name, self.inputs), indent=1).encode())
 
     def tidy(self):
         """Remove what a run resumes from; for a finished run too, since a kill may have come between its manifest and this."""
-        for place in self._scratch() if self.writes else ():
+        for place in scratch(self.folder) if self.writes else ():
             shutil.rmtree(place) if place.is_dir() else place.unlink()
-
-    def _scratch(self):
-        return [place for pattern in SCRATCH for place in self.folder.glob(pattern)]
 
     def _open_mirror(self):
         """Mirror metrics to wandb, under the run's own name so that a resumed run goes on with its curve.

@@ -1,6 +1,8 @@
 """A release refuses what nobody could trust later, and copies the rest unchanged."""
+import fcntl
 import gzip
 import json
+import os
 
 import pytest
 import yaml
@@ -53,6 +55,27 @@ def test_every_reading_of_test_is_released_once(finished, tmp_path):
     release.copy_readings(readings)
     release.copy_readings(readings)
     assert len((tmp_path / "logs" / "test-readings.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("status", ["failed", "running"])
+def test_a_failed_or_abandoned_run_is_released_with_all_it_wrote_and_a_manifest(finished, tmp_path, status):
+    unfinished(finished)
+    said = json.loads((finished / "status.json").read_text()) | {"status": status, "reason": "it broke", "inputs": {"a": "b"}}
+    (finished / "status.json").write_text(dump(said))
+    write_jsonl(finished / "generations.jsonl", [{"scratch": True}])
+    release.main(str(finished))
+    copy = tmp_path / "logs" / "evaluate" / finished.name
+    files = json.loads((copy / "manifest.json").read_text())["files"]
+    assert {p.name for p in copy.iterdir()} == {"samples.jsonl", "config.yaml", "status.json", "manifest.json"}
+    assert all(file_sha256(copy / name) == entry["sha256"] for name, entry in files.items()) and len(files) == 3
+
+
+def test_a_run_that_is_being_written_is_not_released(finished):
+    lock = os.open(finished, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with pytest.raises(ConfigError, match="being written"):
+        release.checked(finished)
+    os.close(lock)
 
 
 # --- what may be passed on -------------------------------------------------------------
@@ -165,7 +188,7 @@ def private(folder):
     seal(folder)
 
 
-@pytest.mark.parametrize("spoil, told", [(unfinished, "no finished run"), (dirty, "uncommitted code"), (edited, "its manifest"),
+@pytest.mark.parametrize("spoil, told", [(unfinished, "killed while its manifest"), (dirty, "uncommitted code"), (edited, "its manifest"),
                                          (too_large, "at most 5"), (private, "names a machine")])
 def test_a_run_that_cannot_be_trusted_is_refused(finished, spoil, told):
     spoil(finished)
