@@ -3,7 +3,7 @@
 Reads logs/ (the runs that paper/rows.yaml and paper/methods.yaml name), the list of families in
 data/cpu/questions/manifest.json, the rows of cpu and cpu-distilled, what s1 published
 (paper/published.yaml), and nothing else; runs no model. Stops with one sentence at a run that is missing, unreleased or not what
-its manifest says. Writes paper/generated/, paper/paper.pdf and the block of README.md between its two `results` comments.
+its manifest says. Writes paper/generated/, paper/paper.pdf, logs/claims.jsonl and the numbers of README.md and data/README.md (ponder/markdown.py).
 """
 import json
 import re
@@ -17,6 +17,7 @@ sys.path.append(str(ROOT))    # `python paper/build.py` looks in paper/ only
 import yaml  # noqa: E402
 
 from ponder import curves, markdown, methods, released, statistics  # noqa: E402
+from ponder.audit import claims  # noqa: E402
 from ponder.config import ConfigError, user_errors  # noqa: E402
 from ponder.markdown import GROUPS  # noqa: E402
 from ponder.models import file_sha256  # noqa: E402
@@ -52,7 +53,7 @@ PAIRS = {    # as COMPARISONS, of runs of paper/methods.yaml: (method, run) or t
     "plain_wait": (("BF without SFT", "Wait x1"), ("BF without SFT", "cut at 128")),
     "plain_wait2": (("BF without SFT", "Wait x2"), ("BF without SFT", "cut at 128")),
 }
-BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
+DOCUMENTS = {"README.md": "paper/generated/", "data/README.md": "../paper/generated/"}
 
 
 # --- reading the runs ------------------------------------------------------------------
@@ -111,6 +112,13 @@ def taught(experiment, data):
     traces = read_jsonl(data / experiment / "traces.jsonl")
     return {"asked": len(traces), "rejected": sum(bool(t["rejected"]) for t in traces), "right": sum(t["correct"] for t in traces),
             "chosen": len(read_jsonl(data / experiment / "train.jsonl"))}
+
+
+def counted(drawn):
+    """Return the questions of each split, of all families together, and what each family is drawn by, from their manifest."""
+    rows = {split: sum(entry["rows"] for file, entry in drawn["files"].items() if file.split("/")[0].split(".")[0] == split)
+            for split in ("pool", "probe", "dev", "test")}
+    return {"all": rows, "drawn": {family: entry["params"] for family, entry in drawn["families"].items()}}
 
 
 def steps_of(trained, data):
@@ -196,7 +204,8 @@ def numbers(logs, data=ROOT / "data" / "cpu"):
     scopes = {"trained": groups["within reach"] + groups["out of reach"], "transfer": groups["transfer"]}
     test = runs[MAIN][1]
     return rounded({
-        "counts": drawn["counts"],
+        "cited": published()["recipe"],
+        "counts": drawn["counts"] | counted(drawn),
         "groups": {name: {"families": families, "words": ", ".join(f.replace("_", " ") for f in families) or "none",
                           "n": len(of(test, *families)),
                           "constant": sum(len(of(test, f)) * constant_share(of(test, f)) for f in families)
@@ -281,8 +290,11 @@ def draw_methods(results, path):
 # --- writing ---------------------------------------------------------------------------
 
 
-def build(logs, paper, readme, data=ROOT / "data" / "cpu"):
-    """Write generated/ and paper.pdf in the folder `paper` (which holds paper.typ), and the block in the file `readme`."""
+def build(logs, paper, documents, data=ROOT / "data" / "cpu"):
+    """Write generated/ and paper.pdf in the folder `paper` (which holds paper.typ), and the numbers of the documents.
+
+    `documents` are {path: where the figures are, seen from it}.
+    """
     import typst
     results = numbers(logs, data)
     generated = Path(paper) / "generated"
@@ -293,18 +305,17 @@ def build(logs, paper, readme, data=ROOT / "data" / "cpu"):
     draw_families(results, generated / "families.svg")
     draw_methods(results, generated / "methods.svg")
     typst.compile(Path(paper) / "paper.typ", output=Path(paper) / "paper.pdf", root=paper, ignore_system_fonts=True)
-    text = Path(readme).read_text()
-    if not BLOCK.search(text):
-        raise ConfigError(f"{Path(readme).name} has no <!-- results --> and <!-- /results --> lines; put them back")
-    Path(readme).write_text(BLOCK.sub(lambda _: markdown.table(results, "paper/generated/"), text))
+    for path, folder in documents.items():
+        Path(path).write_text(markdown.filled(Path(path).read_text(), results, folder))
     return results
 
 
 @user_errors
 def main():
     """Build from logs/ of this repository and say what was written."""
-    build(ROOT / "logs", ROOT / "paper", ROOT / "README.md")
-    print("wrote paper/generated/, paper/paper.pdf and the results block of README.md")
+    results = build(ROOT / "logs", ROOT / "paper", {ROOT / path: folder for path, folder in DOCUMENTS.items()})
+    (ROOT / "logs" / "claims.jsonl").write_text(claims.lines(results))
+    print(f"wrote paper/generated/, paper/paper.pdf, logs/claims.jsonl and the numbers of {' and '.join(DOCUMENTS)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,38 @@
-"""The tables of the README, from the numbers that paper/build.py makes. Pure: it formats, and counts nothing."""
+"""The numbers of the README and of data/README.md, from those that paper/build.py makes. Pure: it formats, and counts nothing.
 
+A document is its own template: a number in its prose stands between `<!--=rows/SFT, no forcing/all/n-->` and `<!--/-->`, which no
+reader sees, and the tables between two `results` comments.
+"""
+import re
+
+from ponder.config import ConfigError
+
+INLINE = re.compile(r"(?<=<!--=)(.+?)-->(.*?)(?=<!--/-->)")
+BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
 GROUPS = ("within reach", "out of reach", "transfer")
+
+
+def at(results, path):
+    """Return the value at a path such as `rows/SFT, no forcing/all/n`; in lists by label, name or k. Raises ConfigError if not there."""
+    value = results
+    for key in path.split("/"):
+        if isinstance(value, list):
+            value = {str(item.get("label", item.get("name", item.get("k")))): item for item in value}
+        if not isinstance(value, dict) or key not in value:
+            raise ConfigError(f"no number is called {path!r}: {key!r} is not there; the names are those of paper/generated/results.json")
+        value = value[key]
+    return value
+
+
+def said(value):
+    """Return a number as the documents print it: whole ones with separators, others with one decimal; a text as it is."""
+    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.1f}"
+
+
+def filled(text, results, folder):
+    """Return a document with its tables and the numbers in its prose put in anew; figures are in `folder`."""
+    text = BLOCK.sub(lambda _: table(results, folder), text)
+    return INLINE.sub(lambda found: f"{found[1]}-->{said(at(results, found[1]))}", text)
 
 
 def table(results, folder):

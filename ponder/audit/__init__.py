@@ -1,0 +1,4 @@
+"""The audit of everything that is released: plain checks over files and git, each with a verdict. Imports no torch, asks no network.
+
+Read checks.py, records.py, claims.py and answers.py first: they decide whether a published number can be believed.
+"""

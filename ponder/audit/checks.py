@@ -1,0 +1,86 @@
+"""What a check answers, and how records are read: once each, and with a sentence for a file that is not readable."""
+import functools
+import gzip
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from ponder.runs import ROOT
+
+STAGES = ("collect", "train", "evaluate")
+DATA = ROOT / "data" / "cpu"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of one check."""
+    check: str
+    result: str                       # PASS | FAIL | UNSUPPORTED: cannot be told here | NOT_RUN: there is nothing, or too much, to do
+    looked_at: str                    # what was looked at, with counts; for UNSUPPORTED and NOT_RUN why
+    proves: str
+    leaves_open: str                  # what it does not prove
+    problems: tuple[str, ...] = ()
+
+
+class Damaged(Exception):
+    """A record that no check can read; its text says which and how."""
+
+
+def verdict(check, looked_at, proves, leaves_open, problems):
+    """Return PASS, or FAIL where there are problems."""
+    return Verdict(check, "FAIL" if problems else "PASS", looked_at, proves, leaves_open, tuple(problems))
+
+
+@functools.cache
+def contents(path):
+    """Return the bytes of a file, read once, unpacked where it is packed; raises Damaged."""
+    try:
+        data = Path(path).read_bytes()
+        return gzip.decompress(data) if path.name.endswith(".gz") else data
+    except (OSError, EOFError, gzip.BadGzipFile) as error:
+        raise Damaged(f"{shown(path)} cannot be read ({type(error).__name__})") from error
+
+
+@functools.cache
+def read(path):
+    """Return the value of a .json or .yaml file, or the rows of a .jsonl file, read once; raises Damaged."""
+    text = contents(path)
+    try:
+        if ".jsonl" in path.name:
+            return [json.loads(line) for line in text.splitlines()]
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if path.suffix == ".yaml" else json.loads(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise Damaged(f"{shown(path)} is no {path.suffix[1:]} ({str(error).splitlines()[0]})") from error
+
+
+def shown(path):
+    """Return a path as seen from the repository."""
+    return Path(path).relative_to(ROOT).as_posix()
+
+
+def runs(*stages):
+    """Return the folders of the released runs of some stages, or of all."""
+    return [path for stage in stages or STAGES for path in sorted((ROOT / "logs" / stage).glob("*")) if path.is_dir()]
+
+
+def completed(stage):
+    """Return the folders of the released runs of a stage that came to their end."""
+    return [folder for folder in runs(stage) if read(folder / "status.json")["status"] == "completed"]
+
+
+def place(folder, name):
+    """Return where a file of a released run lies: in its folder, or where released.json says that it was moved."""
+    moved = read(folder / "released.json")["moved"] if (folder / "released.json").exists() else {}
+    return ROOT / moved[name] if name in moved else folder / name
+
+
+def answered(check, *words):
+    """Return the Verdict of a check function; a record that it cannot read, or that lacks what it needs, is a FAIL, not a crash."""
+    try:
+        return check(*words)
+    except Exception as error:    # hostile records: whatever they bring up is a finding
+        name = check.__name__.replace("_", "-")
+        said = str(error) if isinstance(error, Damaged) else f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return Verdict(name, "FAIL", "stopped at a record that it could not read", "nothing", "everything behind that record", (said,))
