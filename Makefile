@@ -14,7 +14,8 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all release paper lock clean \
+.PHONY: help setup test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all release paper audit audit-full \
+	audit-page audit-replay export lock clean \
 	run-is-named
 
 help:  ## list the targets
@@ -58,6 +59,18 @@ bench-evaluate: setup  ## nine budgets in one pass, one by one, and one by one t
 
 paper: setup  ## build the paper from the committed results
 	$(PY) paper/build.py
+
+audit: setup  ## check every published number against the released records; offline, without torch
+	$(PY) audit.py
+
+audit-full: setup  ## the same, with the second grader on every answer
+	$(PY) audit.py full
+
+audit-page: setup  ## the records and their verdicts as one HTML file: outputs/audit.html
+	$(PY) audit.py page
+
+audit-replay: setup  ## train three steps and answer five questions of the released experiment again, all of smoke too, and compare bits
+	$(PY) audit.py replay
 
 # Sets $python to the first Python 3.11 to 3.13 that can make a venv, or says in a sentence what is missing.
 define find_python

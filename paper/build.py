@@ -3,7 +3,8 @@
 Reads logs/ (the runs that paper/rows.yaml and paper/methods.yaml name), the list of families in
 data/cpu/questions/manifest.json, the rows of cpu and cpu-distilled, what s1 published
 (paper/published.yaml), and nothing else; runs no model. Stops with one sentence at a run that is missing, unreleased or not what
-its manifest says. Writes paper/generated/, paper/paper.pdf, logs/claims.jsonl and the numbers of README.md and data/README.md (ponder/markdown.py).
+its manifest says. Writes paper/generated/, paper/paper.pdf, logs/claims.jsonl and the numbers of README.md and data/README.md
+(ponder/markdown.py).
 """
 import json
 import re
@@ -16,7 +17,7 @@ sys.path.append(str(ROOT))    # `python paper/build.py` looks in paper/ only
 
 import yaml  # noqa: E402
 
-from ponder import curves, markdown, methods, released, statistics  # noqa: E402
+from ponder import curves, markdown, methods, questions, released, statistics  # noqa: E402
 from ponder.audit import claims  # noqa: E402
 from ponder.config import ConfigError, user_errors  # noqa: E402
 from ponder.markdown import GROUPS  # noqa: E402
@@ -115,10 +116,12 @@ def taught(experiment, data):
 
 
 def counted(drawn):
-    """Return the questions of each split, of all families together, and what each family is drawn by, from their manifest."""
+    """Return from their manifest the questions of each split, of all families together, and what they are drawn by."""
     rows = {split: sum(entry["rows"] for file, entry in drawn["files"].items() if file.split("/")[0].split(".")[0] == split)
             for split in ("pool", "probe", "dev", "test")}
-    return {"all": rows, "drawn": {family: entry["params"] for family, entry in drawn["families"].items()}}
+    library, = {entry["source"].split()[0] for entry in drawn["families"].values() if "==" in entry["source"]}
+    return {"all": rows, "drawn": {family: entry["params"] for family, entry in drawn["families"].items()}, "seed": drawn["seed"],
+            "library": library.replace("==", " ")}
 
 
 def steps_of(trained, data):
@@ -202,10 +205,11 @@ def numbers(logs, data=ROOT / "data" / "cpu"):
              for family, entry in sorted(counts["families"].items())}
     groups = {name: [family for family in group if group[family] == name] for name in GROUPS}
     scopes = {"trained": groups["within reach"] + groups["out of reach"], "transfer": groups["transfer"]}
-    test = runs[MAIN][1]
+    test, cited = runs[MAIN][1], published()
     return rounded({
-        "cited": published()["recipe"],
-        "counts": drawn["counts"] | counted(drawn),
+        "cited": cited["recipe"] | {"questions": cited["questions"], "tokens_per_step": cited["table13"]["tokens_per_step"]},
+        "settings": {"resamples": statistics.RESAMPLES, "keys_per_row": questions.KEYS_PER_ROW},
+        "counts": drawn["counts"] | counted(drawn) | {"evaluations": len(asked)},
         "groups": {name: {"families": families, "words": ", ".join(f.replace("_", " ") for f in families) or "none",
                           "n": len(of(test, *families)),
                           "constant": sum(len(of(test, f)) * constant_share(of(test, f)) for f in families)

@@ -101,16 +101,9 @@ def answering(run, name, asked, client, facts):
     return model
 
 
-def compared(rule):
-    """Return the names of the benchmarks, each with what was looked for."""
-    by = [*(f"{n}-grams" for n in rule.ngrams), *(["near-duplicates"] if rule.minhash else []),
-          *(["equal keys or texts"] if rule.keys else [])]
-    return tuple(f"{name} ({', '.join(by)})" for name in sorted(rule.benchmarks))
-
-
 def facts(plan, run, families):
     """Return what the data card of a finished collection must be told (card.Facts)."""
-    from ponder import card, pools
+    from ponder import card, contamination, pools
     path = run.folder / "teacher.json"
     who = json.loads(path.read_text()) if path.exists() else {"model": None}
     teacher = plan.teacher
@@ -118,7 +111,7 @@ def facts(plan, run, families):
         name=plan.name, version="1.0.0", published=None, language="en" if plan.questions.kind == "drawn" else None, run=run.name,
         command="python collect.py", kind=teacher.kind, teacher=teacher.name, model=who["model"],
         revision=who.get("revision") or (f"adapter {who['adapter_sha256']}" if who.get("adapter_sha256") else None),
-        terms=teacher.terms, sources=pools.sources(plan.questions, families), benchmarks=compared(plan.decontamination),
+        terms=teacher.terms, sources=pools.sources(plan.questions, families), benchmarks=contamination.compared(plan.decontamination),
         override=None)
 
 

@@ -73,6 +73,13 @@ def files(rule):
     return sorted({path for name in rule.benchmarks for path in _paths(rule, name)})
 
 
+def compared(rule):
+    """Return the names of the benchmarks, each with what was looked for."""
+    by = [*(f"{n}-grams" for n in rule.ngrams), *(["near-duplicates"] if rule.minhash else []),
+          *(["equal keys or texts"] if rule.keys else [])]
+    return tuple(f"{name} ({', '.join(by)})" for name in sorted(rule.benchmarks))
+
+
 def read_benchmarks(rule):
     """Return {benchmark: rows {id, question, key}} from the configured files.
 

@@ -2,6 +2,7 @@
 import functools
 import gzip
 import json
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,11 +77,23 @@ def place(folder, name):
     return ROOT / moved[name] if name in moved else folder / name
 
 
-def answered(check, *words):
+def git(*words):
+    """Return what git says of this repository, or None where it fails."""
+    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else None
+
+
+def no_history():
+    """Return why git cannot tell the history here, or None where it can."""
+    if (top := git("rev-parse", "--show-toplevel")) is None or not ROOT.samefile(top.strip()):
+        return "this is no git checkout; clone the repository"
+    return None if git("rev-parse", "--is-shallow-repository").strip() == "false" else "this clone is shallow; run git fetch --unshallow"
+
+
+def answered(name, check):
     """Return the Verdict of a check function; a record that it cannot read, or that lacks what it needs, is a FAIL, not a crash."""
     try:
-        return check(*words)
+        return check()
     except Exception as error:    # hostile records: whatever they bring up is a finding
-        name = check.__name__.replace("_", "-")
         said = str(error) if isinstance(error, Damaged) else f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         return Verdict(name, "FAIL", "stopped at a record that it could not read", "nothing", "everything behind that record", (said,))

@@ -22,9 +22,11 @@ ESTIMATORS = {
     "steps": "mean tokens of a counted step, from two trainings on the same rows (ponder/methods.py: tokens_per_step)",
     "reach": "accuracy on dev, and what a constant guess would score (paper/build.py: in_reach)",
     "guess": "share of the most frequent answer (paper/build.py: constant_share)",
-    "count": "rows counted in a released file, or a value of its manifest (paper/build.py: counted, taught)",
+    "count": "rows or released runs counted, or a value of a manifest (paper/build.py: counted, taught, numbers)",
     "base": "the base model as the run's log names it (paper/build.py: base_of)",
     "cited": "published by s1, not by us (paper/published.yaml)",
+    "setting": "a constant of the code (ponder/statistics.py: RESAMPLES; ponder/questions.py: KEYS_PER_ROW)",
+    "named": "what is compared and the run of it (paper/rows.yaml; paper/build.py: COMPARISONS)",
 }
 DEV = "cpu-trained-free-dev"
 
@@ -42,6 +44,7 @@ def claims(results):
     main = f"evaluate/{results['methods']['table'][0]['points'][-1]['run']}"
     for label, run in rows.items():
         row = markdown.at(results, f"rows/{label}")
+        yield claim(f"rows/{label}", "named", {k: v for k, v in row.items() if isinstance(v, str)}, [run])
         yield claim(f"rows/{label}/all", "accuracy", row["all"], [run])
         for name, group in results["groups"].items():
             yield claim(f"rows/{label}/groups/{name}", "accuracy", row["groups"][name], [run], group["families"])
@@ -50,6 +53,8 @@ def claims(results):
     scopes = {scope: [f for f, entry in results["families"].items() if (entry["group"] == "transfer") == (scope == "transfer")]
               for scope in ("trained", "transfer")}
     for entry in results["comparisons"]:
+        yield claim(f"comparisons/{entry['name']}", "named", {k: v for k, v in entry.items() if isinstance(v, str)},
+                    [rows[entry["ours"]], rows[entry["theirs"]]])
         for scope, families in scopes.items():
             yield claim(f"comparisons/{entry['name']}/{scope}", "difference", entry[scope], [rows[entry["ours"]], rows[entry["theirs"]]], families)
     for name, group in results["groups"].items():
@@ -65,6 +70,8 @@ def claims(results):
     yield claim("base", "base", results["base"], [main])
     for key, value in results["cited"].items():
         yield claim(f"cited/{key}", "cited", value)
+    for key, value in results["settings"].items():
+        yield claim(f"settings/{key}", "setting", value)
 
 
 def methods(found, claim):
@@ -178,34 +185,59 @@ def differing(name, text, wanted):
 # --- every other number ----------------------------------------------------------------
 
 
-NUMBER = re.compile(r"(?<![\w./=-])[-+]?\d+(?:[.,/]\d+)*\w*%?")
+# A number: digits that are no part of a name (H100, s1-59k, Q4_1) or a version's tail.
+NUMBER = re.compile(r"(?<![A-Za-z0-9])(?<![A-Za-z0-9][._-])[-+]?\.?\d+(?:[.,/]\d+)*\w*%?")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
-IN_CODE = re.compile(r"(?<![^\s`|])[-+]?\d+(?:[.,]\d+)*%?(?![^\s`|])")    # standing alone: no option, index or part of a name
-MARKDOWN = re.compile(r"<!-- results -->.*?<!-- /results -->|<!--=.*?<!--/-->|https?://\S+|^\s*\d+\. |<!--.*?-->", re.DOTALL | re.MULTILINE)
-TYPST = re.compile(r"//[^\n]*|^#(?:let|set|show)[^\n]*|\b[\w-]+: \(?[\d.]+(?:pt|cm|em|fr)?|\bdigits: \d|\b\d[\d.]*(?:pt|cm|em|fr)\b|\(1fr,\) \* \d"
-                   r"|\.(?:slice|at|rows|find|pos)\([^\n)]*\)|#sec\[[^\]]*\]|#?\w[\w.]*\(\"[^\n)]*?\"\)|[=<>!]= \d|\* \d+", re.MULTILINE)
+# In code: standing alone, a percentage, or a decimal fraction after a sign; else it is an option, an index or a part of a name.
+IN_CODE = re.compile(r"""(?<![^\s`|(}{"'>~])[-+]?\.?\d+(?:[.,/]\d+)*(?![^\s`|)}"',;:])"""
+                     r"""|[-+]?\d[\d.,]*%|(?<=[^=][=:])\d*\.\d+(?![\w.])""")
+TABLES = re.compile(r"<!-- results -->\n.*?<!-- /results -->", re.DOTALL)
+MARKDOWN = re.compile(r"<!--=.+?-->.*?<!--/-->|https?://[^\s)>|\]]+|^ *\d\. ", re.MULTILINE)
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+# Of typst: comments, lengths, arguments and arithmetic of its code, references into s1's paper, and names that a look-up must find.
+TYPST = re.compile(r"""(?<!:)//[^\n]*|,\) \* \d\b|(?:\w: |\(|, )\d[\d.]*(?:pt|cm|em|fr)(?=[,)])|\bnumbering: "1\""""
+                   r"""|\b(?:columns|colspan|digits): \d(?![\d.,%]\d|%)|len\(\) [->] \d\b|slice\(0,|\(100 \* """
+                   r"""|== [01](?![\w.,%]\d|%)|\#sec\[\d(?:\.\d)?\]|\b(?:at|comparison|method|run|tokens|slope|obeys|thinks"""
+                   r"""|versus|against|cited|json|image)\((?:"[^"\n]*"(?:,\s)?)+""")
+
+
+def stray(text, suffix, allowed=()):
+    """Return (line, number) of each number in a document that no template puts there and no phrase of `allowed` holds."""
+    def without(text):
+        for phrase in allowed:
+            text = standing(phrase).sub(lambda found: re.sub(r"\S", "_", found[0]), text)
+        return text
+
+    if suffix == ".typ":
+        code, prose = [], without(blank(TYPST, text))
+    else:
+        text = without(blank(TABLES, text))
+        code = [found for span in CODE.finditer(text) for found in IN_CODE.finditer(text, *span.span())]
+        prose = blank(COMMENT, blank(MARKDOWN, blank(CODE, text)))
+    return sorted((text.count("\n", 0, found.start()) + 1, found[0]) for found in (*code, *NUMBER.finditer(prose)))
+
+
+def standing(phrase):
+    """Return the pattern of a phrase that is no part of a longer word or number."""
+    return re.compile(rf"(?<![\w.]){re.escape(phrase)}(?!\w)")
 
 
 def literals():
     """Whether every number in the documents that no template puts in is a literal of logs/literals.yaml, with its reason."""
-    allowed, problems, used, count = read(ROOT / "logs" / "literals.yaml"), [], set(), 0
+    allowed, problems = read(ROOT / "logs" / "literals.yaml") or [], []
+    phrases, texts = [entry["text"] for entry in allowed], {}
     for path in [*(ROOT / name for name in builder().DOCUMENTS), ROOT / "paper" / "paper.typ"]:
-        text = blank(TYPST if path.suffix == ".typ" else MARKDOWN, path.read_text())
-        for entry in allowed:
-            text, times = re.subn(rf"(?<![\w.]){re.escape(entry['text'])}(?![\w])", lambda found: re.sub(r"\S", "_", found[0]), text)
-            used |= {entry["text"]} if times else set()
-        inside = [found for span in CODE.finditer(text) for found in IN_CODE.finditer(text, *span.span())] if path.suffix == ".md" else []
-        outside = NUMBER.finditer(blank(CODE, text) if path.suffix == ".md" else text)
-        for found in (*inside, *outside):
-            count += 1
-            line = text.count("\n", 0, found.start()) + 1
-            problems.append(f"{shown(path)} line {line} holds {found[0]}, which no template put there; make it a claim, or say why not "
-                            "in logs/literals.yaml")
-    problems += [f"logs/literals.yaml allows {entry['text']!r}, which stands nowhere; remove it" for entry in allowed if entry["text"] not in used]
-    problems += [f"logs/literals.yaml gives no reason for {entry['text']!r}" for entry in allowed if len(entry.get("reason", "")) < 10]
+        texts[path] = path.read_text()
+        problems += [f"{shown(path)} line {line} holds {number}, which no template put there; make it a claim, or say why not in "
+                     "logs/literals.yaml" for line, number in stray(texts[path], path.suffix, phrases)]
+    problems += [f"logs/literals.yaml allows {phrase!r}, which stands nowhere; remove it" for phrase in phrases
+                 if not any(standing(phrase).search(text) for text in texts.values())]
+    problems += [f"logs/literals.yaml gives no reason for {entry['text']!r}" for entry in allowed
+                 if len(entry.get("reason", "")) < 10]
     if len(allowed) > 30:
         problems.append(f"logs/literals.yaml has {len(allowed)} entries, at most 30 are allowed")
-    return verdict("literals", f"{len(allowed)} of at most 30 literals", "no other number in README.md, data/README.md and paper.typ was typed by hand",
+    return verdict("literals", f"{len(allowed)} of at most 30 literals",
+                   "no other number in README.md, data/README.md and paper.typ was typed by hand",
                    "numbers that are written as words", problems)
 
 

@@ -2,11 +2,10 @@
 import hashlib
 import json
 import re
-import subprocess
 from collections import defaultdict
 
 from ponder import released
-from ponder.audit.checks import DATA, ROOT, STAGES, Verdict, place, read, runs, shown, verdict
+from ponder.audit.checks import DATA, ROOT, STAGES, Verdict, git, no_history, place, read, runs, shown, verdict
 from ponder.models import file_sha256
 from ponder.runs import run_hash
 
@@ -127,13 +126,8 @@ def history():
     proves = "since its first commit no released file changed or went, except where logs/corrections.jsonl says which and why"
     leaves_open = "anything against who rewrites git's history as well; a copy cloned earlier, or a known commit hash, tells that"
 
-    def git(*words):
-        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
-        return done.stdout if done.returncode == 0 else None
-    if (top := git("rev-parse", "--show-toplevel")) is None or not ROOT.samefile(top.strip()):
-        return Verdict("history", "UNSUPPORTED", "this is no git checkout; clone the repository", proves, leaves_open)
-    if (git("rev-parse", "--is-shallow-repository") or "").strip() != "false":
-        return Verdict("history", "UNSUPPORTED", "this clone is shallow; run git fetch --unshallow", proves, leaves_open)
+    if why := no_history():
+        return Verdict("history", "UNSUPPORTED", why, proves, leaves_open)
     versions, commits = defaultdict(list), 0
     for line in git("log", "--reverse", "--format=%H", "--raw", "--no-abbrev", "--no-renames", "-m", "--", *RECORDS, *GROWING).splitlines():
         if line.startswith(":"):
@@ -149,7 +143,7 @@ def history():
         changes = [(commit, now) for (commit, now), (_, before) in zip(seen[1:], seen, strict=False) if now != before]
         if path in GROWING or DOCUMENTS.match(path):
             continue
-        if MANIFEST.match(path) and file.is_file() and only_grew(git, [b for _, b in seen[:-1]], file):
+        if MANIFEST.match(path) and file.is_file() and only_grew([b for _, b in seen[:-1]], file):
             continue    # a data set gets its weights after its rows
         problems += [f"{path} {'went' if now == GONE else 'changed'} in {commit[:13]} after it was released" for commit, now in changes
                      if not any(when == commit and (path == what or path.startswith(f"{what}/")) for what, when in excused)]
@@ -169,7 +163,7 @@ def blob(data):
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
-def only_grew(git, older, file):
+def only_grew(older, file):
     """Whether a data set's manifest still says all that its earlier versions said."""
     now, olds = read(file)["files"], [json.loads(git("cat-file", "blob", b))["files"] for b in older if b != GONE]
     return all(now.get(name) == entry for old in olds for name, entry in old.items())

@@ -1,0 +1,132 @@
+"""What people wrote: decision records, pre-registrations and corrections, linked with runs and claims; and the readings of test."""
+import re
+
+from ponder import released, statistics
+from ponder.audit.answers import asked
+from ponder.audit.checks import ROOT, Verdict, completed, git, no_history, read, runs, shown, verdict
+
+HEADINGS = ("Question.", "Choice.", "Revisit when")
+PREREGISTERED = {"question", "written", "decision", "runs", "metric", "families", "n", "expected", "stop"}
+EVIDENCE = re.compile(r"^\*\*Evidence\.\*\*.*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
+
+
+def records():
+    """Return {number: (path, text)} of the decision records."""
+    return {path.name[:4]: (path, path.read_text()) for path in sorted((ROOT / "logs" / "decisions").glob("*.md"))}
+
+
+def evidence(text):
+    """Return what a decision record names as its evidence: runs ("stage/name"), claims and pre-registrations."""
+    return [name for part in EVIDENCE.findall(text) for name in re.findall(r"`([^`]+)`", " ".join(part.split()))]
+
+
+def links():
+    """Return {run or claim: [numbers of the decision records that rest on it]}."""
+    found = {}
+    for number, (_, text) in records().items():
+        for name in evidence(text):
+            found.setdefault(name, []).append(number)
+    return found
+
+
+def decisions():
+    """Whether decision records have their form, name evidence that exists, and are named by number where others cite them."""
+    problems, every = [], records()
+    known = {f"{folder.parent.name}/{folder.name}" for folder in runs()} | {claim["id"] for claim in read(ROOT / "logs" / "claims.jsonl")}
+    known |= {shown(path) for path in preregistered()}
+    for at, (number, (path, text)) in enumerate(every.items(), 1):
+        name, lines = shown(path), text.splitlines()
+        if number != f"{at:04}" or not lines[0].startswith(f"# {number} "):
+            problems.append(f"{name}: number {number} in its name, {lines[0][:8]!r} in its title, {at:04} by its place")
+        status = re.match(r"\d{4}-\d\d-\d\d, (accepted|superseded by (\d{4}))\b", lines[2] if len(lines) > 2 else "")
+        if not status or status[2] and status[2] not in every:
+            problems.append(f"{name}: its third line is no 'YYYY-MM-DD, accepted' or '..., superseded by NNNN'")
+        problems += [f"{name}: no **{heading}**" for heading in HEADINGS if f"**{heading}" not in text]
+        if not re.search(r"\*\*(Options|What was)", text):
+            problems.append(f"{name}: neither **Options** nor **What was measured**")
+        problems += [f"{name}: its evidence {found!r} is no released run, claim or pre-registration" for found in evidence(text)
+                     if found not in known]
+    cited = {number: shown(path) for path in [*ROOT.glob("ponder/**/*.py"), *ROOT.glob("conf/**/*.yaml"), *ROOT.glob("logs/*.md")]
+             for number in re.findall(r"\bdecision (\d{4})\b", path.read_text())}
+    problems += [f"{where} cites decision {number}, which is not there" for number, where in cited.items() if number not in every]
+    return verdict("decisions", f"{len(every)} records, {sum(map(len, links().values()))} links to evidence",
+                   "every decision says question, options, choice and when to look again, and its evidence exists", "that it was wise", problems)
+
+
+def preregistered():
+    """Return the paths of the pre-registrations."""
+    return sorted((ROOT / "logs" / "preregistrations").glob("*.yaml"))
+
+
+def outcome(path):
+    """Return {"name", "question", "expected", "outcome", "difference", "runs"} of a pre-registration, computed from the released runs.
+
+    "outcome" is met, not met, void (the runs do not answer the questions that were announced) or not run.
+    """
+    plan = read(path)
+    said = {"name": path.stem, "question": plan["question"], "expected": plan["expected"], "difference": None, "runs": plan["runs"]}
+    there = {label: [folder for folder in completed("evaluate") if folder.name[:-9] == label] for label in plan["runs"].values()}
+    if not all(there.values()):
+        return said | {"outcome": "not run"}
+    folders = [released.run_folder("evaluate", plan["runs"][side]) for side in ("ours", "theirs")]
+    flags = [{(s["task"], s["id"]): s["correct"] for s in read(folder / "samples.jsonl") if s["task"] in plan["families"]} for folder in folders]
+    if flags[0].keys() != flags[1].keys() or len(flags[0]) != plan["n"]:
+        return said | {"outcome": "void", "runs": [f"evaluate/{folder.name}" for folder in folders]}
+    keys = sorted(flags[0])
+    found = statistics.difference(*([flag[key] for key in keys] for flag in flags), f"preregistration/{path.stem}")
+    higher, lower = found["low"] > 0, found["high"] < 0
+    met = {"higher": higher, "lower": lower, "no difference": not higher and not lower}[plan["expected"]]
+    return said | {"outcome": "met" if met else "not met", "difference": found, "runs": [f"evaluate/{folder.name}" for folder in folders]}
+
+
+def preregistrations():
+    """Whether each pre-registration was committed before the commit that its runs started from, and never changed since."""
+    problems, told = [], []
+    proves = "what was expected was written down, and never changed, before the code that ran was checked out"
+    leaves_open = "that nobody looked at unreleased runs first"
+    if why := no_history():
+        return Verdict("preregistrations", "UNSUPPORTED", why, proves, leaves_open)
+    for path in preregistered():
+        plan, name = read(path), shown(path)
+        if set(plan) != PREREGISTERED or plan["expected"] not in ("higher", "lower", "no difference") or plan["decision"] not in records():
+            problems.append(f"{name}: its fields are {sorted(plan)}, expected {plan.get('expected')!r}, decision {plan.get('decision')!r}")
+            continue
+        commits = git("log", "--format=%H", "--", name).split()
+        if len(commits) != 1 or git("status", "--porcelain", "--", name):
+            problems.append(f"{name} was committed {len(commits)} times or is changed here; a pre-registration is committed once")
+            continue
+        found = outcome(path)
+        told.append(f"{path.stem}: {found['outcome']}")
+        for folder in (ROOT / "logs" / run for run in found["runs"][:1]) if found["outcome"] not in ("not run", "void") else ():
+            weights = read(folder / "status.json")["inputs"].get("adapter_model.safetensors")
+            made = [run for run in completed("train") if weights in {entry["sha256"] for entry in read(run / "manifest.json")["files"].values()}]
+            for run in (folder, *made):
+                for entry in read(run / "status.json")["commits"]:
+                    if git("merge-base", "--is-ancestor", commits[0], entry["commit"]) is None:
+                        problems.append(f"{name}: {shown(run)} started from {entry['commit'][:12]}, which does not follow its commit {commits[0][:12]}")
+            readings = [row for row in read(ROOT / "logs" / "test-readings.jsonl") if row["run"][:-9] == folder.name[:-9]]
+            if len(readings) != 1:
+                problems.append(f"{name}: test was read {len(readings)} times for {folder.name[:-9]}")
+    return verdict("preregistrations", "; ".join(told) or "none", proves, leaves_open, problems)
+
+
+def readings():
+    """Whether every released run on test is among the readings of test, with its commit, and every correction names what it corrects."""
+    rows, problems = read(ROOT / "logs" / "test-readings.jsonl"), []
+    read_by = {}
+    for row in rows:
+        read_by.setdefault(row["run"], set()).add(row["commit"])
+    tests = [folder for folder in completed("evaluate") if read(folder / "config.yaml")["benchmark"].get("split") == "test"]
+    for folder in tests:
+        commits = {entry["commit"] for entry in read(folder / "status.json")["commits"]}
+        if not commits & read_by.get(folder.name, set()):
+            problems.append(f"{shown(folder)} answered test questions, but logs/test-readings.jsonl has no reading of it from its commit")
+        if not asked(folder):
+            problems.append(f"{shown(folder)} asked nothing")
+    for what, entry in released.superseded().items():
+        target = ROOT / (f"logs/{what}" if what.split("/")[0] in ("collect", "train", "evaluate") else what)
+        if not target.exists() or len(entry.get("why", "")) < 20 or entry.get("decision") not in records():
+            problems.append(f"logs/corrections.jsonl: {what} is not there, or its entry gives no reason or decision")
+    unreleased = len(set(read_by) - {folder.name for folder in tests})
+    return verdict("readings", f"{len(rows)} readings of test, {unreleased} by runs that are not released, {len(released.superseded())} corrections",
+                   "no released number comes from an untold reading of test", "readings by code that does not log them", problems)
