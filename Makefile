@@ -5,6 +5,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 TRL := $(shell sed -n 's/.*"\(trl==[^"]*\)".*/\1/p' pyproject.toml)
+EXPORT := $(shell sed -n 's/^export = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
 
 # These have no wheel; they are pure Python and need no compiler. Everything else must be a wheel.
 NO_WHEEL := antlr4-python3-runtime,jsonpath-rw,rouge-score,sqlitedict,word2number
@@ -105,6 +106,20 @@ endef
 	@$(PIP) install --quiet --require-hashes --no-deps --use-pep517 --only-binary=:all: --no-binary=$(NO_WHEEL) -r requirements.lock
 	@$(PIP) check
 	@touch .venv/.ready
+
+export: setup outputs/export-venv/.ready  ## write evaluations (Every Eval Ever) and an SBOM (CycloneDX) to outputs/export
+	$(PY) -m ponder.exports
+
+# Every Eval Ever needs Python 3.12 or later, whatever .venv has.
+outputs/export-venv/.ready: pyproject.toml
+	@$(find_python); \
+	if ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then \
+		echo "make export needs Python 3.12 or 3.13: install one, or name one with PYTHON=/path/to/python." >&2; \
+		exit 2; \
+	fi; \
+	"$$python" -m venv --clear outputs/export-venv
+	@outputs/export-venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet $(EXPORT)
+	@touch outputs/export-venv/.ready
 
 lock:  ## write requirements.lock anew from pyproject.toml (delete it first to take newer versions)
 	@$(find_python); \

@@ -12,6 +12,7 @@
 Exit code 0 when nothing fails, 1 when something does, 2 for a mistake on the command line.
 """
 import functools
+import signal
 import sys
 
 from ponder.audit import answers, checks, claims, notes, records, rows, rules, tokens
@@ -82,4 +83,5 @@ def main(words):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)    # `audit.py explain ... | head` ends quietly
     sys.exit(main(sys.argv[1:]))

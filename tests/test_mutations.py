@@ -175,7 +175,8 @@ def hidden(tree, paths):
     """Recompute each manifest that names one of these files, by its path or by released.json; return whether there was one."""
     found = False
     for manifest in [*tree.glob("logs/*/*/manifest.json"), *tree.glob("data/cpu/*/manifest.json")]:
-        places = {name: manifest.parent / name for name in (made := json.loads(manifest.read_text()))["files"]}
+        made = json.loads(manifest.read_text())
+        places = {name: manifest.parent / name for name in made["files"]}
         if (manifest.parent / "released.json").exists():
             places |= {name: tree / place for name, place in json.loads((manifest.parent / "released.json").read_text())["moved"].items()}
         for name, place in places.items():

@@ -10,6 +10,7 @@ import math
 import re
 
 from ponder import markdown, released
+from ponder.audit import notes
 from ponder.audit.checks import ROOT, read, shown, verdict
 from ponder.runs import dump
 
@@ -121,7 +122,9 @@ def builder():
 
 def lines(results):
     """Return logs/claims.jsonl as text."""
-    return "".join(dump(claim) for claim in claims(results))
+    linked = notes.links()
+    about = ({number for name in (claim["id"], *claim["runs"]) for number in linked.get(name, ())} for claim in claims(results))
+    return "".join(dump(claim | {"decisions": sorted(found)}) for claim, found in zip(claims(results), about, strict=True))
 
 
 def recount(row, groups):

@@ -39,9 +39,7 @@ def explain(words):
     lines += [f"  in       {where}" for where in printed_in(claim)]
     lines += [f"ESTIMATOR  {claims.ESTIMATORS[claim['estimator']]}"]
     lines += [f"  over     {', '.join(claim['families'])}"] if claim["families"] else []
-    linked = notes.links()
-    if about := sorted({number for name in (claim["id"], *claim["runs"]) for number in linked.get(name, ())}):
-        lines += [f"DECISIONS  {shown(notes.records()[number][0])}" for number in about]
+    lines += [f"DECISION   {shown(notes.records()[number][0])}" for number in claim["decisions"]]
     for name in claim["runs"][:4]:
         lines += ["", *chain(ROOT / "logs" / name, claim)]
     rest = [f"  {name}" for name in claim["runs"][4:]]
