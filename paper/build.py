@@ -36,6 +36,7 @@ COMPARISONS = {    # the name in the paper's prose: the row, and the row that is
     "doubt_wait": ("SFT with doubt, Wait x1", "SFT with doubt, no forcing"),
     "doubt_wait2": ("SFT with doubt, Wait x2", "SFT with doubt, no forcing"),
     "distilled": ("Distilled student, no forcing", MAIN),
+    "s1_choice": ("SFT on s1's choice of rows, no forcing", MAIN),
     "distilled_shots": ("Distilled student, no forcing", "Base, 4 worked examples"),
 }
 PLAIN = "BF without SFT"    # the method that has a curve for each family beside the main arm's

@@ -212,7 +212,7 @@ CASES = {    # what is done: (the edit, the check that must see it, the check th
     "a number typed into the paper": (replaced("paper/paper.typ", r"^= Data$", "= Data\n\nThe student has 61.2% on everything.\n"), "literals", None),
     "a literal without a reason": (replaced("logs/literals.yaml", r'reason: "[^"]*"', 'reason: ""'), "literals", None),
     "a count in a card": (replaced("data/cpu/cpu/README.md", r"5,160, |\| 5,160 \|", "| 6,160 |"), "cards", None),
-    "a size in a card": (replaced("data/cpu/cpu-distilled/README.md", r"\| (\d),(\d\d\d),", r"| 9,\2,"), "cards", "cards"),
+    "a size in a card": (replaced("data/cpu/cpu-distilled/README.md", r"\| 2,400 \|", "| 2,401 |"), "cards", "cards"),
     "a label in a sample": (row(f"{FREE}/samples.jsonl", 0, correct=lambda s: not s["correct"]), "answers", "answers"),
     "a gold answer in a sample": (row(f"{FREE}/samples.jsonl", 7, gold="42"), "answers", "answers"),
     "a question in a sample": (row(f"{FREE}/samples.jsonl", 9, question="What is 1 + 1?"), "answers", "answers"),

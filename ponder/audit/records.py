@@ -40,6 +40,7 @@ def schema():
         must = ALWAYS | (WHOLE[stage] if status["status"] == "completed" else set())
         stems = {file.removesuffix(".gz") for file in manifest["files"]} | {"manifest.json"}
         problems += [f"{name}: no {file}" for file in sorted(must - stems)]
+        problems += [f"{name}: {file} is gone" for file in manifest["files"] if file not in left_out(folder) and not place(folder, file).exists()]
         if (stage, status["status"]) == ("train", "completed") and not any(file.endswith(".safetensors") for file in stems):
             problems.append(f"{name}: no weights")
         there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -57,6 +58,11 @@ def schema():
     return verdict("schema", f"{len(runs())} runs, {len(sets())} data sets, {count:,} rows",
                    "every released run and data set is complete and of the documented form",
                    "that what the fields say is true", problems)
+
+
+def left_out(folder):
+    """Return the weights that were too large to be released with a run."""
+    return read(folder / "released.json").get("left_out", {}) if (folder / "released.json").exists() else {}
 
 
 CARD = {"README.md", "croissant.json", "family.svg", "length.svg"}    # of the first sets, written after their manifests
@@ -80,10 +86,9 @@ def hashes():
         if path.is_file() and path.stat().st_size != entry.get("bytes", path.stat().st_size):
             problems.append(f"{shown(path)} has {path.stat().st_size} bytes, its manifest says {entry['bytes']}")
     for folder in runs():
-        left_out = read(folder / "released.json").get("left_out", {}) if (folder / "released.json").exists() else {}
         for name, entry in read(folder / "manifest.json")["files"].items():
             known[entry["sha256"]].add(shown(folder / name))
-            if name not in left_out:
+            if name not in left_out(folder):
                 compare(place(folder, name), entry)
     for folder in sets():
         for name, entry in read(folder / "manifest.json")["files"].items():
