@@ -59,7 +59,7 @@ def test_all_rows_and_methods_train_every_arm_and_no_run_comes_twice(steps):
     assert left("all") == 0
     assert [overrides for name, overrides in steps if name == "train"] == [
         "experiment=cpu", "experiment=cpu-answers", "experiment=cpu-correct", "experiment=cpu-distilled",
-        "experiment=cpu-token-conditional", "experiment=cpu-step-conditional"]
+        "experiment=cpu-s1", "experiment=cpu-token-conditional", "experiment=cpu-step-conditional"]
     labels = {run.run_label("test") for run in [*released.rows(), *released.methods().named().values()]}
     assert sum(name == "evaluate" for name, _ in steps) == len(labels) == len(reproduce.wanted("all"))
     assert {run.run_label("test") for run in reproduce.wanted("all").values()} == labels
