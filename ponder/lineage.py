@@ -33,10 +33,11 @@ def identity(folder):
 def parent(stage, name, config, inputs, logs):
     """Return {"run", "changed"}: the released run of this stage and model that a run differs least from, and in what.
 
-    None for a run that is itself released, and where no run of its model is. `changed` has [theirs, ours] for each key. For a fork
-    this is where it left the released experiment.
+    None for a run that is itself released, and where no run of its model is. `changed` has [theirs, ours] for each key. What only one
+    of the two configs has counts after what both have, since older runs lack newer keys. For a fork this is where it left the
+    released experiment.
     """
-    ours, nearest = {**config, "inputs": inputs}, None
+    ours, nearest, least = {**config, "inputs": inputs}, None, None
     for folder in sorted(path.parent for path in Path(logs, stage).glob("*/config.yaml")):
         if folder.name == name:
             return None
@@ -44,6 +45,7 @@ def parent(stage, name, config, inputs, logs):
         if theirs.get("model", {}).get("name") != config.get("model", {}).get("name"):
             continue
         found = changed(theirs, ours)
-        if nearest is None or len(found) < len(nearest["changed"]):
-            nearest = {"run": f"{stage}/{folder.name}", "changed": found}
+        distance = sum(None not in pair for pair in found.values()), len(found)
+        if least is None or distance < least:
+            nearest, least = {"run": f"{stage}/{folder.name}", "changed": found}, distance
     return nearest

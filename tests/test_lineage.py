@@ -33,6 +33,13 @@ def test_a_fork_descends_from_the_released_run_that_it_differs_least_from(tmp_pa
     assert found == {"run": "train/a-00000000", "changed": {"seed": [0, 1], "inputs.train.jsonl": ["x", "y"]}}
 
 
+def test_keys_that_older_runs_lack_count_less_than_values_that_differ(tmp_path):
+    released(tmp_path, "a-00000000", CONFIG, {})
+    released(tmp_path, "b-00000000", CONFIG | {"new": 1, "newer": 2, "seed": 9}, {})
+    found = lineage.parent("train", "fork-1", CONFIG | {"new": 1, "newer": 2}, {}, tmp_path)
+    assert found == {"run": "train/a-00000000", "changed": {"new": [None, 1], "newer": [None, 2]}}
+
+
 def test_a_released_run_and_the_first_of_its_model_have_no_parent(tmp_path):
     released(tmp_path, "a-00000000", CONFIG, {})
     assert lineage.parent("train", "a-00000000", CONFIG, {}, tmp_path) is None

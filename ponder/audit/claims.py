@@ -6,11 +6,10 @@ numbers into the documents anew. Whatever number a document holds besides must b
 """
 import importlib.util
 import json
-import math
 import re
 
 from ponder import markdown, released
-from ponder.audit import notes
+from ponder.audit import notes, rules
 from ponder.audit.checks import ROOT, read, shown, verdict
 from ponder.runs import dump
 
@@ -135,10 +134,10 @@ def recount(row, groups):
     found = {}
     for path, families in scopes.items():
         of = [s for s in samples if families is None or s["task"] in families]
-        n, right, z = len(of), sum(1 for s in of if s["correct"]), 1.959963984540054
-        middle, half = right + z * z / 2, z * math.sqrt(right * (n - right) / n + z * z / 4)
-        found[path] = {"n": n, "correct": right, "accuracy": right / n, "low": (middle - half) / (n + z * z),
-                       "high": (middle + half) / (n + z * z), "thinking_tokens": sum(s["num_thinking"] for s in of) / n}
+        n, right = len(of), sum(1 for s in of if s["correct"])
+        low, high = rules.wilson(right, n)
+        found[path] = {"n": n, "correct": right, "accuracy": right / n, "low": low, "high": high,
+                       "thinking_tokens": sum(s["num_thinking"] for s in of) / n}
     return found
 
 

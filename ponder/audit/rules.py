@@ -92,8 +92,10 @@ def evaluate_log():
             counted = {"n": len(of), "correct": sum(s["correct"] for s in of), "capped": sum(s["capped"] for s in of),
                        "ignored_ends": sum(s["num_ignored"] for s in of), "thinking_tokens": sum(s["num_thinking"] for s in of) / len(of),
                        "accuracy": sum(s["correct"] for s in of) / len(of)}
+            if times == 1:    # else a bootstrap interval over questions
+                counted |= dict(zip(("low", "high"), wilson(counted["correct"], len(of)), strict=True))
             problems += [f"{shown(folder)}/results.json: {name} has {key} {entry[key]}, its samples {value}" for key, value in counted.items()
-                         if not math.isclose(entry[key], value, rel_tol=1e-9)]
+                         if not math.isclose(entry[key], value, rel_tol=1e-9, abs_tol=1e-12)]
         blocks = [row for row in read(folder / "timing.jsonl") if "tokens" in row]
         starts = sum(row.get("event") == "start" for row in read(folder / "timing.jsonl"))
         made_tokens = sum(len(s["ids"]) + s.get("thrown", 0) for s in samples)
@@ -101,6 +103,13 @@ def evaluate_log():
             problems.append(f"{shown(folder)}: its samples have {made_tokens:,} tokens, timing.jsonl {sum(r['tokens'] for r in blocks):,}")
     return verdict("evaluate-log", f"{len(completed('evaluate'))} evaluations, {count:,} answers", "every question of the split is answered as often "
                    "as planned, no thinking exceeds its budget, results.json counts its samples", "that the tokens are the model's: see replay", problems)
+
+
+def wilson(right, n):
+    """Return the ends of Wilson's 95% interval of a share, by its closed form; (0, 1) for none."""
+    z, middle = 1.959963984540054, right + 1.959963984540054 ** 2 / 2
+    half = z * math.sqrt(right * (n - right) / n + z * z / 4) if n else 0
+    return ((middle - half) / (n + z * z), (middle + half) / (n + z * z)) if n else (0.0, 1.0)
 
 
 def broken_rules(s, budget, most):
