@@ -95,18 +95,21 @@ def methods(found, claim):
     yield claim("methods/source", "cited", found["source"])
 
 
-def forms(value):
-    """Yield the texts in which a claim's numbers may stand in a document."""
+SHARES = {"accuracy", "low", "high", "value", "difference", "constant", "constant_dev", "constant_test"}
+
+
+def forms(value, key=""):
+    """Yield the texts in which a claim's numbers may stand in a document; where it has a text, its shares stand in that."""
     if isinstance(value, dict):
-        for key, item in value.items():
-            yield from forms(item)
+        for name in value.keys() - (SHARES if "text" in value else set()):
+            yield from forms(value[name], name)
     elif isinstance(value, list):
         for item in value:
-            yield from forms(item)
+            yield from forms(item, key)
     elif isinstance(value, str):
         yield value
     elif isinstance(value, float):
-        yield from {f"{value:.1f}", f"{value:.1%}"} if 0 <= value <= 1 else {f"{value:.1f}"}
+        yield f"{value:.1%}" if key in SHARES else f"{value:.1f}"
     elif isinstance(value, int) and not isinstance(value, bool):
         yield f"{value:,}"
 

@@ -21,7 +21,7 @@ def find(words):
         return [max(exact, key=lambda claim: len(claim["id"]))]
     number, rest = words[0], " ".join(words[1:]).casefold()
     hits = [claim for claim in known if rest in claim["id"].casefold()
-            and any(number in (text, *text.split()) for text in claim["printed"])]
+            and any(number in (text, *(word.strip("[],") for word in text.split())) for text in claim["printed"])]
     if not hits:
         raise ConfigError(f"no claim is called or printed as {said!r}; give a number as README.md prints it, words of its row after it, "
                           "or an id of logs/claims.jsonl")
@@ -52,7 +52,8 @@ def printed_in(claim):
     texts = [text for text in claim["printed"] if "[" in text] or claim["printed"]
     for name in ("README.md", "data/README.md"):
         for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
-            if f"<!--={claim['id']}" in line or (label in line and any(text in line for text in texts)):
+            beside = label in line or claim["estimator"] not in ("accuracy", "named")
+            if f"<!--={claim['id']}" in line or (beside and any(text in line for text in texts)):
                 yield f"{name} line {number}"
     yield "paper/paper.typ, by its path in paper/generated/results.json"
 
