@@ -3,8 +3,8 @@
     python audit.py                             # every check on everything released
     python audit.py hashes numbers              # some of them, by name
     python audit.py full                        # with the second grader on every answer
-    python audit.py explain 49.6%               # from a number to the questions, thinking and teacher behind it
-    python audit.py explain "rows/SFT, no forcing/all"
+    python audit.py explain NUMBER WORDS        # from a printed number, and words of its row, to the teacher behind it
+    python audit.py explain "rows/SFT, no forcing/all"    # the same by the name of a claim
     python audit.py diff RUN RUN                # what two runs differ in, question by question
     python audit.py page                        # all of it as one HTML file: outputs/audit.html
     python audit.py replay                      # train three steps and answer five questions again, and compare bits; needs torch
@@ -18,29 +18,54 @@ import sys
 from ponder.audit import answers, checks, claims, notes, records, rows, rules, tokens
 from ponder.config import ConfigError, user_errors
 
-CHECKS = {
-    "schema": records.schema, "hashes": records.hashes, "names": records.names, "history": records.history,
-    "numbers": claims.numbers, "literals": claims.literals, "cards": rows.cards,
-    "answers": answers.answers, "second-grader": answers.second_grader, "tokens": tokens.tokens,
-    "funnel": rows.funnel, "order": rows.order, "splits": rows.splits,
-    "train-log": rules.train_log, "evaluate-log": rules.evaluate_log, "clocks": rules.clocks,
-    "decisions": notes.decisions, "preregistrations": notes.preregistrations, "readings": notes.readings,
+CHECKS = {    # each with what its PASS proves, and what it leaves open
+    "schema": (records.schema, "every released run and data set is complete and has the documented form", "that it is true"),
+    "hashes": (records.hashes, "files are those that the manifests name, and every input of a run is a released file",
+               "that manifests were not rewritten with the files: see names and history"),
+    "names": (records.names, "config and inputs are those that named each run when it started", "that the run did what they say"),
+    "history": (records.history, "no released file changed or went since its first commit, unless logs/corrections.jsonl says so",
+                "anything against who rewrites git's history too; an older clone, or a commit hash that you know, tells that"),
+    "numbers": (claims.numbers, "every printed number follows from released samples, metrics and rows by a named estimator",
+                "that those are what the models did (replay), and the figures' ink (make paper draws them)"),
+    "literals": (claims.literals, "no other number in README.md, data/README.md and paper.typ was typed by hand",
+                 "numbers that are written as words"),
+    "cards": (rows.cards, "every number of a data card is counted in its files or follows from its run", "its words"),
+    "answers": (answers.answers, "every grade follows from the reply and the released gold answer",
+                "that gold answers are right, and that the model wrote the reply (tokens, replay)"),
+    "second-grader": (answers.second_grader, "a grader that shares no code with the first agrees, except where listed",
+                      "answers that were not drawn (make audit-full), and what both get wrong"),
+    "tokens": (tokens.tokens, "the text that is graded is that of the token ids", "that the model chose those tokens: see replay"),
+    "funnel": (rows.funnel, "the filters and the seed choose the released rows from all released traces",
+               "that the traces are what the teacher wrote"),
+    "order": (rows.order, "batches.jsonl is the order that config, seed and rows give", "that training read those rows: replay"),
+    "splits": (rows.splits, "pool, probe, dev, test and new questions are disjoint by text and key, and no training row is of "
+               "dev or test", "that different keys ask different things"),
+    "train-log": (rules.train_log, "steps, learning rates and tokens are those that the plan gives", "the losses: see replay"),
+    "evaluate-log": (rules.evaluate_log, "every question is answered as often as planned, no thinking exceeds its budget, and "
+                     "results.json counts the samples", "that the tokens are the model's: see replay"),
+    "clocks": (rules.clocks, "time moves forward and no step is missing", "that the clock was right"),
+    "decisions": (notes.decisions, "every decision says question, options, choice and when to look again, and its evidence exists",
+                  "that it was wise"),
+    "preregistrations": (notes.preregistrations, "what was expected was committed, and unchanged, before the commit that its "
+                         "runs started from", "that nobody looked at unreleased runs first"),
+    "readings": (notes.readings, "no released number is of an untold reading of test", "readings by code that does not log them"),
 }
 
 
 def verdicts(names=tuple(CHECKS), full=False):
-    """Yield the verdict of each check."""
+    """Yield the Verdict of each check; `full` shows all answers to the second grader."""
     for name in names:
-        yield checks.answered(name, functools.partial(answers.second_grader, True) if full and name == "second-grader" else CHECKS[name])
+        check, *words = CHECKS[name]
+        yield checks.answered(name, functools.partial(check, full=True) if full and name == "second-grader" else check, *words)
 
 
 def told(found):
-    """Print verdicts as they come and return the exit code: 1 where a check fails."""
+    """Print Verdicts as they come and return the exit code: 1 where a check fails."""
     count = {}
     for verdict in found:
         count[verdict.result] = count.get(verdict.result, 0) + 1
-        print(f"{verdict.result:11} {verdict.check:17} {verdict.looked_at}\n{'':29} proves: {verdict.proves}\n{'':29} not: {verdict.leaves_open}",
-              flush=True)
+        print(f"{verdict.result:11} {verdict.check:17} {verdict.looked_at}")
+        print(f"{'':29} proves: {verdict.proves}\n{'':29} leaves open: {verdict.leaves_open}", flush=True)
         for problem in verdict.problems[:20]:
             print(f"{'':11} - {problem}")
         if len(verdict.problems) > 20:
@@ -77,8 +102,8 @@ def main(words):
         case _ if all(word in CHECKS for word in words):
             return told(verdicts(words))
         case _:
-            raise ConfigError(f"{' '.join(words)!r} is no command of audit.py; the checks are {', '.join(CHECKS)}, and there are full, "
-                              "explain, diff, page and replay: python audit.py -h says what they do")
+            raise ConfigError(f"{' '.join(words)!r} is no command of audit.py; the checks are {', '.join(CHECKS)}, and there are "
+                              "full, explain, diff, page and replay: python audit.py -h says what they do")
     return 0
 
 

@@ -111,8 +111,8 @@ def facts(plan, run, families):
         name=plan.name, version="1.0.0", published=None, language="en" if plan.questions.kind == "drawn" else None, run=run.name,
         command="python collect.py", kind=teacher.kind, teacher=teacher.name, model=who["model"],
         revision=who.get("revision") or (f"adapter {who['adapter_sha256']}" if who.get("adapter_sha256") else None),
-        terms=teacher.terms, sources=pools.sources(plan.questions, families), benchmarks=contamination.compared(plan.decontamination),
-        override=None)
+        terms=teacher.terms, sources=pools.sources(plan.questions, families),
+        benchmarks=contamination.compared(plan.decontamination), override=None)
 
 
 # --- a server --------------------------------------------------------------------------

@@ -22,27 +22,29 @@ def changed(one, other):
 
 
 def identity(folder):
-    """Return what names a run: its config and the hashes of what it read; raises ConfigError for a damaged record."""
+    """Return (what names a run: its config and the hashes of what it read; its status). Raises ConfigError for a damaged record."""
     try:
         config = yaml.load((folder / "config.yaml").read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        return {**config, "inputs": json.loads((folder / "status.json").read_text())["inputs"]}
+        status = json.loads((folder / "status.json").read_text())
+        return {**config, "inputs": status["inputs"]}, status["status"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{folder} has no readable config.yaml and status.json ({type(error).__name__}); restore it from git") from error
+        said = f"{folder} has no readable config.yaml and status.json ({type(error).__name__}); restore it from git"
+        raise ConfigError(said) from error
 
 
 def parent(stage, name, config, inputs, logs):
-    """Return {"run", "changed"}: the released run of this stage and model that a run differs least from, and in what.
+    """Return {"run", "changed"}: the completed released run of this stage and model that a run differs least from, and in what.
 
-    None for a run that is itself released, and where no run of its model is. `changed` has [theirs, ours] for each key. What only one
-    of the two configs has counts after what both have, since older runs lack newer keys. For a fork this is where it left the
-    released experiment.
+    None for a run that is itself released, and where no run of its model is. `changed` has [theirs, ours] for each key. What
+    only one of the two configs has counts after what both have, since older runs lack newer keys. For a fork this is where it
+    left the released experiment.
     """
     ours, nearest, least = {**config, "inputs": inputs}, None, None
     for folder in sorted(path.parent for path in Path(logs, stage).glob("*/config.yaml")):
         if folder.name == name:
             return None
-        theirs = identity(folder)
-        if theirs.get("model", {}).get("name") != config.get("model", {}).get("name"):
+        theirs, status = identity(folder)
+        if status != "completed" or theirs.get("model", {}).get("name") != config.get("model", {}).get("name"):
             continue
         found = changed(theirs, ours)
         distance = sum(None not in pair for pair in found.values()), len(found)

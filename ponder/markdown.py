@@ -13,13 +13,13 @@ GROUPS = ("within reach", "out of reach", "transfer")
 
 
 def at(results, path):
-    """Return the value at a path such as `rows/SFT, no forcing/all/n`; in lists by label, name or k. Raises ConfigError if not there."""
+    """Return the value at a path such as `rows/SFT, no forcing/all/n`; in lists by label, name or k. Raises ConfigError."""
     value = results
     for key in path.split("/"):
         if isinstance(value, list):
             value = {str(item.get("label", item.get("name", item.get("k")))): item for item in value}
         if not isinstance(value, dict) or key not in value:
-            raise ConfigError(f"no number is called {path!r}: {key!r} is not there; the names are those of paper/generated/results.json")
+            raise ConfigError(f"no number is called {path!r}: {key!r} is not there; take a path in paper/generated/results.json")
         value = value[key]
     return value
 

@@ -1,10 +1,11 @@
 """Release one run: records to logs/, data and weights to data/. `make release RUN=outputs/train/cpu-1234abcd`
 
-A failed run, and an abandoned one (whose status is still "running"), is released like any other: all it wrote goes to logs/, under a
-manifest that is written here. Refuses what nobody could trust later: a run that is being written, one made from uncommitted code, a
-file that is too large, a record that names a machine or a person, and a target that exists: released folders never change. Weights that are too large
-stay where they are; the manifest keeps their hash, and released.json says so. Refuses what may not be passed on:
-rows of a teacher whose terms do not allow it, unless a decision record says why they are released all the same.
+A failed run, and an abandoned one (whose status is still "running"), is released like any other: all it wrote goes to logs/,
+under a manifest that is written here. Refuses what nobody could trust later: a run that is being written, one made from
+uncommitted code, a file that is too large, a record that names a machine or a person, and a target that exists: released
+folders never change. Weights that are too large stay where they are; the manifest keeps their hash, and released.json says
+so. Refuses what may not be passed on: rows of a teacher whose terms do not allow it, unless a decision record says why they are
+released all the same.
 """
 import getpass
 import gzip
@@ -63,7 +64,8 @@ def main(run, override=None):
         write_data_manifest(data, status["name"], moved, gate)
     if status["stage"] == "evaluate":
         copy_readings(folder.parent.parent / "test-readings.jsonl")
-    print(f"released {status['name']} ({status['status']}) -> {target.relative_to(ROOT)}" + (f" and {data.relative_to(ROOT)}" if moved else ""))
+    also = f" and {data.relative_to(ROOT)}" if moved else ""
+    print(f"released {status['name']} ({status['status']}) -> {target.relative_to(ROOT)}{also}")
     for name, why in left_out.items():
         print(f"left out {name}: {why}")
 

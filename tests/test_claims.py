@@ -50,7 +50,7 @@ def test_the_value_of_a_claim_is_what_stands_at_its_path():
 def test_the_committed_documents_hold_no_other_number():
     for name in ("README.md", "data/README.md", "paper/paper.typ"):
         assert claims.stray((ROOT / name).read_text(), Path(name).suffix, PHRASES) == [], name
-    assert claims.literals().result == "PASS" and len(PHRASES) <= 30
+    assert not claims.literals()[1] and len(PHRASES) <= 30
 
 
 MARKDOWN = ["The score is 49.6% here.", "*49.6%* of them", "_49.6%_ of them", "accuracy: 49.6%.", "accuracy=49.6%", "**49.6%**",

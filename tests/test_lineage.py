@@ -8,12 +8,12 @@ from ponder import lineage, runs
 from ponder.config import ConfigError
 
 
-def released(logs, name, config, inputs):
+def released(logs, name, config, inputs, status="completed"):
     """Put a released train run into `logs`."""
     folder = logs / "train" / name
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    (folder / "status.json").write_text(json.dumps({"inputs": inputs}))
+    (folder / "status.json").write_text(json.dumps({"inputs": inputs, "status": status}))
 
 
 CONFIG = {"model": {"name": "m"}, "train": {"lr": 0.1, "betas": [0.9, 0.95]}, "seed": 0}
@@ -29,6 +29,7 @@ def test_a_fork_descends_from_the_released_run_that_it_differs_least_from(tmp_pa
     released(tmp_path, "a-00000000", CONFIG, {"train.jsonl": "x"})
     released(tmp_path, "b-00000000", CONFIG | {"seed": 5, "train": {"lr": 3}}, {"train.jsonl": "x"})
     released(tmp_path, "c-00000000", CONFIG | {"model": {"name": "another"}, "seed": 1}, {"train.jsonl": "x"})
+    released(tmp_path, "d-00000000", CONFIG | {"seed": 1}, {"train.jsonl": "y"}, status="failed")
     found = lineage.parent("train", "fork-1", CONFIG | {"seed": 1}, {"train.jsonl": "y"}, tmp_path)
     assert found == {"run": "train/a-00000000", "changed": {"seed": [0, 1], "inputs.train.jsonl": ["x", "y"]}}
 

@@ -31,8 +31,8 @@ for line in sys.stdin:
 
 
 def git(tree, *words):
-    return subprocess.run(["git", "-C", str(tree), "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True, capture_output=True,
-                          text=True).stdout
+    command = ["git", "-C", str(tree), "-c", "user.name=a", "-c", "user.email=a@b", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,8 @@ def rows(path, change):
 
 def every(path, change):
     """Change each row of a JSON-lines file."""
-    return rows(path, lambda lines: [json.dumps(change(json.loads(line)), sort_keys=True, ensure_ascii=False) + "\n" for line in lines])
+    return rows(path, lambda lines: [json.dumps(change(json.loads(line)), sort_keys=True, ensure_ascii=False) + "\n"
+                                     for line in lines])
 
 
 def byte(path, at):
@@ -161,7 +162,8 @@ def swapped(one, other):
 
 
 def failed_run_deleted(tree):
-    found = [path.parent for path in sorted(tree.glob("logs/*/*/status.json")) if json.loads(path.read_text())["status"] != "completed"]
+    found = [path.parent for path in sorted(tree.glob("logs/*/*/status.json"))
+             if json.loads(path.read_text())["status"] != "completed"]
     assert found, "no failed or abandoned run is released"
     shutil.rmtree(found[0])
     return []
@@ -178,7 +180,8 @@ def hidden(tree, paths):
         made = json.loads(manifest.read_text())
         places = {name: manifest.parent / name for name in made["files"]}
         if (manifest.parent / "released.json").exists():
-            places |= {name: tree / place for name, place in json.loads((manifest.parent / "released.json").read_text())["moved"].items()}
+            moved = json.loads((manifest.parent / "released.json").read_text())["moved"]
+            places |= {name: tree / place for name, place in moved.items()}
         for name, place in places.items():
             if place in {tree / path for path in paths}:
                 data = place.read_bytes()
@@ -188,7 +191,7 @@ def hidden(tree, paths):
     return found
 
 
-CASES = {    # what is done: (the edit, the check that must see it, the check that must see it with the manifests recomputed or None)
+CASES = {    # what is done: (the edit, the check that must see it, and the one that must with manifests recomputed, or None)
     "a file of a run removed": (removed(f"{FREE}/results.json"), "schema", None),
     "a field of a sample removed": (replaced(f"{FREE}/samples.jsonl", r'"gold": "[^"]*", ', ""), "schema", "schema"),
     "a file added to a run": (added(f"{FREE}/better.jsonl", "{}\n"), "schema", None),
@@ -202,14 +205,19 @@ CASES = {    # what is done: (the edit, the check that must see it, the check th
     "a failed run deleted": (failed_run_deleted, "history", None),
     "a reading of test deleted": (rows("logs/test-readings.jsonl", lambda lines: lines[1:]), "history", None),
     "a correction rewritten": (replaced("logs/corrections.jsonl", "too hard", "too easy"), "history", None),
-    "a digit in the README": (replaced("README.md", r"\| 49\.6% \[45\.1, 54\.0\] \| 25\.6 \|", "| 59.6% [45.1, 54.0] | 25.6 |"), "numbers", None),
-    "a digit in the README's prose": (replaced("README.md", r"(<!--=[^>]*-->)1,000<!--/-->", r"\g<1>2,000<!--/-->"), "numbers", None),
+    "a digit in the README": (replaced("README.md", r"\| 49\.6% \[45\.1, 54\.0\] \| 25\.6 \|", "| 59.6% [45.1, 54.0] | 25.6 |"),
+                              "numbers", None),
+    "a digit in the README's prose": (replaced("README.md", r"(<!--=[^>]*-->)1,000<!--/-->", r"\g<1>2,000<!--/-->"),
+                                      "numbers", None),
     "a claim": (replaced("logs/claims.jsonl", r'"correct": 238', '"correct": 239'), "numbers", None),
-    "the numbers behind the documents": (replaced("paper/generated/results.json", r'"minutes": 15\.9', '"minutes": 5.9'), "numbers", None),
+    "the numbers behind the documents": (replaced("paper/generated/results.json", r'"minutes": 15\.9', '"minutes": 5.9'),
+                                         "numbers", None),
     "a byte of the paper": (byte("paper/paper.pdf", 5000), "numbers", None),
     "samples replaced by another run's": (copied(f"{WAIT}/samples.jsonl", f"{FREE}/samples.jsonl"), "numbers", "numbers"),
-    "a number typed into the README": (replaced("README.md", r"^## Run it$", "## Run it\n\nIt has 61.2% on everything."), "literals", None),
-    "a number typed into the paper": (replaced("paper/paper.typ", r"^= Data$", "= Data\n\nThe student has 61.2% on everything.\n"), "literals", None),
+    "a number typed into the README": (replaced("README.md", r"^## Run it$", "## Run it\n\nIt has 61.2% on everything."),
+                                       "literals", None),
+    "a number typed into the paper": (replaced("paper/paper.typ", r"^= Data$", "= Data\n\nThe student has 61.2% on everything.\n"),
+                                      "literals", None),
     "a literal without a reason": (replaced("logs/literals.yaml", r'reason: "[^"]*"', 'reason: ""'), "literals", None),
     "a count in a card": (replaced("data/cpu/cpu/README.md", r"5,160, |\| 5,160 \|", "| 6,160 |"), "cards", None),
     "a size in a card": (replaced("data/cpu/cpu-distilled/README.md", r"\| 2,400 \|", "| 2,401 |"), "cards", "cards"),
@@ -217,16 +225,19 @@ CASES = {    # what is done: (the edit, the check that must see it, the check th
     "a gold answer in a sample": (row(f"{FREE}/samples.jsonl", 7, gold="42"), "answers", "answers"),
     "a question in a sample": (row(f"{FREE}/samples.jsonl", 9, question="What is 1 + 1?"), "answers", "answers"),
     "all labels of a run": (every(f"{FREE}/samples.jsonl", lambda s: s | {"correct": True}), "second-grader", "second-grader"),
-    "all replies of a run": (every(f"{FREE}/samples.jsonl", lambda s: s | {"reply": f"Final Answer: {s['gold']}"}), "second-grader", "second-grader"),
+    "all replies of a run": (every(f"{FREE}/samples.jsonl", lambda s: s | {"reply": f"Final Answer: {s['gold']}"}),
+                             "second-grader", "second-grader"),
     "a token": (row(f"{FREE}/samples.jsonl", 3, ids=lambda s: [s["ids"][0] + 1, *s["ids"][1:]]), "tokens", "tokens"),
     "a thinking": (row(f"{FREE}/samples.jsonl", 3, thinking=lambda s: s["thinking"] + " Surely."), "tokens", "tokens"),
-    "two training rows exchanged": (rows("data/cpu/cpu/train.jsonl", lambda lines: [lines[1], lines[0], *lines[2:]]), "funnel", "funnel"),
+    "two training rows exchanged": (rows("data/cpu/cpu/train.jsonl", lambda lines: [lines[1], lines[0], *lines[2:]]),
+                                    "funnel", "funnel"),
     "a label of a trace": (row("data/cpu/cpu-distilled/traces.jsonl", 0, correct=lambda t: not t["correct"]), "funnel", "funnel"),
     "a count of the funnel": (value("data/cpu/cpu-s1/funnel.json", "after", "difficulty", to=lambda n: n + 1), "funnel", "funnel"),
     "two ids of a batch": (row(f"{TRAIN}/batches.jsonl", 0, ids=lambda b: b["ids"][::-1]), "order", "order"),
     "a step of the order removed": (rows(f"{TRAIN}/batches.jsonl", lambda lines: lines[:-1]), "order", "order"),
     "a test question in the pool": (lambda tree: rows("data/cpu/questions/pool.jsonl", lambda lines: [
-        *lines, (tree / "data/cpu/questions/test/facing.jsonl").read_text().splitlines(keepends=True)[0]])(tree), "splits", "splits"),
+        *lines, (tree / "data/cpu/questions/test/facing.jsonl").read_text().splitlines(keepends=True)[0]])(tree),
+        "splits", "splits"),
     "a byte of a dev question": (replaced("data/cpu/questions/dev/facing.jsonl", "faces", "looks"), "splits", "history"),
     "a learning rate": (row(f"{TRAIN}/metrics.jsonl", 250, lr=lambda m: m["lr"] * 1.0001), "train-log", "train-log"),
     "the tokens of a step": (row(f"{TRAIN}/metrics.jsonl", 250, tokens=lambda m: m["tokens"] + 1), "train-log", "train-log"),
@@ -235,15 +246,21 @@ CASES = {    # what is done: (the edit, the check that must see it, the check th
     "an answer left out": (rows(f"{WAIT}/samples.jsonl", lambda lines: lines[:-1]), "evaluate-log", "evaluate-log"),
     "an accuracy in the results": (value(f"{WAIT}/results.json", "all", "accuracy", to=0.9), "evaluate-log", "evaluate-log"),
     "thrown tokens of a rejected draw": (row(f"{REJECT}/samples.jsonl", 0, thrown=0), "evaluate-log", "evaluate-log"),
-    "a clock that goes back": (rows(f"{TRAIN}/timing.jsonl", lambda lines: [*lines, '{"event": "start", "utc": "2020-01-01T00:00:00+00:00"}\n']),
+    "a clock that goes back": (rows(f"{TRAIN}/timing.jsonl", lambda lines: [
+        *lines, '{"event": "start", "utc": "2020-01-01T00:00:00+00:00"}\n']),
                                "clocks", "clocks"),
     "a timed step removed": (rows(f"{TRAIN}/timing.jsonl", lambda lines: lines[:50] + lines[51:]), "clocks", "clocks"),
-    "evidence that is not there": (replaced("logs/decisions/0010-within-reach-is-half-right-on-dev.md", "45e473d7", "00000000"), "decisions", None),
-    "a choice removed from a decision": (replaced("logs/decisions/0012-keep-the-main-arm-without-doubt.md", r"\*\*Choice\.\*\*", "Well."),
+    "evidence that is not there": (replaced("logs/decisions/0010-within-reach-is-half-right-on-dev.md", "45e473d7", "00000000"),
+                                   "decisions", None),
+    "a choice removed from a decision": (replaced("logs/decisions/0012-keep-the-main-arm-without-doubt.md",
+                                                  r"\*\*Choice\.\*\*", "Well."),
                                          "decisions", None),
-    "an expectation turned round": (replaced("logs/preregistrations/cpu-s1.yaml", "expected: higher", "expected: lower"), "preregistrations", None),
-    "a pre-registration of fewer questions": (replaced("logs/preregistrations/cpu-s1.yaml", "n: 360", "n: 36"), "preregistrations", None),
-    "a run whose reading is not told": (replaced("logs/test-readings.jsonl", "cpu-trained-free-test-43c273eb", "cpu-trained-free-test-00000000"),
+    "an expectation turned round": (replaced("logs/preregistrations/cpu-s1.yaml", "expected: higher", "expected: lower"),
+                                    "preregistrations", None),
+    "a pre-registration of fewer questions": (replaced("logs/preregistrations/cpu-s1.yaml", "n: 360", "n: 36"),
+                                              "preregistrations", None),
+    "a run whose reading is not told": (replaced("logs/test-readings.jsonl", "cpu-trained-free-test-43c273eb",
+                                                 "cpu-trained-free-test-00000000"),
                                         "readings", None),
     "a correction without a reason": (replaced("logs/corrections.jsonl", r'"why": "[^"]*"', '"why": ""'), "readings", None),
 }

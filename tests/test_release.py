@@ -188,7 +188,7 @@ def private(folder):
     seal(folder)
 
 
-@pytest.mark.parametrize("spoil, told", [(unfinished, "killed while its manifest"), (dirty, "uncommitted code"), (edited, "its manifest"),
+@pytest.mark.parametrize("spoil, told", [(unfinished, "killed while its"), (dirty, "uncommitted"), (edited, "its manifest"),
                                          (too_large, "at most 5"), (private, "names a machine")])
 def test_a_run_that_cannot_be_trusted_is_refused(finished, spoil, told):
     spoil(finished)

@@ -1,4 +1,5 @@
-"""The audit of everything that is released: plain checks over files and git, each with a verdict. Imports no torch, asks no network.
+"""The audit of everything that is released: plain checks over files and git. Imports no torch, asks no network.
 
-Read checks.py, records.py, claims.py and answers.py first: they decide whether a published number can be believed.
+Read checks.py, records.py, claims.py and answers.py first: they decide whether a published number can be believed. A check
+returns what it looked at, in words, and its problems, a sentence each.
 """

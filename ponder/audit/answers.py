@@ -2,7 +2,7 @@
 import random
 
 from ponder import crosscheck, grading
-from ponder.audit.checks import DATA, ROOT, completed, read, shown, verdict
+from ponder.audit.checks import DATA, ROOT, completed, read, shown
 
 SAMPLED = 2_000    # answers that the second grader sees in `make audit`; `make audit-full` shows it all
 
@@ -38,8 +38,7 @@ def answers():
                 problems.append(f"{where} has another question or gold answer than data/ has for {s['id']}")
             elif grading.is_correct(s["reply"], question["answer"]) != s["correct"]:
                 problems.append(f"{where} is marked {'right' if s['correct'] else 'wrong'}, but its reply is not")
-    return verdict("answers", f"{count:,} answers", "every grade follows from the committed reply and the released gold answer",
-                   "that the gold answers are right, and that the model wrote the reply: see tokens and replay", problems)
+    return f"{count:,} answers", problems
 
 
 def disagreements(samples):
@@ -54,7 +53,7 @@ def everything():
 
 
 def second_grader(full=False):
-    """Whether the second grader agrees with the grades, but for what logs/disagreements.jsonl lists; on a seeded sample, or on all."""
+    """Whether a second grader agrees, but for what logs/disagreements.jsonl lists; on a seeded sample, or on all."""
     every, known = everything(), read(ROOT / "logs" / "disagreements.jsonl")
     drawn = every if full else random.Random("audit/second grader").sample(every, min(SAMPLED, len(every)))
     found = disagreements(drawn)
@@ -63,6 +62,4 @@ def second_grader(full=False):
     if full:
         problems += [f"logs/disagreements.jsonl lists {row['run']}: {row['task']}/{row['id']}, where both agree" for row in known
                      if row not in found]
-    return verdict("second-grader", f"{len(drawn):,} of {len(every):,} answers, {len(known)} disagreements listed in all",
-                   "a grader that shares no code with the first gives the same verdicts, except those listed",
-                   "the answers that were not drawn; make audit-full grades all" if not full else "what both graders get wrong", problems)
+    return f"{len(drawn):,} of {len(every):,} answers, {len(known)} disagreements listed in all", problems

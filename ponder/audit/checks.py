@@ -18,7 +18,7 @@ DATA = ROOT / "data" / "cpu"
 class Verdict:
     """The answer of one check."""
     check: str
-    result: str                       # PASS | FAIL | UNSUPPORTED: cannot be told here | NOT_RUN: there is nothing, or too much, to do
+    result: str                       # PASS | FAIL | UNSUPPORTED: cannot be told here | NOT_RUN: there is nothing to look at yet
     looked_at: str                    # what was looked at, with counts; for UNSUPPORTED and NOT_RUN why
     proves: str
     leaves_open: str                  # what it does not prove
@@ -29,9 +29,20 @@ class Damaged(Exception):
     """A record that no check can read; its text says which and how."""
 
 
-def verdict(check, looked_at, proves, leaves_open, problems):
-    """Return PASS, or FAIL where there are problems."""
-    return Verdict(check, "FAIL" if problems else "PASS", looked_at, proves, leaves_open, tuple(problems))
+class Unsupported(Exception):
+    """What a check asks cannot be told here; its text says why and what helps."""
+
+
+def answered(name, check, proves, leaves_open):
+    """Return the Verdict of a check; records that it cannot read, or that lack what it needs, are a FAIL and no crash."""
+    try:
+        looked_at, problems = check()
+    except Unsupported as why:
+        return Verdict(name, "UNSUPPORTED", str(why), proves, leaves_open)
+    except Exception as error:    # records are hostile: whatever they bring up is a finding
+        said = str(error) if isinstance(error, Damaged) else f"{type(error).__name__}: {str(error)[:200]}"
+        return Verdict(name, "FAIL", "stopped at a record that it could not read", proves, leaves_open, (said,))
+    return Verdict(name, "FAIL" if problems else "PASS", looked_at, proves, leaves_open, tuple(problems))
 
 
 @functools.cache
@@ -66,14 +77,24 @@ def runs(*stages):
     return [path for stage in stages or STAGES for path in sorted((ROOT / "logs" / stage).glob("*")) if path.is_dir()]
 
 
+def status(folder):
+    """Return status.json of a released run."""
+    return read(folder / "status.json")
+
+
 def completed(stage):
     """Return the folders of the released runs of a stage that came to their end."""
-    return [folder for folder in runs(stage) if read(folder / "status.json")["status"] == "completed"]
+    return [folder for folder in runs(stage) if status(folder)["status"] == "completed"]
+
+
+def released(folder, key):
+    """Return what released.json says under `moved` or `left_out`, {} where a run has none."""
+    return read(folder / "released.json").get(key, {}) if (folder / "released.json").exists() else {}
 
 
 def place(folder, name):
     """Return where a file of a released run lies: in its folder, or where released.json says that it was moved."""
-    moved = read(folder / "released.json")["moved"] if (folder / "released.json").exists() else {}
+    moved = released(folder, "moved")
     return ROOT / moved[name] if name in moved else folder / name
 
 
@@ -83,17 +104,9 @@ def git(*words):
     return done.stdout if done.returncode == 0 else None
 
 
-def no_history():
-    """Return why git cannot tell the history here, or None where it can."""
+def need_history():
+    """Raise Unsupported where git cannot tell the history here."""
     if (top := git("rev-parse", "--show-toplevel")) is None or not ROOT.samefile(top.strip()):
-        return "this is no git checkout; clone the repository"
-    return None if git("rev-parse", "--is-shallow-repository").strip() == "false" else "this clone is shallow; run git fetch --unshallow"
-
-
-def answered(name, check):
-    """Return the Verdict of a check function; a record that it cannot read, or that lacks what it needs, is a FAIL, not a crash."""
-    try:
-        return check()
-    except Exception as error:    # hostile records: whatever they bring up is a finding
-        said = str(error) if isinstance(error, Damaged) else f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        return Verdict(name, "FAIL", "stopped at a record that it could not read", "nothing", "everything behind that record", (said,))
+        raise Unsupported("this is no git checkout; clone the repository")
+    if git("rev-parse", "--is-shallow-repository").strip() != "false":
+        raise Unsupported("this clone is shallow; run git fetch --unshallow")

@@ -12,19 +12,19 @@ SHOWN = 3    # right and wrong answers that an explanation quotes
 
 
 def find(words):
-    """Return the claims that some words name: a claim's id, the longest id that begins a longer path, or a printed number with words.
+    """Return the claims that some words name: by a claim's id or a path that begins with one, or by a printed number and words.
 
     Claims over the same answers count as one. Raises ConfigError where there is none.
     """
-    said, known = " ".join(words), read(ROOT / "logs" / "claims.jsonl")
-    if exact := [claim for claim in known if said == claim["id"] or said.startswith(claim["id"] + "/")]:
+    name, known = " ".join(words), read(ROOT / "logs" / "claims.jsonl")
+    if exact := [claim for claim in known if f"{name}/".startswith(claim["id"] + "/")]:
         return [max(exact, key=lambda claim: len(claim["id"]))]
     number, rest = words[0], " ".join(words[1:]).casefold()
     hits = [claim for claim in known if rest in claim["id"].casefold()
             and any(number in (text, *(word.strip("[],") for word in text.split())) for text in claim["printed"])]
     if not hits:
-        raise ConfigError(f"no claim is called or printed as {said!r}; give a number as README.md prints it, words of its row after it, "
-                          "or an id of logs/claims.jsonl")
+        raise ConfigError(f"no claim is called or printed as {name!r}; give a number as README.md prints it, words of its row "
+                          "after it, or an id of logs/claims.jsonl")
     return list({json.dumps([claim["runs"], claim["families"]]): claim for claim in hits[::-1]}.values())[::-1]
 
 
@@ -66,8 +66,9 @@ def chain(folder, claim):
              f"  machine  {machine['cpu']}, {machine['threads']} threads, torch {machine['packages']['torch']}"]
     if folder.parent.name == "evaluate":
         budget = made["budget"]
-        lines += [f"  config   subject {made['subject']['name']}, budget {budget['name']}: at most {budget['max_thinking']} thinking tokens, "
-                  f"{budget['num_ignore']} ends ignored, benchmark {made['benchmark']['name']} {made['benchmark'].get('split', '')}",
+        asked = f"{made['benchmark']['name']} {made['benchmark'].get('split', '')}"
+        lines += [f"  config   subject {made['subject']['name']}, budget {budget['name']} (at most {budget['max_thinking']} "
+                  f"thinking tokens, {budget['num_ignore']} ends ignored), {asked}",
                   *quoted(folder, claim["families"])]
         lines += behind(status["inputs"])
     elif folder.parent.name == "train":
@@ -80,12 +81,17 @@ def chain(folder, claim):
 def quoted(folder, families):
     """Return lines with some right and some wrong answers of an evaluation: question, thinking, reply."""
     samples = [s for s in read(folder / "samples.jsonl") if families is None or s["task"] in families]
-    lines = [f"  answers  {len(samples)}, of which {sum(s['correct'] for s in samples)} right: all in {shown(folder)}/samples.jsonl"]
+    right = sum(s["correct"] for s in samples)
+    lines = [f"  answers  {len(samples)}, of which {right} right: all in {shown(folder)}/samples.jsonl"]
     for word, right in (("right", True), ("wrong", False)):
         for s in [s for s in samples if s["correct"] == right][:SHOWN]:
-            lines += [f"    {word}    {s['task']}/{s['id']}", *indented("question", s["question"]), *indented("thinking", s["thinking"]),
-                      *indented("reply", s["reply"]), *indented("gold", s["gold"])]
+            lines += [f"    {word}    {s['task']}/{s['id']}", *said(s, "question", "thinking", "reply", "gold")]
     return lines
+
+
+def said(row, *names):
+    """Return the lines of some texts of a row."""
+    return [line for name in names for line in indented(name, row[name])]
 
 
 def indented(name, text):
@@ -98,21 +104,22 @@ def behind(inputs):
     """Return the lines on what an evaluation read: its questions, and the training behind its weights."""
     asked = sorted(name for name in inputs if name.endswith(".jsonl"))
     lines = [f"  read     {len(asked)} files of questions in data/cpu/questions: {', '.join(asked)}"]
-    for folder in runs("train"):
-        if inputs.get("adapter_model.safetensors") in {entry["sha256"] for entry in read(folder / "manifest.json")["files"].values()}:
-            lines += [f"WEIGHTS    trained by logs/train/{folder.name}", *training(folder)]
+    for folder in notes.trained(inputs):
+        lines += [f"WEIGHTS    trained by logs/train/{folder.name}", *training(folder)]
     if "adapter_model.safetensors" not in inputs:
-        lines += ["WEIGHTS    none of ours: the base model, or no model, answered"]
+        lines.append("WEIGHTS    none of ours: the base model, or no model, answered")
     return lines
 
 
 def training(folder):
     """Return the lines on a training and on the rows that it read."""
     made, status = read(folder / "config.yaml"), read(folder / "status.json")
-    lines = [f"  recipe   {', '.join(f'{key} {value}' for key, value in made['train'].items() if key in RECIPE)}, seed {made['seed']}",
+    recipe = ", ".join(f"{key} {made['train'][key]}" for key in RECIPE if key in made["train"])
+    steps = len(read(folder / "metrics.jsonl")) if (folder / "metrics.jsonl").exists() else 0
+    lines = [f"  recipe   {recipe}, seed {made['seed']}",
              f"  base     {made['model']['name']}, licence {made['model']['licence']}",
-             f"  steps    {len(read(folder / 'metrics.jsonl')):,}: each in logs/train/{folder.name}/metrics.jsonl, its rows in batches.jsonl"]
-    for other in sorted(runs("collect"), key=lambda other: other.name[:-9] != folder.name[:-9]):    # of equal rows those of its own name
+             f"  steps    {steps:,}: each in logs/train/{folder.name}/metrics.jsonl, its rows in batches.jsonl"]
+    for other in sorted(runs("collect"), key=lambda run: run.name[:-9] != folder.name[:-9]):    # of equal rows those of its name
         files = read(other / "manifest.json")["files"]
         if files.get("train.jsonl", {}).get("sha256") == status["inputs"].get("train.jsonl"):
             return [*lines, f"ROWS       chosen by logs/collect/{other.name}", *collection(other)]
@@ -133,23 +140,22 @@ def collection(folder):
             f"{shown(place(folder, 'traces.jsonl'))}",
             f"  pool     {made['questions']['name']}; rule {made['selection']['name']}; why each other row was dropped: "
             f"{shown(place(folder, 'funnel.json'))}",
-            f"TEACHER    {teacher['name']} ({teacher.get('kind', 'solver')}); terms of its outputs: {terms['licence']}, our reading: "
-            f"{terms['reading']}", f"  terms    {text}",
-            f"  a row    {first['family']}/{first['id']}", *indented("question", first["question"]), *indented("thinking", first["think"]),
-            *indented("answer", first["answer"])]
+            f"TEACHER    {teacher['name']} ({teacher.get('kind', 'solver')})",
+            f"  terms    of its outputs: {terms['licence']}; our reading, whether they may train: {terms['reading']}; {text}",
+            f"  a row    {first['family']}/{first['id']}", *said(first, "question", "think", "answer")]
 
 
 # --- two runs --------------------------------------------------------------------------
 
 
 def run_named(name):
-    """Return the folder of a run that is named by a path, by stage/name, or by its name: released, or in outputs/. Raises ConfigError."""
+    """Return the folder of a run, released or in outputs/, named by a path, stage/name or name; raises ConfigError."""
     places = [Path(name), *(base / name for base in (ROOT / "logs", ROOT / "outputs")),
               *(path for base in ("logs", "outputs") for path in ROOT.glob(f"{base}/*/{Path(name).name}"))]
     for place_ in places:
         if (place_ / "status.json").exists():
             return place_.resolve()
-    raise ConfigError(f"no run is called {name!r}; name a folder in logs/ or outputs/, e.g. evaluate/cpu-trained-free-test-43c273eb")
+    raise ConfigError(f"no run is called {name!r}; name a folder in logs/ or outputs/, as evaluate/cpu-trained-free-test-43c273eb")
 
 
 def diff(one, other):
@@ -159,7 +165,7 @@ def diff(one, other):
     if stages[0] != stages[1]:
         raise ConfigError(f"{one} is a {stages[0]} run and {other} a {stages[1]} run; compare two of one stage")
     lines = [f"A  {stages[0]}/{folders[0].name}", f"B  {stages[0]}/{folders[1].name}", "", "CONFIG AND INPUTS"]
-    changed = lineage.changed(*map(lineage.identity, folders))
+    changed = lineage.changed(*(lineage.identity(folder)[0] for folder in folders))
     lines += [f"  {key}: {a!s:.60} -> {b!s:.60}" for key, (a, b) in changed.items()] or ["  the same"]
     for folder, letter in zip(folders, "AB", strict=True):
         if parent := json.loads((folder / "status.json").read_text()).get("parent"):
@@ -169,7 +175,7 @@ def diff(one, other):
 
 def trainings(a, b):
     """Return lines on the losses of two trainings."""
-    ones, others = (read_outside(folder / "metrics.jsonl") for folder in (a, b))
+    ones, others = (rows_of(folder, "metrics.jsonl") for folder in (a, b))
     first = next((x["step"] for x, y in zip(ones, others, strict=False) if x != y), None)
     return [f"  steps {len(ones)} and {len(others)}; first step that differs: {first or 'none'}",
             *(f"  step {step}: loss {ones[step - 1]['loss']:.4f} and {others[step - 1]['loss']:.4f}"
@@ -178,20 +184,20 @@ def trainings(a, b):
 
 def evaluations(a, b):
     """Return lines on the accuracies of two evaluations, and each question that only one of them has right."""
-    ones, others = ({(s["task"], s["id"], s.get("sample", 0)): s for s in read_outside(folder / "samples.jsonl")} for folder in (a, b))
+    ones, others = ({(s["task"], s["id"], s.get("sample", 0)): s for s in rows_of(folder, "samples.jsonl")} for folder in (a, b))
     both = [key for key in ones if key in others]
     lines = [f"  answers {len(ones)} and {len(others)}, {len(both)} to the same questions"]
     for task in dict.fromkeys(key[0] for key in both):
         mine = [key for key in both if key[0] == task]
-        lines.append(f"  {task:18} right {sum(ones[k]['correct'] for k in mine):4} and {sum(others[k]['correct'] for k in mine):4} of {len(mine)}; "
-                     f"thinking {sum(ones[k]['num_thinking'] for k in mine) / len(mine):6.1f} and "
-                     f"{sum(others[k]['num_thinking'] for k in mine) / len(mine):6.1f} tokens")
+        right, thinking = ([sum(run[k][key] for k in mine) for run in (ones, others)] for key in ("correct", "num_thinking"))
+        lines.append(f"  {task:18} right {right[0]:4} and {right[1]:4} of {len(mine)}; thinking {thinking[0] / len(mine):6.1f} and "
+                     f"{thinking[1] / len(mine):6.1f} tokens")
     lines.append(f"  same tokens in {sum(ones[k]['ids'] == others[k]['ids'] for k in both)} of {len(both)}")
     for title, won in (("ONLY B IS RIGHT", False), ("ONLY A IS RIGHT", True)):
         keys = [k for k in both if ones[k]["correct"] == won != others[k]["correct"]]
         lines += ["", f"{title}: {len(keys)}"]
         for key in keys:
-            lines += [f"  {key[0]}/{key[1]}", *indented("question", ones[key]["question"]), *indented("gold", ones[key]["gold"]),
+            lines += [f"  {key[0]}/{key[1]}", *said(ones[key], "question", "gold"),
                       *indented("A", f"{ones[key]['thinking']} | {ones[key]['reply']}"),
                       *indented("B", f"{others[key]['thinking']} | {others[key]['reply']}")]
     return lines
@@ -199,12 +205,13 @@ def evaluations(a, b):
 
 def collections(a, b):
     """Return lines on which rows two collections chose."""
-    ones, others = ({row["id"] for row in read(place(folder, "train.jsonl"))} for folder in (a, b))
+    ones, others = ({row["id"] for row in rows_of(folder, "train.jsonl")} for folder in (a, b))
     return [f"  rows {len(ones)} and {len(others)}, {len(ones & others)} in both"]
 
 
-def read_outside(path):
-    """Return the rows of a file of a run, that of a run in outputs/ too."""
+def rows_of(folder, name):
+    """Return the rows of a file of a run, that of a run in outputs/ too; none where it has no such file."""
+    path = place(folder, name)
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 

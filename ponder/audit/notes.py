@@ -2,11 +2,11 @@
 import re
 
 from ponder import released, statistics
-from ponder.audit.answers import asked
-from ponder.audit.checks import ROOT, Verdict, completed, git, no_history, read, runs, shown, verdict
+from ponder.audit.checks import ROOT, STAGES, completed, git, need_history, read, runs, shown, status
 
 HEADINGS = ("Question.", "Choice.", "Revisit when")
 PREREGISTERED = {"question", "written", "decision", "runs", "metric", "families", "n", "expected", "stop"}
+EXPECTED = ("higher", "lower", "no difference")
 EVIDENCE = re.compile(r"^\*\*Evidence\.\*\*.*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
@@ -32,8 +32,8 @@ def links():
 def decisions():
     """Whether decision records have their form, name evidence that exists, and are named by number where others cite them."""
     problems, every = [], records()
-    known = {f"{folder.parent.name}/{folder.name}" for folder in runs()} | {claim["id"] for claim in read(ROOT / "logs" / "claims.jsonl")}
-    known |= {shown(path) for path in preregistered()}
+    known = {claim["id"] for claim in read(ROOT / "logs" / "claims.jsonl")} | {shown(path) for path in preregistered()}
+    known |= {f"{folder.parent.name}/{folder.name}" for folder in runs()}
     for at, (number, (path, text)) in enumerate(every.items(), 1):
         name, lines = shown(path), text.splitlines()
         if number != f"{at:04}" or not lines[0].startswith(f"# {number} "):
@@ -49,8 +49,7 @@ def decisions():
     cited = {number: shown(path) for path in [*ROOT.glob("ponder/**/*.py"), *ROOT.glob("conf/**/*.yaml"), *ROOT.glob("logs/*.md")]
              for number in re.findall(r"\bdecision (\d{4})\b", path.read_text())}
     problems += [f"{where} cites decision {number}, which is not there" for number, where in cited.items() if number not in every]
-    return verdict("decisions", f"{len(every)} records, {sum(map(len, links().values()))} links to evidence",
-                   "every decision says question, options, choice and when to look again, and its evidence exists", "that it was wise", problems)
+    return f"{len(every)} records, {sum(map(len, links().values()))} links to evidence", problems
 
 
 def preregistered():
@@ -59,7 +58,7 @@ def preregistered():
 
 
 def outcome(path):
-    """Return {"name", "question", "expected", "outcome", "difference", "runs"} of a pre-registration, computed from the released runs.
+    """Return {"name", "question", "expected", "outcome", "difference", "runs"} of a pre-registration, from the released runs.
 
     "outcome" is met, not met, void (the runs do not answer the questions that were announced) or not run.
     """
@@ -69,27 +68,26 @@ def outcome(path):
     if not all(there.values()):
         return said | {"outcome": "not run"}
     folders = [released.run_folder("evaluate", plan["runs"][side]) for side in ("ours", "theirs")]
-    flags = [{(s["task"], s["id"]): s["correct"] for s in read(folder / "samples.jsonl") if s["task"] in plan["families"]} for folder in folders]
+    flags = [{(s["task"], s["id"]): s["correct"] for s in read(folder / "samples.jsonl") if s["task"] in plan["families"]}
+             for folder in folders]
+    said["runs"] = [f"evaluate/{folder.name}" for folder in folders]
     if flags[0].keys() != flags[1].keys() or len(flags[0]) != plan["n"]:
-        return said | {"outcome": "void", "runs": [f"evaluate/{folder.name}" for folder in folders]}
+        return said | {"outcome": "void"}
     keys = sorted(flags[0])
     found = statistics.difference(*([flag[key] for key in keys] for flag in flags), f"preregistration/{path.stem}")
     higher, lower = found["low"] > 0, found["high"] < 0
     met = {"higher": higher, "lower": lower, "no difference": not higher and not lower}[plan["expected"]]
-    return said | {"outcome": "met" if met else "not met", "difference": found, "runs": [f"evaluate/{folder.name}" for folder in folders]}
+    return said | {"outcome": "met" if met else "not met", "difference": found}
 
 
 def preregistrations():
     """Whether each pre-registration was committed before the commit that its runs started from, and never changed since."""
     problems, told = [], []
-    proves = "what was expected was written down, and never changed, before the code that ran was checked out"
-    leaves_open = "that nobody looked at unreleased runs first"
-    if why := no_history():
-        return Verdict("preregistrations", "UNSUPPORTED", why, proves, leaves_open)
+    need_history()
     for path in preregistered():
         plan, name = read(path), shown(path)
-        if set(plan) != PREREGISTERED or plan["expected"] not in ("higher", "lower", "no difference") or plan["decision"] not in records():
-            problems.append(f"{name}: its fields are {sorted(plan)}, expected {plan.get('expected')!r}, decision {plan.get('decision')!r}")
+        if set(plan) != PREREGISTERED or plan["expected"] not in EXPECTED or plan["decision"] not in records():
+            problems.append(f"{name}: its fields are {sorted(plan)}, expected {plan.get('expected')!r}")
             continue
         commits = git("log", "--format=%H", "--", name).split()
         if len(commits) != 1 or git("status", "--porcelain", "--", name):
@@ -97,36 +95,41 @@ def preregistrations():
             continue
         found = outcome(path)
         told.append(f"{path.stem}: {found['outcome']}")
-        for folder in (ROOT / "logs" / run for run in found["runs"][:1]) if found["outcome"] not in ("not run", "void") else ():
-            weights = read(folder / "status.json")["inputs"].get("adapter_model.safetensors")
-            made = [run for run in completed("train") if weights in {entry["sha256"] for entry in read(run / "manifest.json")["files"].values()}]
-            for run in (folder, *made):
-                for entry in read(run / "status.json")["commits"]:
-                    if git("merge-base", "--is-ancestor", commits[0], entry["commit"]) is None:
-                        problems.append(f"{name}: {shown(run)} started from {entry['commit'][:12]}, which does not follow its commit {commits[0][:12]}")
+        for folder in [ROOT / "logs" / found["runs"][0]] if found["outcome"] in ("met", "not met") else ():
+            for run in (folder, *trained(status(folder)["inputs"])):
+                problems += [f"{name}: {shown(run)} started from {entry['commit'][:12]}, which does not follow {commits[0][:12]}"
+                             for entry in status(run)["commits"]
+                             if git("merge-base", "--is-ancestor", commits[0], entry["commit"]) is None]
             readings = [row for row in read(ROOT / "logs" / "test-readings.jsonl") if row["run"][:-9] == folder.name[:-9]]
             if len(readings) != 1:
                 problems.append(f"{name}: test was read {len(readings)} times for {folder.name[:-9]}")
-    return verdict("preregistrations", "; ".join(told) or "none", proves, leaves_open, problems)
+    return "; ".join(told) or "none", problems
+
+
+def trained(inputs):
+    """Return the trainings that made the weights among the inputs of an evaluation, one, or none."""
+    weights = inputs.get("adapter_model.safetensors")
+    return [run for run in runs("train") if weights in {entry["sha256"] for entry in read(run / "manifest.json")["files"].values()}]
 
 
 def readings():
-    """Whether every released run on test is among the readings of test, with its commit, and every correction names what it corrects."""
+    """Whether every released run on test is among the readings of test, and every correction says what it corrects and why."""
     rows, problems = read(ROOT / "logs" / "test-readings.jsonl"), []
     read_by = {}
     for row in rows:
         read_by.setdefault(row["run"], set()).add(row["commit"])
     tests = [folder for folder in completed("evaluate") if read(folder / "config.yaml")["benchmark"].get("split") == "test"]
     for folder in tests:
-        commits = {entry["commit"] for entry in read(folder / "status.json")["commits"]}
+        commits = {entry["commit"] for entry in status(folder)["commits"]}
         if not commits & read_by.get(folder.name, set()):
-            problems.append(f"{shown(folder)} answered test questions, but logs/test-readings.jsonl has no reading of it from its commit")
-        if not asked(folder):
-            problems.append(f"{shown(folder)} asked nothing")
+            problems.append(f"{shown(folder)} answered test questions, but logs/test-readings.jsonl has no reading of it then")
     for what, entry in released.superseded().items():
-        target = ROOT / (f"logs/{what}" if what.split("/")[0] in ("collect", "train", "evaluate") else what)
+        target = ROOT / (f"logs/{what}" if what.split("/")[0] in STAGES else what)
+        replaced = re.fullmatch("[0-9a-f]{40}", entry.get("commit") or "")
         if not target.exists() or len(entry.get("why", "")) < 20 or entry.get("decision") not in records():
             problems.append(f"logs/corrections.jsonl: {what} is not there, or its entry gives no reason or decision")
+        if (entry.get("status"), bool(replaced)) not in (("invalidated", False), ("replaced", True)):
+            problems.append(f"logs/corrections.jsonl: {what} is neither invalidated nor replaced in a commit that is named")
     unreleased = len(set(read_by) - {folder.name for folder in tests})
-    return verdict("readings", f"{len(rows)} readings of test, {unreleased} by runs that are not released, {len(released.superseded())} corrections",
-                   "no released number comes from an untold reading of test", "readings by code that does not log them", problems)
+    return (f"{len(rows)} readings of test, {unreleased} by runs that are not released, {len(released.superseded())} corrections",
+            problems)

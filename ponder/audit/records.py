@@ -4,68 +4,66 @@ import json
 import re
 from collections import defaultdict
 
-from ponder import released
-from ponder.audit.checks import DATA, ROOT, STAGES, Verdict, git, no_history, place, read, runs, shown, verdict
+from ponder.audit.checks import DATA, ROOT, STAGES, git, need_history, place, read, released, runs, shown, status
 from ponder.models import file_sha256
+from ponder.released import superseded
 from ponder.runs import run_hash
 
 ALWAYS = {"config.yaml", "environment.json", "manifest.json", "status.json", "timing.jsonl"}
-WHOLE = {"collect": {"train.jsonl", "traces.jsonl", "funnel.json"},
-         "train": {"metrics.jsonl", "batches.jsonl"},    # and weights, under the name of their method
-         "evaluate": {"samples.jsonl", "results.json"}}
-STATUS = {"schema": int, "stage": str, "name": str, "status": str, "inputs": dict, "commits": list}
-SAMPLE = {"task": str, "id": str, "question": str, "gold": str, "thinking": str, "reply": str, "correct": bool, "ids": list, "forced": list,
-          "num_thinking": int, "num_answer": int, "num_ignored": int, "capped": bool, "finish": str, "prompt_sha256": str}
-METRIC = {"step": int, "loss": float, "lr": float, "grad_norm": float, "tokens": int, "loss_tokens": int}
-TRACE = {"id": str, "family": str, "domain": str, "question": str, "answer": str, "gold": str, "think": str, "tokens": int, "correct": bool,
-         "teacher": str}
-ROWS = {"samples.jsonl": SAMPLE, "metrics.jsonl": METRIC, "batches.jsonl": {"step": int, "ids": list}, "train.jsonl": TRACE,
-        "traces.jsonl": TRACE}
+WHOLE = {"collect": {"train.jsonl", "traces.jsonl", "funnel.json"}, "train": {"metrics.jsonl", "batches.jsonl"},
+         "evaluate": {"samples.jsonl", "results.json"}}    # of completed runs; a training has weights under their own name too
+CARD = {"README.md", "croissant.json", "family.svg", "length.svg"}    # of the first data sets, written after their manifests
+
+
+def fields(kind, names):
+    """Return {name: kind} of names in one text."""
+    return dict.fromkeys(names.split(), kind)
+
+
+STATUS = fields(str, "stage name status") | {"schema": int, "inputs": dict, "commits": list}
+ROWS = {"samples.jsonl": fields(str, "task id question gold thinking reply finish prompt_sha256") | fields(list, "ids forced")
+        | fields(bool, "correct capped") | fields(int, "num_thinking num_answer num_ignored"),
+        "metrics.jsonl": fields(int, "step tokens loss_tokens") | fields(float, "loss lr grad_norm"),
+        "batches.jsonl": {"step": int, "ids": list},
+        "train.jsonl": fields(str, "id family domain question answer gold think teacher") | {"tokens": int, "correct": bool}}
+ROWS["traces.jsonl"] = ROWS["train.jsonl"]
 
 
 def schema():
     """Whether every run folder and data set has the files and fields that it must have, and nothing that no manifest names."""
     problems, count = [], 0
     for folder in runs():
-        status, manifest = read(folder / "status.json"), read(folder / "manifest.json")
-        name, stage = shown(folder), folder.parent.name
+        state, files, name, stage = status(folder), read(folder / "manifest.json")["files"], shown(folder), folder.parent.name
         problems += [f"{name}: {key} in status.json is missing or no {kind.__name__}" for key, kind in STATUS.items()
-                     if type(status.get(key)) is not kind]
-        if status["status"] not in ("completed", "failed", "running"):
-            problems.append(f"{name}: status {status['status']!r} is none that a run can have")
-        if (status["status"] == "failed") != bool(status.get("reason")):
-            problems.append(f"{name}: status {status['status']} with reason {status.get('reason')!r}")
-        if not status["commits"] or any(entry["dirty"] is not False for entry in status["commits"]):
+                     if type(state.get(key)) is not kind]
+        if state["status"] not in ("completed", "failed", "running") or (state["status"] == "failed") != bool(state.get("reason")):
+            problems.append(f"{name}: status {state['status']!r} with reason {state.get('reason')!r}")
+        if not state["commits"] or any(entry["dirty"] is not False for entry in state["commits"]):
             problems.append(f"{name}: made from code that no commit holds")
-        must = ALWAYS | (WHOLE[stage] if status["status"] == "completed" else set())
-        stems = {file.removesuffix(".gz") for file in manifest["files"]} | {"manifest.json"}
-        problems += [f"{name}: no {file}" for file in sorted(must - stems)]
-        problems += [f"{name}: {file} is gone" for file in manifest["files"] if file not in left_out(folder) and not place(folder, file).exists()]
-        if (stage, status["status"]) == ("train", "completed") and not any(file.endswith(".safetensors") for file in stems):
+        done = state["status"] == "completed"
+        stems = {file.removesuffix(".gz") for file in files} | {"manifest.json"}
+        problems += [f"{name}: no {file}" for file in sorted((ALWAYS | WHOLE[stage] if done else ALWAYS) - stems)]
+        if (stage, done) == ("train", True) and not any(file.endswith(".safetensors") for file in files):
             problems.append(f"{name}: no weights")
-        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        problems += [f"{name}: {file} is in no manifest" for file in sorted(there - {*manifest["files"], "manifest.json", "released.json"})]
-        for file in manifest["files"]:
-            if (fields := ROWS.get(file.removesuffix(".gz"))) and place(folder, file).exists():
+        problems += [f"{name}: {file} is gone" for file in files
+                     if file not in released(folder, "left_out") and not place(folder, file).exists()]
+        extra = inside(folder) - {*files, "manifest.json", "released.json"}
+        problems += [f"{name}: {file} is in no manifest" for file in sorted(extra)]
+        for file in files:
+            if (columns := ROWS.get(file.removesuffix(".gz"))) and place(folder, file).exists():
                 count += len(rows := read(place(folder, file)))
-                problems += [f"{shown(place(folder, file))} row {number}: {key} is missing or no {kind.__name__}"
-                             for number, row in enumerate(rows, 1) for key, kind in fields.items() if type(row.get(key)) is not kind]
+                problems += [f"{shown(place(folder, file))} row {number}: {key} is missing or no {kind.__name__}" for number, row
+                             in enumerate(rows, 1) for key, kind in columns.items() if type(row.get(key)) is not kind]
     for folder in sets():
         listed = {*read(folder / "manifest.json")["files"], "manifest.json"}
-        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        problems += [f"{shown(folder)}: {file} is {'missing' if file in listed else 'in no manifest'}" for file in sorted(listed ^ there)
-                     if file not in CARD]
-    return verdict("schema", f"{len(runs())} runs, {len(sets())} data sets, {count:,} rows",
-                   "every released run and data set is complete and of the documented form",
-                   "that what the fields say is true", problems)
+        problems += [f"{shown(folder)}: {file} is {'missing' if file in listed else 'in no manifest'}"
+                     for file in sorted(listed ^ inside(folder)) if file not in CARD]
+    return f"{len(runs())} runs, {len(sets())} data sets, {count:,} rows", problems
 
 
-def left_out(folder):
-    """Return the weights that were too large to be released with a run."""
-    return read(folder / "released.json").get("left_out", {}) if (folder / "released.json").exists() else {}
-
-
-CARD = {"README.md", "croissant.json", "family.svg", "length.svg"}    # of the first sets, written after their manifests
+def inside(folder):
+    """Return the names of all files in a folder."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def sets():
@@ -75,92 +73,72 @@ def sets():
 
 def hashes():
     """Whether every file has the hash that its manifest gives, and everything that a run read is a released file."""
-    problems, checked, known = [], 0, defaultdict(set)
-
-    def compare(path, entry):
-        nonlocal checked
-        checked += 1
-        found = file_sha256(path) if path.is_file() else None
-        if found != entry["sha256"]:
-            problems.append(f"{shown(path)} is {'not what its manifest says' if found else 'missing'}")
-        if path.is_file() and path.stat().st_size != entry.get("bytes", path.stat().st_size):
-            problems.append(f"{shown(path)} has {path.stat().st_size} bytes, its manifest says {entry['bytes']}")
+    problems, named = [], []
     for folder in runs():
-        for name, entry in read(folder / "manifest.json")["files"].items():
-            known[entry["sha256"]].add(shown(folder / name))
-            if name not in left_out(folder):
-                compare(place(folder, name), entry)
+        named += [(place(folder, name), entry, name in released(folder, "left_out"))
+                  for name, entry in read(folder / "manifest.json")["files"].items()]
     for folder in sets():
-        for name, entry in read(folder / "manifest.json")["files"].items():
-            known[entry["sha256"]].add(shown(folder / name))
-            compare(folder / name, entry)
-    for folder in runs():
-        for name, digest in {**read(folder / "status.json")["inputs"], **read(folder / "manifest.json")["inputs"]}.items():
-            if digest not in known:
-                problems.append(f"{shown(folder)} read a {name} that is not released ({digest[:12]}...)")
-    return verdict("hashes", f"{checked:,} files, and what {len(runs())} runs read",
-                   "files are those that the manifests name, and every input of a run is a released file",
-                   "that manifests were not rewritten with the files: see names and history", problems)
+        named += [(folder / name, entry, False) for name, entry in read(folder / "manifest.json")["files"].items()]
+    known = {entry["sha256"] for _, entry, _ in named}
+    for path, entry, absent in named:
+        if not absent and (not path.is_file() or path.is_symlink()):
+            problems.append(f"{shown(path)} is missing or no file")
+        elif not absent and (file_sha256(path), path.stat().st_size) != (entry["sha256"], entry.get("bytes", path.stat().st_size)):
+            problems.append(f"{shown(path)} is not what its manifest says")
+    problems += [f"{shown(folder)} read a {name} that is not released ({digest[:12]}...)" for folder in runs()
+                 for name, digest in status(folder)["inputs"].items() if digest not in known]
+    return f"{len(named):,} files, and what {len(runs())} runs read", problems
 
 
 def names():
     """Whether each run lies under the name that its config and inputs hash to."""
     problems = []
     for folder in runs():
-        status, config = read(folder / "status.json"), read(folder / "config.yaml")
-        digest = run_hash(status["stage"], config, status["inputs"])
-        if (status["stage"], status["name"]) != (folder.parent.name, folder.name) or read(folder / "manifest.json")["name"] != folder.name:
-            problems.append(f"{shown(folder)}: its records call it {status['stage']}/{status['name']}")
+        state, manifest = status(folder), read(folder / "manifest.json")
+        if not (state["stage"] == folder.parent.name and state["name"] == manifest["name"] == folder.name):
+            problems.append(f"{shown(folder)}: its records call it {state['stage']}/{state['name']}")
+        digest = run_hash(state["stage"], read(folder / "config.yaml"), state["inputs"])
         if not folder.name.endswith(f"-{digest}"):
             problems.append(f"{shown(folder)}: config and inputs hash to {digest}; one of them was changed after the run")
-        if read(folder / "manifest.json")["inputs"] != status["inputs"]:
+        if manifest["inputs"] != state["inputs"]:
             problems.append(f"{shown(folder)}: manifest and status name different inputs")
-    return verdict("names", f"{len(runs())} runs", "config and inputs are those that named the run when it started",
-                   "that the run did what its config says", problems)
+    return f"{len(runs())} runs", problems
 
 
-RECORDS = tuple(f"logs/{stage}/" for stage in STAGES) + ("data/",)
+# --- what git saw ----------------------------------------------------------------------
+
+
+FOREVER = (*(f"logs/{stage}/" for stage in STAGES), "data/")
 GROWING = ("logs/test-readings.jsonl", "logs/corrections.jsonl")
+DOCUMENTS = re.compile(r"data/(README\.md|mof\.yml|licenses/README\.md)$")
 MANIFEST = re.compile(r"data/cpu/[^/]+/manifest\.json$")
 GONE = "0" * 40    # what git says for the content of a file that is not there
-DOCUMENTS = re.compile(r"data/(README\.md|mof\.yml|licenses/README\.md)$")
 
 
 def history():
     """Whether git ever saw a released file change or go, apart from what logs/corrections.jsonl tells; the work tree counts too."""
-    proves = "since its first commit no released file changed or went, except where logs/corrections.jsonl says which and why"
-    leaves_open = "anything against who rewrites git's history as well; a copy cloned earlier, or a known commit hash, tells that"
-
-    if why := no_history():
-        return Verdict("history", "UNSUPPORTED", why, proves, leaves_open)
-    versions, commits = defaultdict(list), 0
-    for line in git("log", "--reverse", "--format=%H", "--raw", "--no-abbrev", "--no-renames", "-m", "--", *RECORDS, *GROWING).splitlines():
+    need_history()
+    versions, commits, problems = defaultdict(list), [], []
+    log = git("log", "--reverse", "--format=%H", "--raw", "--no-abbrev", "--no-renames", "-m", "--", *FOREVER, *GROWING)
+    for line in log.splitlines():
         if line.startswith(":"):
-            fields, path = line.split("\t", 1)
-            versions[path].append((commit, fields.split()[3]))
+            meta, path = line.split("\t", 1)
+            versions[path].append((commits[-1], meta.split()[3]))
         elif line:
-            commit, commits = line, commits + 1
-    excused = {(entry["supersedes"], entry.get("commit")) for entry in released.superseded().values()}
-    problems = []
+            commits.append(line)
+    excused = {(entry["supersedes"], entry.get("commit")) for entry in superseded().values()}
     for path, seen in versions.items():
         file = ROOT / path
         seen.append(("the work tree", blob(file.read_bytes()) if file.is_file() else GONE))
-        changes = [(commit, now) for (commit, now), (_, before) in zip(seen[1:], seen, strict=False) if now != before]
-        if path in GROWING or DOCUMENTS.match(path):
-            continue
-        if MANIFEST.match(path) and file.is_file() and only_grew([b for _, b in seen[:-1]], file):
-            continue    # a data set gets its weights after its rows
-        problems += [f"{path} {'went' if now == GONE else 'changed'} in {commit[:13]} after it was released" for commit, now in changes
-                     if not any(when == commit and (path == what or path.startswith(f"{what}/")) for what, when in excused)]
-    for path in GROWING:
-        text, file = "", ROOT / path
-        for _, b in versions[path][:-1]:
-            text = "" if b == GONE else git("cat-file", "blob", b)
-            if not (file.is_file() and file.read_text().startswith(text)):
-                problems.append(f"{path} lost or changed an entry; entries are only added")
-                break
-    untracked = (git("ls-files", "--others", "--exclude-standard", "--", *RECORDS) or "").splitlines()
-    return verdict("history", f"{len(versions):,} files in {commits} commits, {len(untracked)} not committed yet", proves, leaves_open, problems)
+        if path in GROWING:
+            problems += [f"{path} lost or changed an entry; entries are only added"] * (not only_longer(seen, file))
+        elif not DOCUMENTS.match(path) and not (MANIFEST.match(path) and only_more(seen, file)):
+            problems += [f"{path} {'went' if now == GONE else 'changed'} in {commit[:13]} after it was released"
+                         for (commit, now), (_, before) in zip(seen[1:], seen, strict=False)
+                         if now != before and not any(when == commit and f"{path}/".startswith(f"{what}/")
+                                                      for what, when in excused)]
+    fresh = (git("ls-files", "--others", "--exclude-standard", "--", *FOREVER) or "").splitlines()
+    return f"{len(versions):,} files in {len(commits)} commits, {len(fresh)} not committed yet", problems
 
 
 def blob(data):
@@ -168,7 +146,12 @@ def blob(data):
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
-def only_grew(older, file):
-    """Whether a data set's manifest still says all that its earlier versions said."""
-    now, olds = read(file)["files"], [json.loads(git("cat-file", "blob", b))["files"] for b in older if b != GONE]
-    return all(now.get(name) == entry for old in olds for name, entry in old.items())
+def only_longer(seen, file):
+    """Whether a file still begins with each of its earlier versions."""
+    return file.is_file() and all(b != GONE and file.read_text().startswith(git("cat-file", "blob", b)) for _, b in seen[:-1])
+
+
+def only_more(seen, file):
+    """Whether a data set's manifest still says all that its earlier versions said: it gets its weights after its rows."""
+    olds = [{} if b == GONE else json.loads(git("cat-file", "blob", b))["files"] for _, b in seen[:-1]]
+    return file.is_file() and all(old and old.items() <= read(file)["files"].items() for old in olds)

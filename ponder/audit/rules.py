@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import datetime
 
 from ponder.audit.answers import asked
-from ponder.audit.checks import completed, place, read, runs, shown, verdict
+from ponder.audit.checks import completed, read, runs, shown, status
 
 
 def schedule(step, steps, recipe):
@@ -31,7 +31,7 @@ def train_log():
                 broken(f"step {number} has loss {row['loss']} and grad_norm {row['grad_norm']}")
             if not 0 < row["loss_tokens"] <= row["tokens"]:
                 broken(f"step {number} has {row['loss_tokens']} loss tokens of {row['tokens']}")
-        if read(folder / "status.json")["status"] != "completed":
+        if status(folder)["status"] != "completed":
             continue
         if len(metrics) != len(batches):
             broken(f"the last step is {len(metrics)}, planned were {len(batches)}")
@@ -42,8 +42,7 @@ def train_log():
                 broken(f"{key} add up to {sorted(sums)} in passes over the same rows")
             if (folder / "cost.json").exists() and read(folder / "cost.json")[key] != sum(row[key] for row in metrics):
                 broken(f"{key} add up to {sum(row[key] for row in metrics):,}, cost.json says {read(folder / 'cost.json')[key]:,}")
-    return verdict("train-log", f"{len(runs('train'))} trainings, {count:,} steps", "steps, learning rates and tokens are those that the plan gives",
-                   "that losses and gradients are those of the model, apart from their form: see replay", problems)
+    return f"{len(runs('train'))} trainings, {count:,} steps", problems
 
 
 def clocks():
@@ -62,15 +61,15 @@ def clocks():
                 problems.append(f"{shown(folder)}/timing.jsonl row {number} took {row['seconds']} s")
         if not started or started != sorted(started):
             problems.append(f"{shown(folder)}/timing.jsonl: its starts are {[str(at) for at in started]}")
-        if read(folder / "status.json")["status"] == "completed":
+        if status(folder)["status"] == "completed":
             ends = [row["seconds"] for row in rows if row.get("event") == "end"]
             spent = sum(row["seconds"] for row in rows[len(rows) - 1 - [r.get("event") for r in rows[::-1]].index("start"):]
                         if "step" in row)
             if not ends or spent > ends[-1] + 1:
                 problems.append(f"{shown(folder)}/timing.jsonl: its steps took {spent:.0f} s, the run {ends[-1:]} s")
-        if len(started) != len(read(folder / "status.json")["commits"]):
-            problems.append(f"{shown(folder)}: {len(started)} starts, but {len(read(folder / 'status.json')['commits'])} commits")
-    return verdict("clocks", f"{len(runs())} runs", "time moves forward and no step is missing", "that the clock was right", problems)
+        if len(started) != len(status(folder)["commits"]):
+            problems.append(f"{shown(folder)}: {len(started)} starts, but {len(status(folder)['commits'])} commits")
+    return f"{len(runs())} runs", problems
 
 
 def evaluate_log():
@@ -83,26 +82,26 @@ def evaluate_log():
         count += len(samples)
         wanted = Counter({(*key, number): 1 for key in asked(folder) for number in range(times)})
         if Counter((s["task"], s["id"], s.get("sample", 0)) for s in samples) != wanted:
-            problems.append(f"{shown(folder)}: its {len(samples)} answers are not {times} for each of its {len(asked(folder))} questions")
+            problems.append(f"{shown(folder)}: its {len(samples)} answers are not {times} for each of its questions")
         for number, s in enumerate(samples, 1):
             problems += [f"{shown(folder)}/samples.jsonl row {number}: {rule}" for rule in broken_rules(s, budget, most)]
         said = read(folder / "results.json")
         for name, of in [("all", samples), *((task, [s for s in samples if s["task"] == task]) for task in said["tasks"])]:
             entry = said["all"] if name == "all" else said["tasks"][name]
             counted = {"n": len(of), "correct": sum(s["correct"] for s in of), "capped": sum(s["capped"] for s in of),
-                       "ignored_ends": sum(s["num_ignored"] for s in of), "thinking_tokens": sum(s["num_thinking"] for s in of) / len(of),
+                       "ignored_ends": sum(s["num_ignored"] for s in of),
+                       "thinking_tokens": sum(s["num_thinking"] for s in of) / len(of),
                        "accuracy": sum(s["correct"] for s in of) / len(of)}
             if times == 1:    # else a bootstrap interval over questions
                 counted |= dict(zip(("low", "high"), wilson(counted["correct"], len(of)), strict=True))
-            problems += [f"{shown(folder)}/results.json: {name} has {key} {entry[key]}, its samples {value}" for key, value in counted.items()
-                         if not math.isclose(entry[key], value, rel_tol=1e-9, abs_tol=1e-12)]
+            problems += [f"{shown(folder)}/results.json: {name} has {key} {entry[key]}, its samples {value}"
+                         for key, value in counted.items() if not math.isclose(entry[key], value, rel_tol=1e-9, abs_tol=1e-12)]
         blocks = [row for row in read(folder / "timing.jsonl") if "tokens" in row]
         starts = sum(row.get("event") == "start" for row in read(folder / "timing.jsonl"))
         made_tokens = sum(len(s["ids"]) + s.get("thrown", 0) for s in samples)
         if blocks and starts == 1 and sum(row["tokens"] for row in blocks) != made_tokens:
-            problems.append(f"{shown(folder)}: its samples have {made_tokens:,} tokens, timing.jsonl {sum(r['tokens'] for r in blocks):,}")
-    return verdict("evaluate-log", f"{len(completed('evaluate'))} evaluations, {count:,} answers", "every question of the split is answered as often "
-                   "as planned, no thinking exceeds its budget, results.json counts its samples", "that the tokens are the model's: see replay", problems)
+            problems.append(f"{shown(folder)}: its samples have {made_tokens:,} tokens, timing.jsonl has another sum")
+    return f"{len(completed('evaluate'))} evaluations, {count:,} answers", problems
 
 
 def wilson(right, n):

@@ -3,7 +3,7 @@ import functools
 import hashlib
 import itertools
 
-from ponder.audit.checks import DATA, completed, contents, read, shown, verdict
+from ponder.audit.checks import DATA, completed, contents, read, shown
 
 TOKENIZER = DATA / "tokenizer.json"
 
@@ -53,7 +53,8 @@ DELIMITER = 4    # at most so many tokens part thinking and reply: a newline, an
 
 def says(sample):
     """Whether a sample's tokens are its thinking, a delimiter of at most DELIMITER tokens, and its reply."""
-    ids, count, turns = sample["ids"], sample["num_thinking"], {number for number, name in vocabulary()[1].items() if name.startswith("<|im_")}
+    ids, count = sample["ids"], sample["num_thinking"]
+    turns = {number for number, name in vocabulary()[1].items() if name.startswith("<|im_")}
     for cut in {count, count + 1, len(ids)} & {*range(len(ids) + 1)}:
         if text(ids[:cut]).removesuffix("\n") == sample["thinking"]:
             for start in range(cut, cut + DELIMITER + 1):
@@ -73,6 +74,5 @@ def tokens():
                 continue
             count += 1
             if not known.keys() >= {*sample["ids"]} or not says(sample):
-                problems.append(f"{shown(folder)}/samples.jsonl row {number}: its token ids say something else than thinking and reply")
-    return verdict("tokens", f"{count:,} answers; {other:,} without tokens, or of another tokenizer", "the text that is graded is that of "
-                   "the token ids", "that the model chose those tokens: see replay", problems)
+                problems.append(f"{shown(folder)}/samples.jsonl row {number}: its token ids say something else than its text")
+    return f"{count:,} answers; {other:,} without tokens, or of another tokenizer", problems
