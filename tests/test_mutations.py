@@ -291,6 +291,8 @@ def test_a_falsified_tree_fails_the_right_check(name, restored, audited):
     edit, check, _ = CASES[name]
     edit(restored)
     result, problems = audited(check)[check]
+    if result == "UNSUPPORTED" and git(restored, "rev-parse", "--is-shallow-repository").strip() == "true":
+        pytest.skip("a shallow clone has no history to be checked")
     assert result == "FAIL", f"{check} says {result}"
     assert problems
 
