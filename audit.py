@@ -15,7 +15,7 @@ import functools
 import signal
 import sys
 
-from ponder.audit import answers, checks, claims, notes, records, rows, rules, tokens
+from ponder.audit import answers, checks, claims, literals, notes, records, rows, rules, tokens
 from ponder.config import ConfigError, user_errors
 
 CHECKS = {    # each with what its PASS proves, and what it leaves open
@@ -26,8 +26,8 @@ CHECKS = {    # each with what its PASS proves, and what it leaves open
     "history": (records.history, "no released file changed or went since its first commit, unless logs/corrections.jsonl says so",
                 "anything against who rewrites git's history too; an older clone, or a commit hash that you know, tells that"),
     "numbers": (claims.numbers, "every printed number follows from released samples, metrics and rows by a named estimator",
-                "that those are what the models did (replay), and the figures' ink (make paper draws them)"),
-    "literals": (claims.literals, "no other number in README.md, data/README.md and paper.typ was typed by hand",
+                "that those are what the models did: see replay"),
+    "literals": (literals.literals, "no other number in README.md, data/README.md and paper.typ was typed by hand",
                  "numbers that are written as words"),
     "cards": (rows.cards, "every number of a data card is counted in its files or follows from its run", "its words"),
     "answers": (answers.answers, "every grade follows from the reply and the released gold answer",
@@ -61,7 +61,7 @@ def verdicts(names=tuple(CHECKS), full=False):
 
 def told(found):
     """Print Verdicts as they come and return the exit code: 1 where a check fails."""
-    count = {}
+    count, open_ = {}, []
     for verdict in found:
         count[verdict.result] = count.get(verdict.result, 0) + 1
         print(f"{verdict.result:11} {verdict.check:17} {verdict.looked_at}")
@@ -70,7 +70,8 @@ def told(found):
             print(f"{'':11} - {problem}")
         if len(verdict.problems) > 20:
             print(f"{'':11} - and {len(verdict.problems) - 20} more")
-    print(", ".join(f"{n} {result}" for result, n in sorted(count.items())))
+        open_ += [verdict.check] * (verdict.result in ("UNSUPPORTED", "NOT_RUN"))
+    print(", ".join(f"{n} {result}" for result, n in sorted(count.items())), *(f"(not told here: {name})" for name in open_))
     return 1 if "FAIL" in count else 0
 
 

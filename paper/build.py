@@ -269,6 +269,13 @@ def rounded(value):
 # --- figures -----------------------------------------------------------------------------
 
 
+def draw(results, folder):
+    """Write the three figures into a folder."""
+    curves.draw_groups(folder / "scaling.svg", results, GROUPS)
+    draw_families(results, folder / "families.svg")
+    draw_methods(results, folder / "methods.svg")
+
+
 def draw_families(results, path):
     """Write the figure of budget forcing for each family, with and without fine-tuning, beside the points that s1 published."""
     trained = [row for row in results["rows"] if (row["experiment"], row["subject"]) == ("cpu", "trained")]
@@ -306,9 +313,7 @@ def build(logs, paper, documents, data=ROOT / "data" / "cpu"):
     generated.mkdir(exist_ok=True)
     (generated / "results.json").write_text(dump(results, indent=1))
     (generated / "table.md").write_text(markdown.table(results, ""))
-    curves.draw_groups(generated / "scaling.svg", results, GROUPS)
-    draw_families(results, generated / "families.svg")
-    draw_methods(results, generated / "methods.svg")
+    draw(results, generated)
     typst.compile(Path(paper) / "paper.typ", output=Path(paper) / "paper.pdf", root=paper, ignore_system_fonts=True)
     for path, folder in documents.items():
         Path(path).write_text(markdown.filled(Path(path).read_text(), results, folder))

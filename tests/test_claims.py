@@ -7,7 +7,7 @@ import yaml
 from scipy.stats import binomtest
 
 from ponder import markdown
-from ponder.audit import claims
+from ponder.audit import claims, literals
 from ponder.config import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,8 +49,8 @@ def test_the_value_of_a_claim_is_what_stands_at_its_path():
 
 def test_the_committed_documents_hold_no_other_number():
     for name in ("README.md", "data/README.md", "paper/paper.typ"):
-        assert claims.stray((ROOT / name).read_text(), Path(name).suffix, PHRASES) == [], name
-    assert not claims.literals()[1] and len(PHRASES) <= 30
+        assert literals.stray((ROOT / name).read_text(), Path(name).suffix, PHRASES) == [], name
+    assert not literals.literals()[1] and len(PHRASES) <= 30
 
 
 MARKDOWN = ["The score is 49.6% here.", "*49.6%* of them", "_49.6%_ of them", "accuracy: 49.6%.", "accuracy=49.6%", "**49.6%**",
@@ -71,33 +71,33 @@ TYPST = ["The score is 49.6% here.", "*49.6%* of them", "_49.6%_ of them", "accu
                          [*((".md", README, typed) for typed in MARKDOWN), *((".typ", PAPER, typed) for typed in TYPST)])
 def test_a_result_typed_by_hand_is_reported(suffix, document, typed):
     for text in (typed, f"{document}\n\n{typed}\n"):
-        found = claims.stray(text, suffix, PHRASES)
+        found = literals.stray(text, suffix, PHRASES)
         first = text.count("\n") - typed.count("\n") - (text != typed) + 1
         assert found and all(line >= first for line, _ in found), (typed, found)
         assert any("49.6" in number or "45.1,49.6" in number for _, number in found)
     for other in ("0.496", ".496", "49.6", "238", "238/480", "1,319", "95"):
         if "%" in typed and not typed.startswith(("`", "```")):
-            assert claims.stray(typed.replace("49.6%", other), suffix, PHRASES), (typed, other)
+            assert literals.stray(typed.replace("49.6%", other), suffix, PHRASES), (typed, other)
 
 
 def test_a_result_inside_a_sentence_of_the_documents_is_reported_at_its_line():
     for text, suffix in ((README, ".md"), (PAPER, ".typ")):
         place = text.index("budget forcing, ")
-        found = claims.stray(f"{text[:place]}49.6% {text[place:]}", suffix, PHRASES)
+        found = literals.stray(f"{text[:place]}49.6% {text[place:]}", suffix, PHRASES)
         assert found == [(text.count("\n", 0, place) + 1, "49.6%")]
 
 
 def test_code_names_and_literals_are_no_numbers():
-    assert not claims.stray("s1-59k, H100, SmolLM2-135M, `train.lr=1e-3`, `seed=0,1,2`, `ids[0]`, `HOST:29500` and wait2", ".md")
+    assert not literals.stray("s1-59k, H100, SmolLM2-135M, `train.lr=1e-3`, `seed=0,1,2`, `ids[0]`, `HOST:29500` and wait2", ".md")
     code = '#set text(size: 9.2pt)\n#cited("aime24", "base") (#sec[2.2]) #run("BF", "cut at 16").name // 49.6%'
-    assert not claims.stray(code, ".typ")
-    assert not claims.stray("with 95% intervals", ".md", ["95% intervals"])
-    assert claims.stray("with 195% intervals, 95% interval", ".md", ["95% intervals"]) == [(1, "195%"), (1, "95%")]
+    assert not literals.stray(code, ".typ")
+    assert not literals.stray("with 95% intervals", ".md", ["95% intervals"])
+    assert literals.stray("with 195% intervals, 95% interval", ".md", ["95% intervals"]) == [(1, "195%"), (1, "95%")]
 
 
 def test_no_mark_stands_where_a_reader_would_see_it():
     for name in ("README.md", "data/README.md"):
-        assert not [span[0] for span in claims.CODE.finditer((ROOT / name).read_text()) if "<!--" in span[0]], name
+        assert not [span[0] for span in literals.CODE.finditer((ROOT / name).read_text()) if "<!--" in span[0]], name
 
 
 @pytest.mark.parametrize("right, n", [(0, 4), (1, 4), (238, 480), (60, 60), (17, 120)])

@@ -130,6 +130,16 @@ def value(path, *keys, to):
     return edit
 
 
+def swapped_text(path, one, other):
+    """Exchange two texts in a file."""
+    def edit(tree):
+        text = (tree / path).read_text()
+        assert one in text and other in text
+        (tree / path).write_text(text.replace(f'"{one}"', "@").replace(f'"{other}"', f'"{one}"').replace("@", f'"{other}"'))
+        return [path]
+    return edit
+
+
 def copied(source, path):
     def edit(tree):
         shutil.copyfile(tree / source, tree / path)
@@ -205,6 +215,29 @@ CASES = {    # what is done: (the edit, the check that must see it, and the one 
     "a failed run deleted": (failed_run_deleted, "history", None),
     "a reading of test deleted": (rows("logs/test-readings.jsonl", lambda lines: lines[1:]), "history", None),
     "a correction rewritten": (replaced("logs/corrections.jsonl", "too hard", "too easy"), "history", None),
+    "a failed run deleted, with a correction that says so": (both(failed_run_deleted, rows("logs/corrections.jsonl", lambda lines: [
+        *lines, '{"supersedes": "logs/train", "status": "replaced", "commit": "the work tree", "decision": "0007", "by": null, '
+        '"why": "the listing of trainings was tidied"}\n'])), "history", None),
+    "labels of the table exchanged": (swapped_text("paper/rows.yaml", "SFT, no forcing", "Base, 4 worked examples"),
+                                      "history", None),
+    "a limit of a method widened": (replaced("paper/methods.yaml", r"most: 16\b", "most: 96"), "history", None),
+    "a number that s1 published": (replaced("paper/published.yaml", "base: 26.7", "base: 36.7"), "history", None),
+    "a pre-registration deleted": (removed("logs/preregistrations/cpu-s1.yaml"), "history", None),
+    "a decision deleted": (removed("logs/decisions/0012-keep-the-main-arm-without-doubt.md"), "history", None),
+    "the terms of a data set": (replaced("data/cpu/cpu-s1/manifest.json", '"reading": "allowed"', '"reading": "unclear"'),
+                                "history", None),
+    "samples left out of a release": (added(f"{FREE}/released.json", '{"moved": {}, "left_out": {"samples.jsonl": "large"}}\n'),
+                                      "schema", None),
+    "the README without its block of results": (replaced("README.md", "<!-- results -->", "<!-- result -->"), "numbers", None),
+    "a figure edited by hand": (replaced("paper/generated/scaling.svg", "</svg>", "<text>99</text></svg>"), "numbers", None),
+    "a false claim before the true one": (rows("logs/claims.jsonl", lambda lines: [
+        lines[1].replace('"correct": ', '"correct": 9'), *lines]), "numbers", None),
+    "a number inside a name": (replaced("README.md", r"^## Run it$", "## Run it\n\nThis is ours-99.9% and `best=99.9%`."),
+                               "literals", None),
+    "a template that reads another file": (replaced("paper/paper.typ", r"^= Data$", '#include "other.typ"\n\n= Data'),
+                                           "literals", None),
+    "a sample that names another tokenizer": (row(f"{WAIT}/samples.jsonl", 5, tokenizer_sha256="0" * 16, reply="Final Answer: 1"),
+                                              "tokens", "tokens"),
     "a digit in the README": (replaced("README.md", r"\| 49\.6% \[45\.1, 54\.0\] \| 25\.6 \|", "| 59.6% [45.1, 54.0] | 25.6 |"),
                               "numbers", None),
     "a digit in the README's prose": (replaced("README.md", r"(<!--=[^>]*-->)1,000<!--/-->", r"\g<1>2,000<!--/-->"),
@@ -274,8 +307,8 @@ def test_the_released_tree_passes_every_check(tree):
 
 def test_every_check_has_two_mutations_and_there_are_forty():
     import audit
-    seen = [check for _, plain, resealed in CASES.values() for check in (plain, resealed) if check]
-    assert all(seen.count(check) >= 2 for check in audit.CHECKS), {check: seen.count(check) for check in audit.CHECKS}
+    seen = {check: sum(check in found for found in CASES.values()) for check in audit.CHECKS}
+    assert min(seen.values()) >= 2, seen
     assert len(CASES) >= 40
 
 

@@ -8,8 +8,13 @@ SAMPLED = 2_000    # answers that the second grader sees in `make audit`; `make 
 
 
 def asked(folder):
-    """Return {(task, id): question row} that an evaluate run was to answer, from the released questions of its split."""
+    """Return {(task, id): question row} that an evaluate run was to answer, from the released questions of its split.
+
+    None for a public benchmark, whose questions are not ours to release.
+    """
     benchmark = read(folder / "config.yaml")["benchmark"]
+    if benchmark.get("kind") == "hub":
+        return None
     split, limit = benchmark["split"], benchmark["limit"]
     return {(task, row["id"]): row for task in benchmark["tasks"]
             for row in read(ROOT / benchmark["dir"] / split / f"{task}.jsonl" if "dir" in benchmark else
@@ -26,9 +31,11 @@ def second(reply, gold):
 
 def answers():
     """Whether each answer's question and gold are those of the released questions, and its grade is what its reply deserves."""
-    problems, count = [], 0
+    problems, count, public = [], 0, []
     for folder in completed("evaluate"):
-        questions = asked(folder)
+        if (questions := asked(folder)) is None:
+            public.append(folder.name)
+            continue
         for number, s in enumerate(read(folder / "samples.jsonl"), 1):
             count += 1
             question, where = questions.get((s["task"], s["id"])), f"{shown(folder)}/samples.jsonl row {number}"
@@ -38,7 +45,7 @@ def answers():
                 problems.append(f"{where} has another question or gold answer than data/ has for {s['id']}")
             elif grading.is_correct(s["reply"], question["answer"]) != s["correct"]:
                 problems.append(f"{where} is marked {'right' if s['correct'] else 'wrong'}, but its reply is not")
-    return f"{count:,} answers", problems
+    return f"{count:,} answers" + (f"; not those of public benchmarks: {', '.join(public)}" if public else ""), problems
 
 
 def disagreements(samples):
@@ -49,7 +56,7 @@ def disagreements(samples):
 
 def everything():
     """Return (run, sample) of every released answer, in the order of the runs."""
-    return [(folder.name, s) for folder in completed("evaluate") for s in read(folder / "samples.jsonl")]
+    return [(folder.name, s) for folder in completed("evaluate") if asked(folder) for s in read(folder / "samples.jsonl")]
 
 
 def second_grader(full=False):

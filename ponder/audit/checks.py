@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from ponder.config import ConfigError
 from ponder.runs import ROOT
 
 STAGES = ("collect", "train", "evaluate")
@@ -25,7 +26,7 @@ class Verdict:
     problems: tuple[str, ...] = ()
 
 
-class Damaged(Exception):
+class Damaged(ConfigError):
     """A record that no check can read; its text says which and how."""
 
 
@@ -100,7 +101,8 @@ def place(folder, name):
 
 def git(*words):
     """Return what git says of this repository, or None where it fails."""
-    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+    plain = ("--no-replace-objects", "-c", "log.showSignature=false", "-c", "log.showRoot=true")    # whatever a user's settings say
+    done = subprocess.run(["git", "-C", str(ROOT), *plain, *words], capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else None
 
 

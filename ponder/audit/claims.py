@@ -6,7 +6,8 @@ numbers into the documents anew. Whatever number a document holds besides must b
 """
 import importlib.util
 import json
-import re
+import tempfile
+from pathlib import Path
 
 from ponder import markdown, released
 from ponder.audit import notes, rules
@@ -97,23 +98,22 @@ def methods(found, claim):
     yield claim("methods/source", "cited", found["source"])
 
 
-SHARES = {"accuracy", "low", "high", "value", "difference", "constant", "constant_dev", "constant_test"}
+SHARES = {"accuracy", "constant", "constant_dev", "constant_test"}
+BESIDE = {"text", "thinking_tokens", "n", "gained", "lost", "runs", "tokens", "tries", "thrown", "spent", "unanswered", "tied"}
 
 
 def forms(value, key=""):
     """Yield the texts in which a claim's numbers may stand in a document; where it has a text, its shares stand in that."""
     if isinstance(value, dict):
-        for name in value.keys() - (SHARES if "text" in value else set()):
+        for name in value.keys() & BESIDE if "text" in value else value.keys():
             yield from forms(value[name], name)
     elif isinstance(value, list):
         for item in value:
             yield from forms(item, key)
-    elif isinstance(value, str):
-        yield value
-    elif isinstance(value, float):
-        yield f"{value:.1%}" if key in SHARES else f"{value:.1f}"
-    elif isinstance(value, int) and not isinstance(value, bool):
-        yield f"{value:,}"
+    elif isinstance(value, float) and key in SHARES:
+        yield f"{value:.1%}"
+    elif value is not None and not isinstance(value, bool):
+        yield markdown.said(value)
 
 
 def builder():
@@ -157,6 +157,8 @@ def numbers():
             listed = short(known.get(claim["id"]))
             problems.append(f"claim {claim['id']} is {listed} in logs/claims.jsonl, but the runs give {short(claim)}")
     problems += [f"claim {name} follows from no run" for name in sorted(known.keys() - {claim["id"] for claim in made})]
+    if not problems and (ROOT / "logs" / "claims.jsonl").read_text() != lines(results):
+        problems.append("logs/claims.jsonl has other lines, or the same in another order")
     if kept != results and not problems:
         problems.append("paper/generated/results.json is not what the runs give")
     for row in results["rows"]:
@@ -167,6 +169,9 @@ def numbers():
     for name, folder in paper.DOCUMENTS.items():
         text = (ROOT / name).read_text()
         problems += differing(name, text, markdown.filled(text, results, folder))
+        if len(markdown.BLOCK.findall(text)) != (name == "README.md"):
+            problems.append(f"{name} has {len(markdown.BLOCK.findall(text))} blocks of results; put its `results` comments back")
+    problems += figures(paper, results)
     table = ROOT / "paper" / "generated" / "table.md"
     problems += differing(shown(table), table.read_text(), markdown.table(results, ""))
     import typst
@@ -174,6 +179,14 @@ def numbers():
     if pdf != (ROOT / "paper" / "paper.pdf").read_bytes():
         problems.append("paper/paper.pdf is not what paper.typ and results.json give")
     return f"{len(made)} claims, {len(paper.DOCUMENTS)} documents, the paper", problems
+
+
+def figures(paper, results):
+    """Return a sentence for each figure that is not drawn from the numbers: drawn again, with the matplotlib that drew them."""
+    with tempfile.TemporaryDirectory() as made:
+        paper.draw(results, Path(made))
+        return [f"{shown(path)} is not what the numbers give when it is drawn again" for path in
+                sorted((ROOT / "paper" / "generated").glob("*.svg")) if path.read_bytes() != (Path(made) / path.name).read_bytes()]
 
 
 def short(claim):
@@ -187,65 +200,3 @@ def differing(name, text, wanted):
     found = [f"{name} line {number} prints {one.strip()[:100]!r}, the runs give {other.strip()[:100]!r}"
              for number, (one, other) in enumerate(pairs, 1) if one != other]
     return found or ([f"{name} has other lines than the runs give"] if text != wanted else [])
-
-
-# --- every other number ----------------------------------------------------------------
-
-
-# A number: digits that are no part of a name (H100, s1-59k, Q4_1) or a version's tail.
-NUMBER = re.compile(r"(?<![A-Za-z0-9])(?<![A-Za-z0-9][._-])[-+]?\.?\d+(?:[.,/]\d+)*\w*%?")
-CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
-# In code: standing alone, a percentage, or a decimal fraction after a sign; else it is an option, an index or a part of a name.
-IN_CODE = re.compile(r"""(?<![^\s`|(}{"'>~])[-+]?\.?\d+(?:[.,/]\d+)*(?![^\s`|)}"',;:])"""
-                     r"""|[-+]?\d[\d.,]*%|(?<=[^=][=:])\d*\.\d+(?![\w.])""")
-TABLES = re.compile(r"<!-- results -->\n.*?<!-- /results -->", re.DOTALL)
-MARKDOWN = re.compile(r"<!--=.+?-->.*?<!--/-->|https?://[^\s)>|\]]+|^ *\d\. ", re.MULTILINE)
-COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-# Of typst: comments, lengths, arguments and arithmetic of its code, references into s1's paper, and names that a look-up must find.
-TYPST = re.compile(r"""(?<!:)//[^\n]*|,\) \* \d\b|(?:\w: |\(|, )\d[\d.]*(?:pt|cm|em|fr)(?=[,)])|\bnumbering: "1\""""
-                   r"""|\b(?:columns|colspan|digits): \d(?![\d.,%]\d|%)|len\(\) [->] \d\b|slice\(0,|\(100 \* """
-                   r"""|== [01](?![\w.,%]\d|%)|\#sec\[\d(?:\.\d)?\]|\b(?:at|comparison|method|run|tokens|slope|obeys|thinks"""
-                   r"""|versus|against|cited|json|image)\((?:"[^"\n]*"(?:,\s)?)+""")
-
-
-def stray(text, suffix, allowed=()):
-    """Return (line, number) of each number in a document that no template puts there and no phrase of `allowed` holds."""
-    def without(text):
-        for phrase in allowed:
-            text = standing(phrase).sub(lambda found: re.sub(r"\S", "_", found[0]), text)
-        return text
-
-    if suffix == ".typ":
-        code, prose = [], without(blank(TYPST, text))
-    else:
-        text = without(blank(TABLES, text))
-        code = [found for span in CODE.finditer(text) for found in IN_CODE.finditer(text, *span.span())]
-        prose = blank(COMMENT, blank(MARKDOWN, blank(CODE, text)))
-    return sorted((text.count("\n", 0, found.start()) + 1, found[0]) for found in (*code, *NUMBER.finditer(prose)))
-
-
-def standing(phrase):
-    """Return the pattern of a phrase that is no part of a longer word or number."""
-    return re.compile(rf"(?<![\w.]){re.escape(phrase)}(?!\w)")
-
-
-def literals():
-    """Whether every number in the documents that no template puts in is a literal of logs/literals.yaml, with its reason."""
-    allowed, problems = read(ROOT / "logs" / "literals.yaml") or [], []
-    phrases, texts = [entry["text"] for entry in allowed], {}
-    for path in [*(ROOT / name for name in builder().DOCUMENTS), ROOT / "paper" / "paper.typ"]:
-        texts[path] = path.read_text()
-        problems += [f"{shown(path)} line {line} holds {number}, which no template put there; make it a claim, or say why not in "
-                     "logs/literals.yaml" for line, number in stray(texts[path], path.suffix, phrases)]
-    problems += [f"logs/literals.yaml allows {phrase!r}, which stands nowhere; remove it" for phrase in phrases
-                 if not any(standing(phrase).search(text) for text in texts.values())]
-    problems += [f"logs/literals.yaml gives no reason for {entry['text']!r}" for entry in allowed
-                 if len(entry.get("reason", "")) < 10]
-    if len(allowed) > 30:
-        problems.append(f"logs/literals.yaml has {len(allowed)} entries, at most 30 are allowed")
-    return f"{len(allowed)} of at most 30 literals", problems
-
-
-def blank(pattern, text):
-    """Return a text whose matches are spaces, its lines kept."""
-    return pattern.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)

@@ -47,15 +47,14 @@ def explain(words):
 
 
 def printed_in(claim):
-    """Yield "file line N" for lines of the documents that print a claim's text, or its number beside the label of its row."""
-    label = claim["id"].split("/")[1] if "/" in claim["id"] else claim["id"]
-    texts = [text for text in claim["printed"] if "[" in text] or claim["printed"]
+    """Yield "file line N" for lines that hold a claim by name, or print its interval, beside its label where it has one."""
+    label = claim["id"].split("/")[1] if claim["id"].startswith("rows/") else ""
+    texts = [text for text in claim["printed"] if "[" in text]
     for name in ("README.md", "data/README.md"):
         for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
-            beside = label in line or claim["estimator"] not in ("accuracy", "named")
-            if f"<!--={claim['id']}" in line or (beside and any(text in line for text in texts)):
+            if f"<!--={claim['id']}" in line or (label in line and any(text in line for text in texts)):
                 yield f"{name} line {number}"
-    yield "paper/paper.typ, by its path in paper/generated/results.json"
+    yield "paper/paper.pdf, where its template takes it by this path"
 
 
 def chain(folder, claim):
@@ -176,10 +175,11 @@ def diff(one, other):
 def trainings(a, b):
     """Return lines on the losses of two trainings."""
     ones, others = (rows_of(folder, "metrics.jsonl") for folder in (a, b))
+    both = min(len(ones), len(others))
     first = next((x["step"] for x, y in zip(ones, others, strict=False) if x != y), None)
     return [f"  steps {len(ones)} and {len(others)}; first step that differs: {first or 'none'}",
             *(f"  step {step}: loss {ones[step - 1]['loss']:.4f} and {others[step - 1]['loss']:.4f}"
-              for step in sorted({1, *range(100, min(len(ones), len(others)) + 1, 100), min(len(ones), len(others))}) if step)]
+              for step in sorted({1, *range(100, both + 1, 100), both}) if 0 < step <= both)]
 
 
 def evaluations(a, b):

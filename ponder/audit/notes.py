@@ -3,6 +3,7 @@ import re
 
 from ponder import released, statistics
 from ponder.audit.checks import ROOT, STAGES, completed, git, need_history, read, runs, shown, status
+from ponder.audit.records import blob
 
 HEADINGS = ("Question.", "Choice.", "Revisit when")
 PREREGISTERED = {"question", "written", "decision", "runs", "metric", "families", "n", "expected", "stop"}
@@ -90,7 +91,7 @@ def preregistrations():
             problems.append(f"{name}: its fields are {sorted(plan)}, expected {plan.get('expected')!r}")
             continue
         commits = git("log", "--format=%H", "--", name).split()
-        if len(commits) != 1 or git("status", "--porcelain", "--", name):
+        if len(commits) != 1 or git("rev-parse", f"{commits[0]}:{name}").strip() != blob(path.read_bytes()):
             problems.append(f"{name} was committed {len(commits)} times or is changed here; a pre-registration is committed once")
             continue
         found = outcome(path)
@@ -108,8 +109,8 @@ def preregistrations():
 
 def trained(inputs):
     """Return the trainings that made the weights among the inputs of an evaluation, one, or none."""
-    weights = inputs.get("adapter_model.safetensors")
-    return [run for run in runs("train") if weights in {entry["sha256"] for entry in read(run / "manifest.json")["files"].values()}]
+    weights = {digest for name, digest in inputs.items() if name.endswith(".safetensors")}
+    return [run for run in runs("train") if weights & {entry["sha256"] for entry in read(run / "manifest.json")["files"].values()}]
 
 
 def readings():
@@ -126,6 +127,9 @@ def readings():
     for what, entry in released.superseded().items():
         target = ROOT / (f"logs/{what}" if what.split("/")[0] in STAGES else what)
         replaced = re.fullmatch("[0-9a-f]{40}", entry.get("commit") or "")
+        named = {*evidence(records().get(entry.get("decision"), (None, ""))[1])}
+        if entry.get("status") == "invalidated" and not {what, entry.get("by")} - {None} <= named:
+            problems.append(f"logs/corrections.jsonl: decision {entry['decision']} names not {what} and what replaces it")
         if not target.exists() or len(entry.get("why", "")) < 20 or entry.get("decision") not in records():
             problems.append(f"logs/corrections.jsonl: {what} is not there, or its entry gives no reason or decision")
         if (entry.get("status"), bool(replaced)) not in (("invalidated", False), ("replaced", True)):

@@ -1,8 +1,9 @@
 """Checks on run folders and data sets: what must be there, hashes, names, and that git never saw a released byte change."""
 import hashlib
-import json
 import re
 from collections import defaultdict
+
+import yaml
 
 from ponder.audit.checks import DATA, ROOT, STAGES, git, need_history, place, read, released, runs, shown, status
 from ponder.models import file_sha256
@@ -45,6 +46,8 @@ def schema():
         problems += [f"{name}: no {file}" for file in sorted((ALWAYS | WHOLE[stage] if done else ALWAYS) - stems)]
         if (stage, done) == ("train", True) and not any(file.endswith(".safetensors") for file in files):
             problems.append(f"{name}: no weights")
+        problems += [f"{name}: released.json leaves out {file}, which is no weights" for file in released(folder, "left_out")
+                     if not file.endswith(".safetensors")]
         problems += [f"{name}: {file} is gone" for file in files
                      if file not in released(folder, "left_out") and not place(folder, file).exists()]
         extra = inside(folder) - {*files, "manifest.json", "released.json"}
@@ -86,6 +89,7 @@ def hashes():
         elif not absent and (file_sha256(path), path.stat().st_size) != (entry["sha256"], entry.get("bytes", path.stat().st_size)):
             problems.append(f"{shown(path)} is not what its manifest says")
     problems += [f"{shown(folder)} read a {name} that is not released ({digest[:12]}...)" for folder in runs()
+                 if read(folder / "config.yaml").get("benchmark", {}).get("kind") != "hub"    # whose questions are not ours
                  for name, digest in status(folder)["inputs"].items() if digest not in known]
     return f"{len(named):,} files, and what {len(runs())} runs read", problems
 
@@ -108,8 +112,9 @@ def names():
 # --- what git saw ----------------------------------------------------------------------
 
 
-FOREVER = (*(f"logs/{stage}/" for stage in STAGES), "data/")
+FOREVER = (*(f"logs/{stage}/" for stage in STAGES), "data/", "logs/preregistrations/")
 GROWING = ("logs/test-readings.jsonl", "logs/corrections.jsonl")
+KEPT = ("paper/rows.yaml", "paper/methods.yaml", "paper/published.yaml")    # entries are added, and stay as they were
 DOCUMENTS = re.compile(r"data/(README\.md|mof\.yml|licenses/README\.md)$")
 MANIFEST = re.compile(r"data/cpu/[^/]+/manifest\.json$")
 GONE = "0" * 40    # what git says for the content of a file that is not there
@@ -119,26 +124,34 @@ def history():
     """Whether git ever saw a released file change or go, apart from what logs/corrections.jsonl tells; the work tree counts too."""
     need_history()
     versions, commits, problems = defaultdict(list), [], []
-    log = git("log", "--reverse", "--format=%H", "--raw", "--no-abbrev", "--no-renames", "-m", "--", *FOREVER, *GROWING)
+    log = git("log", "--reverse", "--full-history", "--format=%H", "--raw", "--no-abbrev", "--no-renames", "-m", "--",
+              *FOREVER, *GROWING, *KEPT, "logs/decisions/")
     for line in log.splitlines():
         if line.startswith(":"):
             meta, path = line.split("\t", 1)
             versions[path].append((commits[-1], meta.split()[3]))
         elif line:
             commits.append(line)
-    excused = {(entry["supersedes"], entry.get("commit")) for entry in superseded().values()}
+    excused = {(what, entry.get("commit")) for what, entry in superseded().items() if re.fullmatch("data/[^/]+/.+", what)}
     for path, seen in versions.items():
         file = ROOT / path
         seen.append(("the work tree", blob(file.read_bytes()) if file.is_file() else GONE))
         if path in GROWING:
             problems += [f"{path} lost or changed an entry; entries are only added"] * (not only_longer(seen, file))
+        elif path in KEPT:
+            problems += [f"{path} lost or changed an entry; entries are only added"] * (not only_more(seen, file))
+        elif path.startswith("logs/decisions/"):
+            problems += [f"{path} went; a decision is superseded by another one"] * (
+                not any(file.parent.glob(f"{file.name[:4]}-*")))    # one was renamed
         elif not DOCUMENTS.match(path) and not (MANIFEST.match(path) and only_more(seen, file)):
             problems += [f"{path} {'went' if now == GONE else 'changed'} in {commit[:13]} after it was released"
                          for (commit, now), (_, before) in zip(seen[1:], seen, strict=False)
                          if now != before and not any(when == commit and f"{path}/".startswith(f"{what}/")
                                                       for what, when in excused)]
+    told = "; ".join(f"{what}: {entry['why']}" for what, entry in superseded().items())
     fresh = (git("ls-files", "--others", "--exclude-standard", "--", *FOREVER) or "").splitlines()
-    return f"{len(versions):,} files in {len(commits)} commits, {len(fresh)} not committed yet", problems
+    return (f"{len(versions):,} files in {len(commits)} commits, {len(fresh)} not committed yet; corrections: {told or 'none'}",
+            problems)
 
 
 def blob(data):
@@ -152,6 +165,15 @@ def only_longer(seen, file):
 
 
 def only_more(seen, file):
-    """Whether a data set's manifest still says all that its earlier versions said: it gets its weights after its rows."""
-    olds = [{} if b == GONE else json.loads(git("cat-file", "blob", b))["files"] for _, b in seen[:-1]]
-    return file.is_file() and all(old and old.items() <= read(file)["files"].items() for old in olds)
+    """Whether a YAML or JSON file still says all that its earlier versions said: a data set gets its weights after its rows."""
+    olds = [None if b == GONE else yaml.safe_load(git("cat-file", "blob", b)) for _, b in seen[:-1]]
+    return file.is_file() and all(old is not None and kept(old, read(file)) for old in olds)
+
+
+def kept(old, new):
+    """Whether a value still holds all that an older one held: keys and items may be added, none changed or lost."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return all(key in new and kept(value, new[key]) for key, value in old.items())
+    if isinstance(old, list) and isinstance(new, list):
+        return all(any(kept(item, other) for other in new) for item in old)
+    return old == new

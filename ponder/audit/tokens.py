@@ -2,6 +2,7 @@
 import functools
 import hashlib
 import itertools
+import re
 
 from ponder.audit.checks import DATA, completed, contents, read, shown
 
@@ -48,17 +49,19 @@ def pieces(sample, start=0, stop=None):
             for kind, positions in itertools.groupby(span, forced.__contains__)]
 
 
-DELIMITER = 4    # at most so many tokens part thinking and reply: a newline, and the answer delimiter
+MODEL = "smollm2-135m"    # whose tokenizer is released
+DELIMITER = re.compile(r"\n?(?:<\|im_(?:start|end)\|>(?:answer)?\n?)*")    # all that may part thinking and reply
 
 
 def says(sample):
-    """Whether a sample's tokens are its thinking, a delimiter of at most DELIMITER tokens, and its reply."""
+    """Whether a sample's tokens are its thinking, a delimiter, and its reply."""
     ids, count = sample["ids"], sample["num_thinking"]
     turns = {number for number, name in vocabulary()[1].items() if name.startswith("<|im_")}
     for cut in {count, count + 1, len(ids)} & {*range(len(ids) + 1)}:
         if text(ids[:cut]).removesuffix("\n") == sample["thinking"]:
-            for start in range(cut, cut + DELIMITER + 1):
-                if text(number for number in ids[start:] if number not in turns).strip() == sample["reply"]:
+            for start in range(cut, cut + 5):
+                reply = text(number for number in ids[start:] if number not in turns).strip()
+                if reply == sample["reply"] and DELIMITER.fullmatch(text(ids[cut:start])):
                     return True
     return False
 
@@ -68,11 +71,14 @@ def tokens():
     problems, count, other = [], 0, 0
     known, _, digest = vocabulary()
     for folder in completed("evaluate"):
+        made = read(folder / "config.yaml")
         for number, sample in enumerate(read(folder / "samples.jsonl"), 1):
-            if sample.get("tokenizer_sha256", digest) != digest or not sample["ids"]:    # another model, or no model
+            no_tokens = not sample["ids"] and (sample["finish"] == "rejected" or made["subject"]["kind"] == "nearest")
+            if no_tokens or made["model"]["name"] != MODEL:
                 other += 1
                 continue
             count += 1
-            if not known.keys() >= {*sample["ids"]} or not says(sample):
+            of_it = sample.get("tokenizer_sha256", digest) == digest and sample["ids"] and known.keys() >= {*sample["ids"]}
+            if not of_it or not says(sample):
                 problems.append(f"{shown(folder)}/samples.jsonl row {number}: its token ids say something else than its text")
     return f"{count:,} answers; {other:,} without tokens, or of another tokenizer", problems
