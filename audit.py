@@ -93,8 +93,11 @@ def main(words):
             from ponder.audit import page
             out = checks.ROOT / "outputs" / "audit.html"
             out.parent.mkdir(exist_ok=True)
-            out.write_text(page.page(list(verdicts()), [notes.outcome(path) for path in notes.preregistered()]))
-            print(f"wrote {checks.shown(out)}")
+            found = list(verdicts())
+            out.write_text(page.page(found, [notes.outcome(path) for path in notes.preregistered()]))
+            failing = [verdict.check for verdict in found if verdict.result == "FAIL"]
+            print(f"wrote {checks.shown(out)}; checks that fail: {', '.join(failing) or 'none'}")
+            return 1 if failing else 0
         case ["replay"]:
             from ponder.audit import replay
             return told(replay.replay(checks.ROOT / "outputs" / "replay"))

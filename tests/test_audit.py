@@ -172,7 +172,7 @@ def test_a_sample_that_breaks_a_rule_is_told(change, told):
 
 
 def test_an_outcome_is_met_only_with_the_whole_interval_on_its_side(monkeypatch):
-    plan = {"question": "?", "expected": "higher", "runs": {"ours": "cpu-trained-free-test", "theirs": "cpu-trained-wait1-test"},
+    plan = {**dict.fromkeys(notes.PREREGISTERED, "?"), "expected": "higher", "runs": {"ours": "cpu-trained-free-test", "theirs": "cpu-trained-wait1-test"},
             "families": ["facing", "boolean"], "n": 120}
     monkeypatch.setattr(notes, "read", lambda path: plan if path.suffix == ".yaml" else checks.read(path))
     path = Path("some.yaml")
@@ -182,5 +182,8 @@ def test_an_outcome_is_met_only_with_the_whole_interval_on_its_side(monkeypatch)
     assert notes.outcome(path)["outcome"] == "not met"
     plan["n"] = 121
     assert notes.outcome(path)["outcome"] == "void"
+    assert notes.outcome(path)["runs"] == [f"evaluate/{FREE}", f"evaluate/{WAIT}"]
     plan["runs"] = {"ours": "cpu-nobody-free-test", "theirs": "cpu-trained-wait1-test"}
     assert notes.outcome(path)["outcome"] == "not run"
+    plan.pop("n")
+    assert notes.outcome(path)["outcome"] == "void"

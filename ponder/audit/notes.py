@@ -63,7 +63,9 @@ def outcome(path):
 
     "outcome" is met, not met, void (the runs do not answer the questions that were announced) or not run.
     """
-    plan = read(path)
+    if set(plan := read(path)) != PREREGISTERED:
+        return {"name": path.stem, "question": "its fields are not those of a pre-registration", "expected": "?", "outcome": "void",
+                "difference": None, "runs": {}}
     said = {"name": path.stem, "question": plan["question"], "expected": plan["expected"], "difference": None, "runs": plan["runs"]}
     there = {label: [folder for folder in completed("evaluate") if folder.name[:-9] == label] for label in plan["runs"].values()}
     if not all(there.values()):
