@@ -172,7 +172,8 @@ def test_a_sample_that_breaks_a_rule_is_told(change, told):
 
 
 def test_an_outcome_is_met_only_with_the_whole_interval_on_its_side(monkeypatch):
-    plan = {**dict.fromkeys(notes.PREREGISTERED, "?"), "expected": "higher", "runs": {"ours": "cpu-trained-free-test", "theirs": "cpu-trained-wait1-test"},
+    plan = {**dict.fromkeys(notes.PREREGISTERED, "?"), "expected": "higher",
+            "runs": {"ours": "cpu-trained-free-test", "theirs": "cpu-trained-wait1-test"},
             "families": ["facing", "boolean"], "n": 120}
     monkeypatch.setattr(notes, "read", lambda path: plan if path.suffix == ".yaml" else checks.read(path))
     path = Path("some.yaml")

@@ -147,7 +147,7 @@ def test_what_is_not_released_is_not_run(tmp_path, logs):
 
 
 def test_bits_depend_on_processor_kernels_packages_and_switches_but_not_on_the_number_of_cores(monkeypatch):
-    import torch    # noqa: F401    environment() tells of it then
+    import torch  # noqa: F401    environment() tells of it then
     record = replay.environment(2)
     assert replay.differences(record | {"logical_cores": 96, "threads": 96, "python": "3"})[1] == []
     early = {key: value for key, value in record.items() if key not in ("torch_cpu_capability", "torch_build")}
