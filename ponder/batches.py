@@ -4,6 +4,7 @@
 
 Exits with 0 when every batches.jsonl is the order that its config and rows give, with 1 at a difference.
 """
+import contextlib
 import json
 import os
 import random
@@ -101,6 +102,13 @@ def difference(seen, plan):
     return None
 
 
+def failed_early(folder):
+    """Return whether a train run failed before it wrote an order; what is damaged is for `planned` to say."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return json.loads((folder / "status.json").read_text()).get("status") == "failed" and not (folder / "batches.jsonl").exists()
+    return False
+
+
 @user_errors
 def main(*folders):
     """Print one line per train run and return 0, or 1 when the order of one differs."""
@@ -108,6 +116,9 @@ def main(*folders):
         raise ConfigError("no run is named; name the folders of train runs: python -m ponder.batches logs/train/*")
     wrong = 0
     for folder in map(Path, folders):
+        if failed_early(folder):
+            print(f"{folder.name}: it failed before it came to a step")
+            continue
         plan, sentence = planned(folder)
         differs = difference(read_jsonl(folder / "batches.jsonl"), plan)
         wrong += differs is not None
