@@ -105,7 +105,8 @@ def difference(seen, plan):
 def failed_early(folder):
     """Return whether a train run failed before it wrote an order; what is damaged is for `planned` to say."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        return json.loads((folder / "status.json").read_text()).get("status") == "failed" and not (folder / "batches.jsonl").exists()
+        status = json.loads((folder / "status.json").read_text())
+        return status.get("status") == "failed" and not (folder / "batches.jsonl").exists()
     return False
 
 
