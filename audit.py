@@ -45,7 +45,7 @@ CHECKS = {    # each with what its PASS proves, and what it leaves open
                      "results.json counts the samples", "that the tokens are the model's: see replay"),
     "clocks": (rules.clocks, "time moves forward and no step is missing", "that the clock was right"),
     "decisions": (notes.decisions, "every decision says question, options, choice and when to look again, and its evidence exists",
-                  "that it was wise"),
+                  "that it was wise, and that its words were never changed"),
     "preregistrations": (notes.preregistrations, "what was expected was committed, and unchanged, before the commit that its "
                          "runs started from", "that nobody looked at unreleased runs first"),
     "readings": (notes.readings, "no released number is of an untold reading of test", "readings by code that does not log them"),

