@@ -223,8 +223,13 @@ def chosen_rows(study):
 def train_run(study):
     """Return the (unopened) train run: it reads the rows that the collect run chose."""
     inputs = {"train.jsonl": file_sha256(chosen_rows(study))}
-    return _run(study, "train", study.name, ("model", "train"), inputs, seed=study.seed, threads=study.hardware.threads,
+    return _run(study, "train", trained_name(study), ("model", "train"), inputs, seed=study.seed, threads=study.hardware.threads,
                 device=study.hardware.device)
+
+
+def trained_name(study):
+    """Return the name of what a study trains: its own, and its seed where that is not the usual 0."""
+    return f"{study.name}-seed{study.seed}" if study.seed else study.name
 
 
 def _check_device(study, script):
@@ -272,7 +277,8 @@ def evaluate_run(study):
         raise ConfigError("engine.model is null, but the model that the server answers with is part of what names a run; name it "
                           "with engine.model=..., as the server lists it")
     asked = study.benchmark.split if study.benchmark.kind == "drawn" else study.benchmark.name    # which has one split
-    label = evaluate_label(study.name, study.subject.name, study.control.name, study.budget.name, study.decoding.name, asked,
+    trains = study.subject.kind == "trained" and not study.subject.adapter
+    label = evaluate_label(trained_name(study) if trains else study.name, study.subject.name, study.control.name, study.budget.name, study.decoding.name, asked,
                            study.engine.name)
     engine = {key: value for key, value in dataclasses.asdict(study.engine).items() if key != "url"}    # a place, no identity
     groups = ("model", "subject", "control", "budget", "decoding", "benchmark", "hardware")

@@ -7,6 +7,8 @@ from ponder.audit.records import blob
 
 HEADINGS = ("Question.", "Choice.", "Revisit when")
 PREREGISTERED = {"question", "written", "decision", "runs", "metric", "families", "n", "expected", "stop"}
+# A pre-registration of several contrasts between trainings of several seeds.
+SEVERAL = {"question", "written", "decision", "seeds", "budgets", "contrasts", "families", "n", "estimator", "correction", "stop"}
 EXPECTED = ("higher", "lower", "no difference")
 EVIDENCE = re.compile(r"^\*\*Evidence\.\*\*.*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
@@ -63,7 +65,12 @@ def outcome(path):
 
     "outcome" is met, not met, void (the runs do not answer the questions that were announced) or not run.
     """
-    if set(plan := read(path)) != PREREGISTERED:
+    plan = read(path)
+    if set(plan) == SEVERAL:
+        expected = ", ".join(f"{contrast['name']} {contrast['expected']}" for contrast in plan["contrasts"])
+        return {"name": path.stem, "question": plan["question"], "expected": expected, "outcome": "not run", "difference": None,
+                "runs": {}}
+    if set(plan) != PREREGISTERED:
         return {"name": path.stem, "question": "its fields are not those of a pre-registration", "expected": "?", "outcome": "void",
                 "difference": None, "runs": {}}
     said = {"name": path.stem, "question": plan["question"], "expected": plan["expected"], "difference": None, "runs": plan["runs"]}
@@ -89,8 +96,10 @@ def preregistrations():
     need_history()
     for path in preregistered():
         plan, name = read(path), shown(path)
-        if set(plan) != PREREGISTERED or plan["expected"] not in EXPECTED or plan["decision"] not in records():
-            problems.append(f"{name}: its fields are {sorted(plan)}, expected {plan.get('expected')!r}")
+        expected = [contrast["expected"] for contrast in plan["contrasts"]] if set(plan) == SEVERAL else [plan.get("expected")]
+        known = set(plan) in (PREREGISTERED, SEVERAL) and plan["decision"] in records()
+        if not known or not set(expected) <= set(EXPECTED):
+            problems.append(f"{name}: its fields are {sorted(plan)}, expected {expected}")
             continue
         commits = git("log", "--format=%H", "--", name).split()
         if len(commits) != 1 or git("rev-parse", f"{commits[0]}:{name}").strip() != blob(path.read_bytes()):
