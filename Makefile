@@ -34,13 +34,13 @@ smoke: setup  ## collect, train and evaluate at toy size, to see that everything
 	$(PY) evaluate.py experiment=smoke "sweep=[free,cap16]"
 
 reproduce: setup  ## reproduce the main result
-	$(PY) -m ponder.reproduce main
+	$(PY) -m ponder.release.reproduce main
 
 reproduce-all: setup  ## reproduce every result of the paper
-	$(PY) -m ponder.reproduce all
+	$(PY) -m ponder.release.reproduce all
 
 release: run-is-named setup  ## pack one run for release: make release RUN=outputs/...
-	$(PY) -m ponder.release "$(RUN)" $(if $(OVERRIDE),"$(OVERRIDE)")
+	$(PY) -m ponder.release.release "$(RUN)" $(if $(OVERRIDE),"$(OVERRIDE)")
 
 run-is-named:
 	@if [ -z "$(RUN)" ]; then echo "Name the run to release: make release RUN=outputs/..." >&2; exit 2; fi
@@ -108,7 +108,7 @@ endef
 	@touch .venv/.ready
 
 export: setup outputs/export-venv/.ready  ## write evaluations (Every Eval Ever) and an SBOM (CycloneDX) to outputs/export
-	$(PY) -m ponder.exports
+	$(PY) -m ponder.release.exports
 
 # Every Eval Ever needs Python 3.12 or later, whatever .venv has.
 outputs/export-venv/.ready: pyproject.toml

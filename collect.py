@@ -16,11 +16,12 @@ from ponder.config import user_errors
 @hydra.main(version_base="1.3", config_path="conf", config_name="collect")
 @user_errors
 def main(cfg):
-    from ponder import questions, study
+    from ponder import stages, study
+    from ponder.questions import drawn
     plan = study.read(cfg)
     if plan.questions.kind == "drawn" and plan.questions.source == "draw":
-        questions.draw_outside_data(plan.questions)
-    run = study.collect_run(plan)
+        drawn.draw_outside_data(plan.questions)
+    run = stages.collect_run(plan)
     if run.finished:
         run.tidy()
         return print(f"collect {run.name}: finished before, nothing to do -> {run.folder}")
@@ -32,7 +33,10 @@ def collect(plan, run):
     """Read the pool without its duplicates, let the teacher answer it, filter, decontaminate and draw, and describe what
     came out.
     """
-    from ponder import asking, card, contamination, domains, duplicates, models, pools, selection, teachers, terms
+    from ponder import models
+    from ponder.card import card
+    from ponder.collect import calls, contamination, domains, duplicates, selection, teachers, terms
+    from ponder.questions import pools
     terms.check_text(plan.teacher.terms)
     attempts = selection.read_attempts(plan.selection)
     benchmarks = contamination.read_benchmarks(plan.decontamination)
@@ -41,9 +45,9 @@ def collect(plan, run):
     pool, read = pools.read(plan.questions)
     pool, copies = duplicates.remove(pool, plan.decontamination.near, plan.decontamination.prefer)
     selection.check(pool, plan.selection, attempts)
-    pool = domains.label(pool, plan.domains, asking.classifier(plan, run))
+    pool = domains.label(pool, plan.domains, calls.classifier(plan, run))
     traces = teachers.write(pool, plan, run, chat)
-    asking.pack(run)
+    calls.pack(run)
     run.write_jsonl("traces.jsonl", traces)
 
     hits = contamination.hits(pool, traces, benchmarks, plan.decontamination)
@@ -53,7 +57,7 @@ def collect(plan, run):
         run.write_jsonl("contamination.jsonl", hits)
     run.write_jsonl("dropped.jsonl", selection.dropped_rows(copies, funnel.pop("dropped")))
     run.write_json("funnel.json", {"read": read, "duplicates": len(copies), **funnel})
-    card.write(run.folder, asking.facts(plan, run, {trace["family"] for trace in traces}))
+    card.write(run.folder, card.facts(plan, run, {trace["family"] for trace in traces}))
     run.say(f"collect {run.name}: {funnel['after']} {sum(row['tokens'] for row in rows)} trace tokens -> {run.folder}")
 
 

@@ -25,21 +25,22 @@ from ponder.config import user_errors
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 @user_errors
 def main(cfg):
-    from ponder import study, sweep
-    plans, runs = [], []
+    from ponder import stages
+    from ponder.evaluate import plans
+    waiting, runs = [], []
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()    # of the command line
-    for plan in sweep.plans(cfg, list(overrides)):
-        run = study.evaluate_run(plan)
+    for plan in plans.plans(cfg, list(overrides)):
+        run = stages.evaluate_run(plan)
         if run.finished:
             run.tidy()
             print(f"evaluate {run.name}: finished before, nothing to do -> {run.folder}")
         else:
-            plans, runs = [*plans, plan], [*runs, run]
+            waiting, runs = [*waiting, plan], [*runs, run]
     if runs:
         with contextlib.ExitStack() as opened:
             for run in runs:
                 opened.enter_context(run)
-            evaluate(plans, runs)
+            evaluate(waiting, runs)
 
 
 def evaluate(plans, runs):
@@ -47,22 +48,24 @@ def evaluate(plans, runs):
 
     The plans differ in their budgets alone.
     """
-    from ponder import harness, questions, subjects, verify
+    from ponder.evaluate import harness, results, subjects
+    from ponder.grading import verify
+    from ponder.questions import drawn
     asked = plans[0].benchmark
     if asked.kind == "drawn":
-        questions.read_split(asked.dir, asked.split)    # lm-eval reads the same files, but verifies nothing
+        drawn.read_split(asked.dir, asked.split)    # lm-eval reads the same files, but verifies nothing
     models = subjects.language_models(plans, runs)
     for run in runs:
         subjects.log_reading(asked, run)
     for plan, run, lm in zip(plans, runs, models, strict=True):
         scored, theirs = harness.run_tasks(lm, asked, plan.decoding.samples)
-        samples = subjects.samples(run, scored)
+        samples = results.samples(run, scored)
         if asked.kind == "hub":
             run.write_jsonl("disagreements.jsonl", verify.disagreements(samples))
-        results = subjects.results(plan, samples, theirs)
+        numbers = results.results(plan, samples, theirs)
         run.write_jsonl("samples.jsonl", samples)
-        run.write_json("results.json", results)
-        run.say(subjects.report(run, results))
+        run.write_json("results.json", numbers)
+        run.say(results.report(run, numbers))
 
 
 if __name__ == "__main__":

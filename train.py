@@ -17,16 +17,16 @@ from ponder.config import user_errors
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 @user_errors
 def main(cfg):
-    from ponder import study
+    from ponder import stages, study
     plan = study.read(cfg)
     if plan.plan:
-        from ponder import costs
+        from ponder.train import costs
         return print(costs.report(plan, plan.machines, costs.plan(plan, plan.machines, plan.model.architecture)))
-    run = study.train_run(plan)
+    run = stages.train_run(plan)
     if run.finished:
         run.tidy()
         return print(f"train {run.name}: finished before, nothing to do -> {run.folder}")
-    from ponder import processes
+    from ponder.train import processes
     with processes.joined(plan.hardware.device, plan.train) as group, run:
         train(plan, run, group)
 
@@ -38,7 +38,8 @@ def train(plan, run, group):
     import torch
     from tqdm import tqdm
 
-    from ponder import batches, checkpoints, costs, memory, meter, models, packing, processes, sft, sharding, study
+    from ponder import hashing, models, stages
+    from ponder.train import batches, checkpoints, costs, memory, meter, packing, processes, sft, sharding
     recipe, kind = plan.train, plan.hardware.device
     torch.set_num_threads(plan.hardware.threads)
     if kind == "cpu" and not memory.keep_freed_memory():
@@ -48,9 +49,9 @@ def train(plan, run, group):
     network, chat = models.load(base, plan.model.delimiters, "bfloat16" if recipe.weights == "bfloat16" else "auto",
                                 counted=recipe.control == "steps")
     run.write_json("base.json", models.source_of(base))
-    rows = sft.tokenised(study.chosen_rows(plan), chat, recipe)
+    rows = sft.tokenised(stages.chosen_rows(plan), chat, recipe)
     network.set_attn_implementation(packing.ATTENTION)
-    network = sft.trainable(network, plan.model, recipe, models.purpose_seed(f"adapter/{plan.seed}"))
+    network = sft.trainable(network, plan.model, recipe, hashing.purpose_seed(f"adapter/{plan.seed}"))
     objective = sharding.placed(packing.Objective(network, recipe.loss_rows), recipe, group)
     weights = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=recipe.lr, betas=(recipe.beta1, recipe.beta2),
@@ -64,7 +65,7 @@ def train(plan, run, group):
                disable=not group.first)
     for step in bar:
         began, energy = time.perf_counter(), meter.packages(kind)
-        torch.manual_seed(models.purpose_seed(f"train step/{plan.seed}/{step}/{group.rank}"))    # for forks that turn on dropout
+        torch.manual_seed(hashing.purpose_seed(f"train step/{plan.seed}/{step}/{group.rank}"))    # for forks that turn on dropout
         batch = [rows[r] for r in steps[step - 1]]
         tokens, loss_tokens = sft.counts(batch)
         lr = sft.learning_rate(step, len(steps), recipe)

@@ -4,7 +4,7 @@ Reads logs/ (the runs that paper/rows.yaml and paper/methods.yaml name), the lis
 data/cpu/questions/manifest.json, the rows of cpu and cpu-distilled, what s1 published
 (paper/published.yaml), and nothing else; runs no model. Stops with one sentence at a run that is missing, unreleased or not what
 its manifest says. Writes paper/generated/, paper/paper.pdf, logs/claims.jsonl and the numbers of README.md and data/README.md
-(ponder/markdown.py).
+(ponder/report/markdown.py).
 """
 import json
 import re
@@ -17,11 +17,13 @@ sys.path.append(str(ROOT))    # `python paper/build.py` looks in paper/ only
 
 import yaml  # noqa: E402
 
-from ponder import curves, markdown, methods, questions, released, statistics  # noqa: E402
+from ponder import statistics  # noqa: E402
 from ponder.audit import claims  # noqa: E402
 from ponder.config import ConfigError, user_errors  # noqa: E402
-from ponder.markdown import GROUPS  # noqa: E402
-from ponder.models import file_sha256  # noqa: E402
+from ponder.hashing import file_sha256  # noqa: E402
+from ponder.questions.drawn import KEYS_PER_ROW  # noqa: E402
+from ponder.report import curves, markdown, methods, released
+from ponder.report.markdown import GROUPS  # noqa: E402
 from ponder.runs import dump, read_jsonl  # noqa: E402
 
 MAIN = "SFT, no forcing"
@@ -209,7 +211,7 @@ def numbers(logs, data=ROOT / "data" / "cpu"):
     test, cited = runs[MAIN][1], published()
     return rounded({
         "cited": cited["recipe"] | {"questions": cited["questions"], "tokens_per_step": cited["table13"]["tokens_per_step"]},
-        "settings": {"resamples": statistics.RESAMPLES, "keys_per_row": questions.KEYS_PER_ROW},
+        "settings": {"resamples": statistics.RESAMPLES, "keys_per_row": KEYS_PER_ROW},
         "counts": drawn["counts"] | counted(drawn) | {"evaluations": len(asked)},
         "groups": {name: {"families": families, "words": ", ".join(f.replace("_", " ") for f in families) or "none",
                           "n": len(of(test, *families)),

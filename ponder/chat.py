@@ -6,7 +6,6 @@ tokens switched off, so that a "<|im_start|>" inside a text stays text.
 from dataclasses import dataclass
 
 from ponder import control
-from ponder.budget import Marks
 from ponder.config import ConfigError
 
 
@@ -18,6 +17,18 @@ class Delimiters:
     think: str | None   # the role that opens the thinking, after turn_start; null: the turn itself is the thinking
     answer: str | None  # the role that opens the answer, after turn_start; null: only the prefix below
     final: str          # prefix of the final answer; s1 forces "Final Answer:" (s1, vllm_causallms.py L254)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The token ids that forcing knows, made by Chat.marks from the model's delimiters. A stop is a tuple of ids."""
+    ends: tuple              # stops of the thinking: what the answer delimiter begins with, the end of turn
+    answer_ends: tuple       # stops of the answer
+    turn_end: tuple          # the stop of a row that nothing is forced on
+    newline: int             # forced before the answer delimiter when the thinking does not end with it
+    nudge: tuple             # ids of the text appended when an end is ignored
+    answer: tuple            # the answer delimiter, written when the thinking ends by itself
+    forced_answer: tuple     # the answer delimiter and the final-answer prefix, written when the cap bites
 
 
 class Chat:

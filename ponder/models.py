@@ -1,5 +1,4 @@
 """Base models as folders that transformers opens: from a wheel, from a hub, or random. And adapters on top of them."""
-import hashlib
 import json
 import os
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from ponder.chat import Chat, Delimiters
 from ponder.config import ConfigError, check_choice
+from ponder.hashing import file_sha256, purpose_seed
 
 
 @dataclass(frozen=True)
@@ -205,14 +205,3 @@ def load_chat(folder, delimiters, counted=False):
     """Return the Chat of a base folder, without its weights; `counted` as in Chat."""
     from transformers import AutoTokenizer
     return Chat(AutoTokenizer.from_pretrained(folder), delimiters, counted)
-
-
-def purpose_seed(purpose):
-    """Return the 63-bit seed named by a purpose, e.g. "adapter/0": equal purposes, equal seeds, on every platform."""
-    return int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "big") >> 1
-
-
-def file_sha256(path):
-    """Return the sha256 of a file as hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

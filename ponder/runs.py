@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 
 from ponder import lineage
 from ponder.config import ConfigError
-from ponder.models import file_sha256
+from ponder.hashing import file_sha256
 
 SCHEMA = 1
 ROOT = Path(__file__).resolve().parent.parent

@@ -61,8 +61,8 @@ def language(rng, texts):
 
 def benchmarks(rng, rule):
     """Return ({benchmark: [{id, question, key}]}, names of the real ones, words, cumulative frequencies)."""
-    from ponder import contamination
-    from ponder.questions import question_id
+    from ponder.collect import contamination
+    from ponder.questions.drawn import question_id
     real = {name: {"path": str(BENCHMARKS / f"{name}.jsonl"), "field": column, "id": "id", "key": None}
             for name, (column, _) in FILES.items() if column and (BENCHMARKS / f"{name}.jsonl").exists()}
     rows = contamination.read_benchmarks(dataclasses.replace(rule, benchmarks=real)) if real else {}
@@ -83,7 +83,7 @@ def changed(rng, text):
 
 def pool(size, rng, held, words, cumulative):
     """Return (questions, how many were planted as what)."""
-    from ponder.questions import Question, question_id
+    from ponder.questions.drawn import Question, question_id
     items = [row["question"] for name in sorted(held) for row in held[name]]
     long = [text for text in items if len(text.split()) >= 12]
     stock = [" ".join(text.split()[:12]) for text in rng.sample(long, 40)]
@@ -135,7 +135,8 @@ def measure(size):
     """Return {phase: as of timed} and what was found, for `size` questions in this process."""
     from omegaconf import OmegaConf
 
-    from ponder import config, contamination, duplicates, selection
+    from ponder import config
+    from ponder.collect import contamination, duplicates, selection
     rng = random.Random(f"bench/{size}")
     raw = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/decontamination/s1.yaml"))
     rule = config.build(contamination.Decontamination, raw | {"traces": False})

@@ -7,7 +7,7 @@
 One model with its released adapter merged in, the same network object, float32 and threads for all. Seven caps, and one and two
 ends of thinking ignored. What is forced is the same everywhere: budget.forced says it, an engine only answers.
 
-    sweep      all nine in one pass, as evaluate.py does it (ponder/sweep.py)
+    sweep      all nine in one pass, as evaluate.py does it (ponder/decode/sweep.py)
     alone      one by one on our engine
     lm-eval    one by one, each round of requests one call of HFLM.generate_until
 
@@ -66,7 +66,9 @@ def made(model, count):
     """Return (the Study, its Bench) of `count` dev questions, spread over all families."""
     import torch
 
-    from ponder import models, questions, sft
+    from ponder import models
+    from ponder.questions import drawn
+    from ponder.train import sft
     recipe = SMOKE if model == "pocket" else ("experiment=cpu",)
     plan = study_of(*recipe)
     torch.set_num_threads(plan.hardware.threads)
@@ -86,7 +88,7 @@ def made(model, count):
             points[name] = Point(point.budget, dataclasses.replace(point.marks, ends=ends, answer_ends=ends))
     else:
         network = sft.with_weights(network, ADAPTER)
-    asked = questions.read_split(plan.benchmark.dir, "dev")
+    asked = drawn.read_split(plan.benchmark.dir, "dev")
     if not 1 <= count <= len(asked):
         raise SystemExit(f"--questions {count} must be from 1 to {len(asked)}, which is how many there are")
     prompts = [chat.prompt(asked[i * len(asked) // count].question) for i in range(count)]
@@ -95,17 +97,17 @@ def made(model, count):
 
 def alone(bench, name):
     """Return the Samples of one budget from our engine."""
-    from ponder import engine
+    from ponder.decode import hf
     point = bench.points[name]
-    return engine.decode(bench.network, bench.prompts, point.budget, point.marks, bench.rows, vocabulary=len(bench.chat.tokenizer))
+    return hf.decode(bench.network, bench.prompts, point.budget, point.marks, bench.rows, vocabulary=len(bench.chat.tokenizer))
 
 
 def swept(bench):
     """Return {budget: Samples} from one pass."""
-    from ponder import engine, sweep
+    from ponder.decode import hf, sweep
     budgets, marks = zip(*((point.budget, point.marks) for point in bench.points.values()))
     rows = [sweep.swept(budgets, marks) for _ in bench.prompts]
-    got = dict(engine.run(bench.network, bench.prompts, rows, bench.rows, vocabulary=len(bench.chat.tokenizer)))
+    got = dict(hf.run(bench.network, bench.prompts, rows, bench.rows, vocabulary=len(bench.chat.tokenizer)))
     return {name: [got[i][at] for i in range(len(bench.prompts))] for at, name in enumerate(bench.points)}
 
 
@@ -142,7 +144,7 @@ def peer(bench, size):
 
 def completion(ids, request):
     """Return what a Request got, given all that was sampled after it: up to its first stop or its limit."""
-    from ponder import budget as budgets
+    from ponder.decode import budget as budgets
     for end in range(1, min(len(ids), request.limit) + 1):
         if stop := budgets.stop_of(ids[:end], request.stops):
             return budgets.Completion(tuple(ids[:end]), stop)
@@ -154,7 +156,7 @@ def through(lm, chat, prompts, point):
     """Return one Sample per prompt, forced like ours, each round of requests one call of lm-eval's generate_until."""
     from lm_eval.api.instance import Instance
 
-    from ponder import budget as budgets
+    from ponder.decode import budget as budgets
     rows = [budgets.forced(point.budget, point.marks) for _ in prompts]
     held, samples, waiting = [[] for _ in prompts], [None] * len(prompts), {}
 
@@ -211,7 +213,7 @@ def divergences(bench, ours, theirs):
     """Return (budget, row, position, gap) of every two Samples of {budget: Samples} whose token ids differ."""
     import torch
 
-    from ponder import budget as budgets
+    from ponder.decode import budget as budgets
     found = []
     for name in ours:
         for i, (one, other) in enumerate(zip(ours[name], theirs[name], strict=True)):

@@ -12,7 +12,7 @@ matrix product, so that a share of this ceiling was taken while the machine was 
     trl             SFTTrainer as installed: its defaults (8 rows at once, bf16 autocast, gradient checkpointing), plus use_cpu,
                     without which its bf16 default refuses a machine that has no GPU, and two accumulations for 16 rows a step
     trl-float32     the same with bf16 and gradient checkpointing off
-    trl-packed      trl-float32 without padding, fewer rows at once, and with the allocator told what ponder.memory tells it
+    trl-packed      trl-float32 without padding, fewer rows at once, and with the allocator told what ponder.train.memory tells it
     trl-packed-bf16 the same with bf16 autocast
 
 "As installed" is the faster of the two unpacked arms, "at its best" the fastest of all four; each is held against the faster of
@@ -117,9 +117,9 @@ def clock(seconds, kind="float32"):
 
 def rows_at(folder, *overrides):
     """Return the Study of the measured training: the released rows lie under `folder` as if collect.py had just chosen them."""
-    from ponder import study
+    from ponder import stages
     plan = study_of(*RECIPE, *overrides, f"out={folder}")
-    run = study.collect_run(plan)
+    run = stages.collect_run(plan)
     run.folder.mkdir(parents=True)
     shutil.copy(ROWS, run.folder / "train.jsonl")
     (run.folder / "manifest.json").write_text("{}\n")
@@ -129,7 +129,7 @@ def rows_at(folder, *overrides):
 
 def batches_of(plan, rows):
     """Return ([indices of a step's rows], [what costs count of a step: tokens, loss tokens, pairs that see each other])."""
-    from ponder.batches import order
+    from ponder.train.batches import order
     batches = order(len(rows), plan.train.epochs, plan.train.batch_rows, plan.seed)
     lengths, losses = [len(ids) for ids in rows["ids"]], [sum(loss) for loss in rows["loss"]]
     return batches, [(sum(lengths[r] for r in batch), sum(losses[r] for r in batch),
@@ -138,15 +138,17 @@ def batches_of(plan, rows):
 
 def loaded(plan):
     """Return (rows, network, tokenizer) as train.py begins with them."""
-    from ponder import models, sft, study
+    from ponder import models, stages
+    from ponder.train import sft
     network, chat = models.load(models.base_folder(plan.model, plan.out), plan.model.delimiters)
-    return sft.tokenised(study.chosen_rows(plan), chat, plan.train), network, chat.tokenizer
+    return sft.tokenised(stages.chosen_rows(plan), chat, plan.train), network, chat.tokenizer
 
 
 def ours(plan, ended):
     """Run train.py's train on a run of the plan and call `ended` at the end of each step, until it raises Enough."""
-    from ponder import processes, study
-    run = study.train_run(plan)
+    from ponder import stages
+    from ponder.train import processes
+    run = stages.train_run(plan)
     with contextlib.suppress(Enough), processes.joined(plan.hardware.device, plan.train) as group, run:
         timing = run.timing
 
@@ -163,7 +165,7 @@ def theirs(plan, settings, ended):
     import torch
     from transformers import TrainerCallback
 
-    from ponder import memory, sft
+    from ponder.train import memory, sft
     torch.set_num_threads(plan.hardware.threads)
     if settings.get("padding_free"):
         memory.keep_freed_memory()
@@ -204,7 +206,7 @@ def products(seconds):
     with tempfile.TemporaryDirectory() as folder:
         plan = rows_at(Path(folder))
         torch.set_num_threads(plan.hardware.threads)
-        from ponder import memory
+        from ponder.train import memory
         memory.keep_freed_memory()
         tokens, loss_tokens, _ = batches_of(plan, loaded(plan)[0])[1][0]
     d = plan.model.dimensions
@@ -279,7 +281,7 @@ def in_a_process(*arguments):
 
 def report(results, sizes, dimensions):
     """Print the table of the arms; return {arm: (median tokens/s, median share of the ceiling)}."""
-    from ponder import costs
+    from ponder.train import costs
     print(f"\n{'':<17}{'tokens/s':>9}{'turns from':>12}{'to':>6}{'useful GFLOP/s':>16}{'ceiling':>9}{'share':>7}{'steps':>7}")
     found = {}
     for arm, turns in results.items():
@@ -324,7 +326,8 @@ def main():
         work = {"products": lambda: products(asked.seconds), "profile": profile}.get(asked.part)
         return print(json.dumps(work() if work else measure(asked.part, asked.seconds)))
 
-    from ponder import costs, models
+    from ponder import models
+    from ponder.train import costs
     plan = study_of(*RECIPE)
     models.base_folder(plan.model, plan.out)
     sizes = costs.sizes(costs.network(plan.model, plan.model.architecture, plan.train, "float32"))

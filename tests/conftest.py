@@ -57,19 +57,20 @@ def collected(out, *overrides):
 
 def trained(plan):
     """Train a Study in this process and return its finished run."""
-    from ponder import processes, study
-    run = study.train_run(plan)
+    from ponder import stages
+    from ponder.train import processes
+    run = stages.train_run(plan)
     with processes.joined(plan.hardware.device, plan.train) as group, run:
         script("train").train(plan, run, group)
     return run
 
 
 def answered(row, say):
-    """Return what a row of forcing (ponder/budget.py) returns; `say(held, said, barred)` gives the next token, greedily.
+    """Return what a row of forcing (ponder/decode/budget.py) returns; `say(held, said, barred)` gives the next token, greedily.
 
     held: what the row has after its prompt, said: sampled since its last request, barred: what may not be said now.
     """
-    from ponder import budget as budgets
+    from ponder.decode import budget as budgets
     held, done = [], None
     while True:
         try:
@@ -85,8 +86,8 @@ def answered(row, say):
 
 def evaluated(plan):
     """Evaluate a Study in this process and return its finished run."""
-    from ponder import study
-    run = study.evaluate_run(plan)
+    from ponder import stages
+    run = stages.evaluate_run(plan)
     with run:
         script("evaluate").evaluate([plan], [run])
     return run

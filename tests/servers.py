@@ -200,11 +200,11 @@ class Tokens(Misbehaving):
 
     def completion(self, body):
         """Return the JSON of vLLM's reply; what is left out of a request has vLLM's defaults."""
-        from ponder import budget, engine
+        from ponder.decode import budget, hf
         stops = body.get("stop_token_ids", []) + ([] if body.get("ignore_eos") else list(self.ends))
         bias = {int(token): max(-100.0, min(100.0, by)) for token, by in body.get("logit_bias", {}).items()}
         hot = body.get("temperature", 1.0)
-        pick = engine.sampling(hot, [str(body.get("seed"))]) if hot else engine.greedy
+        pick = hf.sampling(hot, [str(body.get("seed"))]) if hot else hf.greedy
 
         def choose(logits_BV, rows):
             for token, by in bias.items():
@@ -214,7 +214,7 @@ class Tokens(Misbehaving):
         def one():
             return (yield budget.Request(0, (), body.get("max_tokens", 16), tuple((token,) for token in stops), False))
 
-        (_, done), = engine.run(self.network, [body["prompt"]], [one()], 1, choose)
+        (_, done), = hf.run(self.network, [body["prompt"]], [one()], 1, choose)
         listed = bool(done.stop) and done.stop[0] in body.get("stop_token_ids", [])
         ids = {"token_ids": list(done.ids), "prompt_token_ids": body["prompt"]} if body.get("return_token_ids") else {}
         choice = {"index": 0, "text": "?" * len(done.ids), "logprobs": None, "finish_reason": "stop" if done.stop else "length",

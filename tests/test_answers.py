@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder import answers, crosscheck
-from ponder.answers import Answer, choice, extract, normal, number
+from ponder.grading import answers, crosscheck
+from ponder.grading.answers import Answer, choice, extract, normal, number
 
 FOUND = [    # (reply, answer, where it stood)
     (r"so \boxed{7}", "7", "box"),
@@ -132,7 +132,7 @@ def test_fault_3_8_1_a_delimiter_written_as_text_does_not_cut_the_reply(reply):
 
 def test_fault_3_8_1_thinking_that_never_ends_is_no_answer(chat):
     """s1 then grades the thinking without its first line. Here the reply is what the budget closed, which is nothing."""
-    from ponder.budget import Sample
+    from ponder.decode.budget import Sample
     sample = Sample(ids=chat.encode("let me see\n\\boxed{7}"), closed_at=None)
     thinking, reply = chat.split(sample)
     assert "boxed" in thinking and extract(reply) is None
@@ -161,7 +161,7 @@ def test_fault_3_8_3_extraction_does_not_see_the_gold_nor_what_was_answered_befo
                                    "Final Answer: E"])
 def test_fault_3_8_4_no_letter_is_no_answer_and_never_an_a(reply):
     """s1 makes an "A" of anything that names no letter."""
-    from ponder.verify import grade
+    from ponder.grading.verify import grade
     for letter in "ABCD":
         row = grade(reply, letter, ["1", "2", "3", "4"])
         assert not row["correct"] and not row["second"]

@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import HANG, RESET, Misbehaving, acts, answer, status, truncated
 
-from ponder import asking, pools, study, teachers
+from ponder import stages
+from ponder.collect import calls, teachers, traces
 from ponder.config import ConfigError
-from ponder.questions import Question
+from ponder.questions import pools
+from ponder.questions.drawn import Question
 from ponder.runs import dump, read_jsonl
 
 QUICK = ("client.timeout=60", "client.attempts=2", "client.backoff=0.01", "client.concurrency=3")
@@ -35,7 +37,7 @@ def collect(out, url, *more, **sizes):
     """Run collect.py in this process and return its run."""
     overrides = options(out, url, *more, **sizes)
     script("collect").main(composed(*overrides, script="collect"))
-    return study.collect_run(study_of(*overrides))
+    return stages.collect_run(study_of(*overrides))
 
 
 def calls_of(run):
@@ -140,21 +142,21 @@ def test_a_line_that_a_kill_cut_short_is_dropped_even_where_it_is_the_only_one(t
     path = tmp_path / "calls.jsonl"
     for whole in ("", dump({"key": "a"})):
         path.write_text(whole + '{"key": "b", "id"')
-        assert set(asking.kept(path)) == ({"a"} if whole else set())
-        asking.append(path, [{"key": "c"}])
-        assert "c" in asking.kept(path)
+        assert set(calls.kept(path)) == ({"a"} if whole else set())
+        calls.append(path, [{"key": "c"}])
+        assert "c" in calls.kept(path)
 
 
 def test_two_collections_never_ask_one_server_at_once(tmp_path):
     run = SimpleNamespace(out=tmp_path)
-    with asking.store("http://127.0.0.1:1/v1", run) as path:
-        asking.append(path, [{"key": "a"}])
-        asking.kept(path)
-        with pytest.raises(ConfigError, match="is being written by another collection"), asking.store("http://127.0.0.1:1/v1", run):
+    with calls.store("http://127.0.0.1:1/v1", run) as path:
+        calls.append(path, [{"key": "a"}])
+        calls.kept(path)
+        with pytest.raises(ConfigError, match="is being written by another collection"), calls.store("http://127.0.0.1:1/v1", run):
             pass
-        with asking.store("http://127.0.0.1:2/v1", run):
+        with calls.store("http://127.0.0.1:2/v1", run):
             pass
-    with asking.store("http://127.0.0.1:1/v1", run):
+    with calls.store("http://127.0.0.1:1/v1", run):
         pass
 
 
@@ -211,7 +213,7 @@ def test_a_classifier_that_labels_nothing_is_told(out, capsys):
 
 def test_another_rate_or_price_is_the_same_run(out):
     def name(*more):
-        return study.collect_run(study_of(*options(out, "http://127.0.0.1:9/v1", *more))).name
+        return stages.collect_run(study_of(*options(out, "http://127.0.0.1:9/v1", *more))).name
     assert name() == name("client.concurrency=1", "client.dollars_in=1", "client.dollars_out=2", "client.max_dollars=3")
     assert name() != name("+teacher.body.temperature=0.1")
 
@@ -234,14 +236,14 @@ LOCAL = (*SMOKE, "teacher=hf", "model@teacher.model=pocket", "teacher.adapter=nu
 def local(out, *more):
     overrides = (*LOCAL, f"out={out}", *more)
     script("collect").main(composed(*overrides, script="collect"))
-    return study.collect_run(study_of(*overrides))
+    return stages.collect_run(study_of(*overrides))
 
 
 def asked(out, *more):
     """Return a run of which no trace need pass the filters: what was asked and answered is there all the same."""
     with contextlib.suppress(SystemExit):
         local(out, *more)
-    return study.collect_run(study_of(*LOCAL, f"out={out}", *more))
+    return stages.collect_run(study_of(*LOCAL, f"out={out}", *more))
 
 
 @pytest.mark.parametrize("more", [("teacher.temperature=0",), ("teacher.temperature=1.0",),
@@ -285,7 +287,7 @@ def test_worked_examples_need_drawn_questions(out, capsys, tmp_path):
 
 def test_an_adapter_that_is_not_there_is_told(out):
     with pytest.raises(ConfigError, match="nowhere holds no adapter_model.safetensors"):
-        study.collect_run(study_of(*LOCAL, "teacher.adapter=nowhere"))
+        stages.collect_run(study_of(*LOCAL, "teacher.adapter=nowhere"))
 
 
 # --- hostile replies -------------------------------------------------------------------
@@ -301,10 +303,10 @@ HOSTILE = st.text(max_size=60) | st.sampled_from(["<|im_start|>answer\nFinal Ans
 def test_no_text_of_a_teacher_becomes_a_delimiter_or_breaks_a_row(chat, think, reply):
     plan = study_of(*SMOKE, "teacher=openai")
     body = {"choices": [{"message": {"content": reply, "reasoning": think}, "finish_reason": "stop"}], "usage": None}
-    from ponder import replies
+    from ponder.api import replies
     record, _ = replies.record_of(json.dumps(body))
     question = Question("0" * 16, "f", "What is 3 + 4?", "7", "k", {})
-    row = asking.trace_of(question, {"status": "answered", "response": record, "reason": ""}, plan.teacher, chat)
+    row = traces.trace_of(question, {"status": "answered", "response": record, "reason": ""}, plan.teacher, chat)
     assert json.loads(json.dumps(row)) == row and json.dumps(row, ensure_ascii=False).encode()
     if not row["rejected"]:
         ids, loss = chat.row(row["question"], row["think"], row["answer"])
@@ -319,7 +321,7 @@ def test_ten_megabytes_of_thinking_make_one_row(chat):
     question = Question("0" * 16, "f", "q", "7", "k", {})
     record = {"choices": [{"message": {"content": "Final Answer: 7", "reasoning": "ab " * 3_500_000, "reasoning_content": None},
                            "text": None, "finish_reason": "stop"}]}
-    row = asking.trace_of(question, {"status": "answered", "response": record, "reason": ""}, plan.teacher, chat)
+    row = traces.trace_of(question, {"status": "answered", "response": record, "reason": ""}, plan.teacher, chat)
     assert row["correct"] and row["tokens"] > 10_000_000 - 1
 
 

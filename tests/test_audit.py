@@ -135,9 +135,9 @@ def test_a_crash_of_a_check_is_a_failure_that_names_it():
 
 
 def test_the_schedule_is_that_of_the_training_loop():
-    from ponder import sft
     from ponder.config import build
     from ponder.study import Train
+    from ponder.train import sft
     recipe = yaml.safe_load((ROOT / "conf" / "train" / "cpu.yaml").read_text())
     made = build(Train, recipe)
     for step in range(1, 501):

@@ -9,10 +9,10 @@ from conftest import ROOT, collected, trained
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder import batches
 from ponder.config import ConfigError
-from ponder.models import file_sha256
+from ponder.hashing import file_sha256
 from ponder.runs import read_jsonl, write_jsonl
+from ponder.train import batches
 
 RELEASED = sorted(path.parent for path in ROOT.glob("logs/train/*/status.json"))
 
@@ -91,16 +91,16 @@ def test_a_row_longer_than_the_block_is_refused():
 
 
 def run_command(*folders, before=""):
-    """Return what `python -m ponder.batches` did with these folders after `before`, in a process of its own."""
+    """Return what `python -m ponder.train.batches` did with these folders after `before`, in a process of its own."""
     told = (f"import runpy, sys; {before}sys.argv[1:] = {list(map(str, folders))}; "
-            "runpy.run_module('ponder.batches', None, '__main__')")
+            "runpy.run_module('ponder.train.batches', None, '__main__')")
     return subprocess.run([sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True)
 
 
 def test_importing_batches_does_not_import_torch():
-    done = subprocess.run([sys.executable, "-c", "import sys, ponder.batches; print(*sys.modules)"], cwd=ROOT,
+    done = subprocess.run([sys.executable, "-c", "import sys, ponder.train.batches; print(*sys.modules)"], cwd=ROOT,
                           capture_output=True, text=True, check=True)
-    assert "ponder.batches" in done.stdout.split() and "torch" not in done.stdout.split()
+    assert "ponder.train.batches" in done.stdout.split() and "torch" not in done.stdout.split()
 
 
 def test_the_order_of_every_released_run_is_rebuilt_where_torch_is_missing():

@@ -11,9 +11,10 @@ import pytest
 from conftest import ROOT, SMOKE, composed, evaluated, study_of
 from omegaconf import OmegaConf
 
-from ponder import benchmarks, revisions
 from ponder.config import ConfigError, build
-from ponder.questions import question_id
+from ponder.questions import benchmarks
+from ponder.questions.drawn import question_id
+from ponder.release import revisions
 
 BENCHMARKS = Path(os.environ.get("PONDER_BENCHMARKS", ROOT.parent / "shared" / "benchmarks"))
 NAMES = ["aime24", "aime25", "gpqa_diamond", "gsm8k", "math500"]

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder import budget as budgets
-from ponder.budget import Budget, Completion, Marks
+from ponder.chat import Marks
 from ponder.config import ConfigError
+from ponder.decode import budget as budgets
+from ponder.decode.budget import Budget, Completion
 
 ENDS = ((">",), ("<",))
 

@@ -15,11 +15,11 @@ from conftest import ROOT
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ponder import card, croissant, plots, readme
+from ponder.card import card, croissant, plots, readme
+from ponder.collect.terms import Terms
 from ponder.config import ConfigError
-from ponder.models import file_sha256
+from ponder.hashing import file_sha256
 from ponder.runs import dump, read_jsonl, write_jsonl
-from ponder.terms import Terms
 
 HOSTILE = ("</svg><script>alert(1)</script>", "a|b`c``d\\", "---\nlicense: mit\n# heading", "$\\frac{$ & <!-- --> ]]>",
            "\u202e\u4e2d\0", "![x](http://e.example/x.png)", "{{7*7}} ${HOME}", "x" * 5000)
@@ -328,7 +328,7 @@ def test_every_length_is_in_a_bin(tokens):
 
 
 def test_the_same_files_and_facts_give_the_same_bytes_whatever_the_hash_seed(tmp_path):
-    code = ("import pathlib, sys; sys.path[:0] = ['tests', '.']; import test_card as t; from ponder import card; "
+    code = ("import pathlib, sys; sys.path[:0] = ['tests', '.']; import test_card as t; from ponder.card import card; "
             "folder = pathlib.Path(sys.argv[1]); card.write(folder, t.from_a_model(folder))")
     made = []
     for seed, backend in (("1", "agg"), ("2", "svg")):

@@ -7,10 +7,10 @@ from conftest import ROOT, study_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder import budget as budgets
 from ponder import models
 from ponder.chat import Chat
 from ponder.config import ConfigError
+from ponder.decode import budget as budgets
 
 ROW = ("What is 2 + 3?", "2 + 3 = 6\nWait, 2 + 3 = 5", "5")
 WRONG = [(8, 9)]    # the 6

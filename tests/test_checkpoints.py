@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from ponder import checkpoints, sft
 from ponder.config import ConfigError, user_errors
 from ponder.runs import read_jsonl, write_jsonl
+from ponder.train import checkpoints, sft
 
 
 class Tiny(torch.nn.Module):

@@ -6,9 +6,9 @@ import pytest
 import yaml
 from scipy.stats import binomtest
 
-from ponder import markdown
 from ponder.audit import claims, literals
 from ponder.config import ConfigError
+from ponder.report import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())

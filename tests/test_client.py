@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import HANG, RESET, Act, Misbehaving, acts, answer, cut_short, status, truncated
 
-from ponder import client as clients
-from ponder import config, limits, models, replies, wire
-from ponder.client import Client
+from ponder import config, models
+from ponder.api import client as clients
+from ponder.api import limits, replies, wire
+from ponder.api.client import Client
 from ponder.config import ConfigError
 
 QUICK = Client(name="test", key_env=None, concurrency=4, per_minute=None, timeout=60.0, attempts=3, backoff=0.01, give_up=5,

@@ -2,13 +2,14 @@
 import pytest
 from conftest import SMOKE, collected, study_of
 
-from ponder import questions, study
+from ponder import stages
 from ponder.config import ConfigError
+from ponder.questions import drawn
 from ponder.runs import read_jsonl
 
 
 def rows_of(plan, name):
-    return read_jsonl(study.collect_run(plan).folder / name)
+    return read_jsonl(stages.collect_run(plan).folder / name)
 
 
 def test_a_doubt_never_decides_which_rows_are_chosen(tmp_path):
@@ -21,7 +22,7 @@ def test_a_doubt_never_decides_which_rows_are_chosen(tmp_path):
 
 def test_every_trace_of_the_pool_is_kept_right_or_wrong(tmp_path):
     plan = collected(tmp_path)
-    traces, pool = rows_of(plan, "traces.jsonl"), questions.read_split(plan.questions.dir, "pool")
+    traces, pool = rows_of(plan, "traces.jsonl"), drawn.read_split(plan.questions.dir, "pool")
     assert [trace["id"] for trace in traces] == [question.id for question in pool] and len(pool) >= 5000
     assert all(trace["correct"] for trace in traces), "the solver's answers are right"
 
@@ -31,9 +32,9 @@ def test_every_trace_of_the_pool_is_kept_right_or_wrong(tmp_path):
 def test_questions_that_were_not_drawn_like_this_are_refused(override, tmp_path):
     plan = study_of(*SMOKE, f"out={tmp_path}", override)
     with pytest.raises(ConfigError, match=f"{override.split('=')[0].split('.')[1]} is not what data/cpu/questions was drawn with"):
-        study.collect_run(plan)
+        stages.collect_run(plan)
 
 
 def test_released_questions_are_never_drawn_over(tmp_path):
     with pytest.raises(ConfigError, match="questions.dir=data/cpu/questions is released data"):
-        questions.draw_outside_data(study_of(*SMOKE, "questions.source=draw").questions)
+        drawn.draw_outside_data(study_of(*SMOKE, "questions.source=draw").questions)

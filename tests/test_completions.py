@@ -15,17 +15,19 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from servers import HANG, RESET, Act, Tokens, status
 
-from ponder import budget as budgets
-from ponder import completions, config, engine, sweep
-from ponder.budget import Budget, Request
-from ponder.client import Client
-from ponder.completions import Hf, Server
+from ponder import chat, config
+from ponder.api.client import Client
 from ponder.config import ConfigError
+from ponder.decode import budget as budgets
+from ponder.decode import hf, sweep
+from ponder.decode import server as completions
+from ponder.decode.budget import Budget, Request
+from ponder.decode.server import Hf, Server
 
 QUICK = Client(name="test", key_env=None, concurrency=4, per_minute=None, timeout=60.0, attempts=3, backoff=0.01, give_up=5,
                dollars_in=None, dollars_out=None, max_dollars=None)
 ENDS = tuple((token,) for token in range(0, 258, 9))    # many, so that rows end at different times
-MARKS = budgets.Marks(ENDS, ENDS, (257,), newline=10, nudge=(87, 97), answer=(256, 65), forced_answer=(256, 65, 70))
+MARKS = chat.Marks(ENDS, ENDS, (257,), newline=10, nudge=(87, 97), answer=(256, 65), forced_answer=(256, 65, 70))
 NONE = dataclasses.replace(MARKS, nudge=())
 
 
@@ -99,7 +101,7 @@ BUDGETS = {
 
 def long_marks(network):
     """Return Marks whose stops have several tokens that the network really says, and others that only begin like them."""
-    said = [sample.ids for sample in engine.decode(network, PROMPTS, rule(24, max_answer=1),
+    said = [sample.ids for sample in hf.decode(network, PROMPTS, rule(24, max_answer=1),
                                                    dataclasses.replace(MARKS, ends=(), answer_ends=()), 8)]
     ends = tuple(tuple(ids[4 + at:6 + at + at % 2]) for at, ids in enumerate(said))
     decoys = tuple((ids[2], 256, ids[3]) for ids in said)
@@ -109,7 +111,7 @@ def long_marks(network):
 @pytest.mark.parametrize("name", BUDGETS)
 def test_every_budget_gets_the_token_ids_of_the_engine_hf(network, chat, name):
     budget, marks = BUDGETS[name]
-    wanted = engine.decode(network, PROMPTS, budget, marks, 8)
+    wanted = hf.decode(network, PROMPTS, budget, marks, 8)
     with Tokens(network) as server:
         assert served(server, chat, PROMPTS, rows_of(budget, marks, 6)) == wanted
     assert len({len(sample.ids) for sample in wanted}) > 1 or name in ("a cap of zero", "no forcing")
@@ -120,7 +122,7 @@ def test_every_budget_gets_the_token_ids_of_the_engine_hf(network, chat, name):
 def test_stops_of_several_tokens_end_where_they_end_on_the_engine_hf(network, chat, budget):
     marks = long_marks(network)
     marks = marks if budget.nudge else dataclasses.replace(marks, nudge=())
-    wanted = engine.decode(network, PROMPTS, budget, marks, 8)
+    wanted = hf.decode(network, PROMPTS, budget, marks, 8)
     with Tokens(network) as server:
         assert served(server, chat, PROMPTS, rows_of(budget, marks, 6)) == wanted
     assert any(len(stop) > 1 for sample in wanted for _, stop in sample.rounds), "such a stop should be met"
@@ -129,7 +131,7 @@ def test_stops_of_several_tokens_end_where_they_end_on_the_engine_hf(network, ch
 def test_the_rows_of_a_sweep_are_rows_like_any_other(network, chat):
     chosen = [rule(3), rule(), rule(num_ignore=2), rule(0), rule(force_answer="never")]
     marks = [MARKS] * len(chosen)
-    wanted = dict(engine.run(network, PROMPTS, [sweep.swept(chosen, marks) for _ in PROMPTS], 8))
+    wanted = dict(hf.run(network, PROMPTS, [sweep.swept(chosen, marks) for _ in PROMPTS], 8))
     with Tokens(network) as server:
         made = served(server, chat, PROMPTS, [sweep.swept(chosen, marks) for _ in PROMPTS])
     assert made == [wanted[index] for index in range(6)]
@@ -194,7 +196,7 @@ def test_a_stop_of_several_tokens_costs_no_call_until_it_begins():
 
 def test_the_models_own_ends_count_only_where_they_are_asked_for(network, chat):
     """vLLM ends at the tokens of its generation_config.json as well, and its min_tokens bars them."""
-    wanted = engine.decode(network, PROMPTS, rule(num_ignore=2, nudge=""), NONE, 8)
+    wanted = hf.decode(network, PROMPTS, rule(num_ignore=2, nudge=""), NONE, 8)
     said = {token for sample in wanted for token in sample.ids}
     with Tokens(network, ends=tuple(said)) as server:
         assert served(server, chat, PROMPTS, rows_of(rule(num_ignore=2, nudge=""), NONE, 6)) == wanted
@@ -208,7 +210,7 @@ def test_the_models_own_ends_count_only_where_they_are_asked_for(network, chat):
 
 @pytest.mark.parametrize("concurrency", [1, 3, 16])
 def test_answers_in_any_order_and_any_number_at_once_change_nothing(network, chat, concurrency):
-    wanted = engine.decode(network, PROMPTS, rule(num_ignore=2), MARKS, 8)
+    wanted = hf.decode(network, PROMPTS, rule(num_ignore=2), MARKS, 8)
     waits = random.Random("waits")
     with Tokens(network, wait=lambda nth: waits.choice((0, 0, 0.02))) as server:
         client = dataclasses.replace(QUICK, concurrency=concurrency)
@@ -250,14 +252,14 @@ def test_a_temperature_that_the_server_would_change_is_refused(temperature):
 @pytest.mark.parametrize("first", [RESET, status(503), status(429, retry_after="0.01"), Act(body=b"<html>"), Act(body=b"{}")],
                          ids=["a reset", "503", "429", "no JSON", "no choices"])
 def test_an_attempt_that_fails_is_made_again(network, chat, first):
-    wanted = engine.decode(network, PROMPTS, rule(num_ignore=1), MARKS, 8)
+    wanted = hf.decode(network, PROMPTS, rule(num_ignore=1), MARKS, 8)
     with Tokens(network, script=lambda text, nth: first if nth == 1 and len(text) % 2 else None) as server:
         assert served(server, chat, PROMPTS, rows_of(rule(num_ignore=1), MARKS, 6)) == wanted
         assert max(server.counts.values()) > 1
 
 
 def test_a_server_that_dies_midway_and_comes_back_changes_nothing(network, chat):
-    wanted = engine.decode(network, PROMPTS, rule(num_ignore=1), MARKS, 8)
+    wanted = hf.decode(network, PROMPTS, rule(num_ignore=1), MARKS, 8)
     dead, second = threading.Event(), []
 
     def again():
@@ -436,7 +438,7 @@ def test_a_reply_of_any_size_is_read_up_to_a_limit(network, chat, monkeypatch):
 
 def test_a_bias_that_is_not_kept_to_is_noticed(network, chat):
     """-100 is no word for never: what is sampled all the same is refused."""
-    first = engine.decode(network, [PROMPTS[0]], rule(1), MARKS, 1)[0].ids[0]
+    first = hf.decode(network, [PROMPTS[0]], rule(1), MARKS, 1)[0].ids[0]
 
     def alter(body, reply, nth):
         return changed(reply, token_ids=[first], finish_reason="stop") if str(first) in body.get("logit_bias", {}) else reply

@@ -16,10 +16,11 @@ from conftest import ROOT, composed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder import config, contamination
+from ponder import config
+from ponder.collect import contamination
+from ponder.collect.contamination import Decontamination, files, hits, plain, read_benchmarks, reasons
 from ponder.config import ConfigError
-from ponder.contamination import Decontamination, files, hits, plain, read_benchmarks, reasons
-from ponder.questions import Question, question_id, read_split
+from ponder.questions.drawn import Question, question_id, read_split
 
 BENCHMARKS = Path(os.environ.get("PONDER_BENCHMARKS", ROOT.parent / "shared" / "benchmarks"))
 COLUMNS = {"aime24": "question", "math500": "question", "gsm8k": "problem"}

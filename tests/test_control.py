@@ -2,10 +2,11 @@
 import pytest
 from conftest import ROOT, composed, study_of
 
-from ponder import budget as budgets
-from ponder import control, models, sft, study
+from ponder import control, models, stages
 from ponder.config import ConfigError
+from ponder.decode import budget as budgets
 from ponder.runs import write_jsonl
+from ponder.train import sft
 
 TRACE = "left: north\nright: east\nWait, right: west"
 ROW = ("Which way?", TRACE, "west")
@@ -55,18 +56,18 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(overrides, words):
     (("experiment=cpu", "budget=reject32"), "budget.tries=16")])
 def test_an_evaluation_that_would_mix_forms_is_refused_in_a_sentence(overrides, words):
     with pytest.raises(ConfigError) as found:
-        study.evaluate_run(study_of(*overrides, "subject.adapter=data/cpu/cpu/adapter"))
+        stages.evaluate_run(study_of(*overrides, "subject.adapter=data/cpu/cpu/adapter"))
     assert words in str(found.value)
 
 
 def test_a_limit_names_its_run():
     plan = study_of("experiment=cpu-token-conditional", "control.limit=16", "budget=unforced",
                     "subject.adapter=data/cpu/cpu/adapter")
-    assert study.evaluate_run(plan).name.startswith("cpu-token-conditional-trained-tokens16-unforced-dev-")
+    assert stages.evaluate_run(plan).name.startswith("cpu-token-conditional-trained-tokens16-unforced-dev-")
     plain = study_of("experiment=cpu", "subject.adapter=data/cpu/cpu/adapter")
-    assert study.evaluate_run(plain).name.startswith("cpu-trained-free-dev-")
+    assert stages.evaluate_run(plain).name.startswith("cpu-trained-free-dev-")
     drawn = study_of("experiment=cpu", "subject.adapter=data/cpu/cpu/adapter", "decoding=sampled", "decoding.samples=4")
-    assert study.evaluate_run(drawn).name.startswith("cpu-trained-free-sampled4-dev-")
+    assert stages.evaluate_run(drawn).name.startswith("cpu-trained-free-sampled4-dev-")
 
 
 def test_the_steps_of_a_trace_are_its_lines():

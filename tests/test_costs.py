@@ -11,9 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, mm_flop, sdpa_backward_flop_count, sdpa_flop_count
 
-from ponder import costs, models, packing, processes, sharding
+from ponder import models
 from ponder.config import ConfigError, build
 from ponder.study import Train
+from ponder.train import costs, packing, processes, sharding
 
 ARCHITECTURES = {"qwen2.5-32b": "qwen2", "smollm2-135m": "llama", "pocket": "llama"}
 CHUNK = 32

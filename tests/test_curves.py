@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from ponder import curves
 from ponder.config import ConfigError
+from ponder.report import curves
 from ponder.statistics import accuracy
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from ponder import domains, questions
+from ponder.collect import domains
 from ponder.config import ConfigError, build
+from ponder.questions import drawn
 
 
 def node(name):
@@ -19,7 +20,7 @@ MSC = build(domains.Classify, node("msc"))
 
 
 def pool(*texts, domain=""):
-    return [questions.Question(questions.question_id(text), "set", text, "", text, {}, domain) for text in texts]
+    return [drawn.Question(drawn.question_id(text), "set", text, "", text, {}, domain) for text in texts]
 
 
 def test_the_domain_of_a_generated_question_is_its_family():
@@ -46,7 +47,7 @@ def test_labels_come_from_the_replies_in_their_order():
     found = domains.label(pool(*replies), MSC, lambda rows: [replies[row.question] for row in rows])
     assert [(row.question, row.domain) for row in found] == [
         ("One?", "11"), ("Two?", "05"), ("Three?", "unclassified"), ("Four?", "unclassified"), ("Five?", "unclassified")]
-    assert found[0].id == questions.question_id("One?")
+    assert found[0].id == drawn.question_id("One?")
     with pytest.raises(ValueError):
         domains.label(pool("One?", "Two?"), MSC, lambda rows: ["11"])
     with pytest.raises(ConfigError, match="none of the 2 replies of the classifier is one code"):

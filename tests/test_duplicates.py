@@ -10,9 +10,9 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder import duplicates
-from ponder.duplicates import bands, canonical, exact, jaccard, near, remove, shingles, tokens
-from ponder.questions import Question, question_id
+from ponder.collect import duplicates
+from ponder.collect.duplicates import bands, canonical, exact, jaccard, near, remove, shingles, tokens
+from ponder.questions.drawn import Question, question_id
 
 # Few words, so that drawn texts share shingles; and anything that a file can hold.
 WORDY = st.lists(st.sampled_from("a b c d e 1 + -".split()), min_size=1, max_size=12).map(" ".join)
@@ -207,7 +207,7 @@ def test_remove_tells_what_went_and_why():
 
 
 def test_the_committed_pool_has_no_equal_questions():
-    from ponder.questions import read_split
+    from ponder.questions.drawn import read_split
     pool = read_split(ROOT / "data/cpu/questions", "pool")
     assert remove(pool, None) == (pool, [])
 

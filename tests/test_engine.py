@@ -7,15 +7,16 @@ from conftest import answered
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder import attention, engine
-from ponder import budget as budgets
-from ponder.budget import Budget, Completion, Request
+from ponder import chat
 from ponder.config import ConfigError
+from ponder.decode import attention, hf
+from ponder.decode import budget as budgets
+from ponder.decode.budget import Budget, Completion, Request
 
-SHARED = [random.Random("shared").randrange(256) for _ in range(engine.MIN_SHARED + 9)]
+SHARED = [random.Random("shared").randrange(256) for _ in range(hf.MIN_SHARED + 9)]
 # Many tokens end a part here, so that rows leave at different times; one end has two tokens.
 ENDS = (*((token,) for token in range(0, 258, 9)), (87, 98))
-MARKS = budgets.Marks(ENDS, ENDS, (257,), newline=10, nudge=(87, 97), answer=(256, 65), forced_answer=(256, 65, 70))
+MARKS = chat.Marks(ENDS, ENDS, (257,), newline=10, nudge=(87, 97), answer=(256, 65), forced_answer=(256, 65, 70))
 
 
 def prompts_of(*lengths, prefix=()):
@@ -48,16 +49,16 @@ RULES = {"free": rule(), "cap": rule(3), "zero": rule(0), "wait": rule(num_ignor
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("size", [2, 64])
 def test_rows_together_get_the_tokens_that_each_gets_alone(network, size, name, prompts):
-    together = engine.decode(network, prompts, RULES[name], MARKS, size)
+    together = hf.decode(network, prompts, RULES[name], MARKS, size)
     assert together == [alone(network, prompt, budgets.forced(RULES[name], MARKS)) for prompt in prompts]
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 16])
 def test_rows_leave_at_different_times_and_others_take_their_place(network, size):
     prompts = prompts_of(*range(3, 19))
-    samples = engine.decode(network, prompts, RULES["free"], MARKS, size)
+    samples = hf.decode(network, prompts, RULES["free"], MARKS, size)
     assert len({len(sample.ids) for sample in samples}) > 3, "the rows of this test should end at different times"
-    assert samples[::2] == engine.decode(network, prompts[::2], RULES["free"], MARKS, 64)
+    assert samples[::2] == hf.decode(network, prompts[::2], RULES["free"], MARKS, 64)
 
 
 def test_what_is_done_when_never_depends_on_a_clock(network, monkeypatch):
@@ -70,22 +71,22 @@ def test_what_is_done_when_never_depends_on_a_clock(network, monkeypatch):
     monkeypatch.setattr(attention, "forward", spied)
     for _ in range(2):
         seen.append([])
-        engine.decode(network, prompts_of(*range(3, 19)), RULES["wait"], MARKS, 4)
+        hf.decode(network, prompts_of(*range(3, 19)), RULES["wait"], MARKS, 4)
     assert seen[0] == seen[1] and max(len(feeds) for feeds, _, _ in seen[0]) == 4
 
 
 def test_a_model_that_varies_is_what_this_file_tests(network):
-    samples = engine.decode(network, prompts_of(5, 6, 7, 8), RULES["free"], MARKS, 64)
+    samples = hf.decode(network, prompts_of(5, 6, 7, 8), RULES["free"], MARKS, 64)
     assert len({tuple(sample.ids) for sample in samples}) == 4
     assert max(len(set(sample.ids)) for sample in samples) > 5
 
 
 def test_a_long_prompt_is_read_in_parts_while_others_go_on(network, monkeypatch):
     prompts = prompts_of(40, 300, 3, 120)
-    whole = engine.decode(network, prompts, RULES["free"], MARKS, 4)
-    monkeypatch.setattr(engine, "CHUNK", 16)
-    assert engine.decode(network, prompts, RULES["free"], MARKS, 4) == whole
-    assert engine.decode(network, [SHARED + p for p in prompts], RULES["cap"], MARKS, 4) == [
+    whole = hf.decode(network, prompts, RULES["free"], MARKS, 4)
+    monkeypatch.setattr(hf, "CHUNK", 16)
+    assert hf.decode(network, prompts, RULES["free"], MARKS, 4) == whole
+    assert hf.decode(network, [SHARED + p for p in prompts], RULES["cap"], MARKS, 4) == [
         alone(network, SHARED + prompt, budgets.forced(RULES["cap"], MARKS)) for prompt in prompts]
 
 
@@ -102,25 +103,25 @@ def test_a_row_may_be_cut_back_to_any_length_and_goes_on_from_there(network):
         return asks(Request(0, (), 9, (), False), Request(4, (1, 2), 5, (), False), Request(4, (), 5, (), False),
                     Request(0, (7,), 3, (), False), Request(1, (), 2, (), False))
     prompts = prompts_of(6, 2, 11)
-    made = dict(engine.run(network, prompts, [row() for _ in prompts], 64))
+    made = dict(hf.run(network, prompts, [row() for _ in prompts], 64))
     assert [made[i] for i in range(3)] == [alone(network, prompt, row()) for prompt in prompts]
     assert made[0][2].ids == made[0][0].ids[4:9], "the same tokens before, the same after"
 
 
 def test_each_row_has_its_own_limit_and_stops(network):
     prompts = [[5, 6, 7]] * 3
-    free = dict(engine.run(network, prompts[:1], [asks(Request(0, (), 8, (), False))], 1))[0][0].ids
+    free = dict(hf.run(network, prompts[:1], [asks(Request(0, (), 8, (), False))], 1))[0][0].ids
     rows = [asks(Request(0, (), 3, (), False)), asks(Request(0, (), 8, ((free[1],),), False)),
             asks(Request(0, (), 8, (free[2:5],), False))]
-    made = dict(engine.run(network, prompts, rows, 3))
+    made = dict(hf.run(network, prompts, rows, 3))
     assert made[0][0] == Completion(free[:3], ())
     assert made[1][0].stop == (free[1],) and made[1][0].ids == free[:free.index(free[1]) + 1]
     assert made[2][0] == Completion(free[:5], free[2:5])
 
 
 def test_a_stop_is_not_the_first_thing_sampled_where_it_is_suppressed(network):
-    first = dict(engine.run(network, [[5, 6, 7]], [asks(Request(0, (), 1, (), False))], 1))[0][0].ids
-    done = dict(engine.run(network, [[5, 6, 7]], [asks(Request(0, (), 4, (first,), True))], 1))[0][0]
+    first = dict(hf.run(network, [[5, 6, 7]], [asks(Request(0, (), 1, (), False))], 1))[0][0].ids
+    done = dict(hf.run(network, [[5, 6, 7]], [asks(Request(0, (), 4, (first,), True))], 1))[0][0]
     assert done.ids[:1] != first
 
 
@@ -128,18 +129,18 @@ def test_fault_3_4_b_no_rows_and_rows_that_ask_for_nothing_are_no_error(network)
     def silent():
         return "nothing"
         yield
-    assert list(engine.run(network, [], [], 4)) == []
-    assert dict(engine.run(network, [[1], [2]], [silent(), silent()], 4)) == {0: "nothing", 1: "nothing"}
-    made = dict(engine.run(network, [[1], [2], [3]], [silent(), asks(Request(0, (), 2, (), False)), silent()], 1))
+    assert list(hf.run(network, [], [], 4)) == []
+    assert dict(hf.run(network, [[1], [2]], [silent(), silent()], 4)) == {0: "nothing", 1: "nothing"}
+    made = dict(hf.run(network, [[1], [2], [3]], [silent(), asks(Request(0, (), 2, (), False)), silent()], 1))
     assert made[0] == made[2] == "nothing" and len(made[1][0].ids) == 2
 
 
 def test_fault_3_4_e_thinking_and_answer_come_from_the_same_weights(network):
     """There several GPUs, or an adapter, gave the thinking to another model than the answer, or to none."""
-    before = engine.decode(network, prompts_of(9), RULES["free"], MARKS, 1)[0]
+    before = hf.decode(network, prompts_of(9), RULES["free"], MARKS, 1)[0]
     with torch.no_grad():
         network.model.layers[0].self_attn.q_proj.weight.mul_(-1)    # what merging an adapter does: new weights, in place
-    after = engine.decode(network, prompts_of(9), RULES["free"], MARKS, 1)[0]
+    after = hf.decode(network, prompts_of(9), RULES["free"], MARKS, 1)[0]
     assert after == alone(network, prompts_of(9)[0], budgets.forced(RULES["free"], MARKS))
     assert after.ids[:after.num_thinking] != before.ids[:before.num_thinking]
 
@@ -148,8 +149,8 @@ def test_fault_3_4_g_an_id_that_the_tokenizer_does_not_have_is_never_sampled(net
     """There the model's spare rows of logits gave ids that could not be fed again."""
     with torch.no_grad():
         network.lm_head.weight[200:] *= 50    # they would win often
-    free = engine.decode(network, prompts_of(4, 9, 5), rule(24), MARKS, 64)
-    bound = engine.decode(network, prompts_of(4, 9, 5), rule(24), MARKS, 64, vocabulary=200)
+    free = hf.decode(network, prompts_of(4, 9, 5), rule(24), MARKS, 64)
+    bound = hf.decode(network, prompts_of(4, 9, 5), rule(24), MARKS, 64, vocabulary=200)
     assert any(token >= 200 for s in free for at, token in enumerate(s.ids) if at not in s.forced)
     assert all(token < 200 for s in bound for at, token in enumerate(s.ids) if at not in s.forced)
 
@@ -157,13 +158,13 @@ def test_fault_3_4_g_an_id_that_the_tokenizer_does_not_have_is_never_sampled(net
 @pytest.mark.parametrize("says", ["one token for ever", "the end and nothing else"])
 def test_a_repetition_loop_and_a_model_that_ends_at_once_are_decoded_to_the_end(network, says):
     token = 65 if says == "one token for ever" else 257
-    marks = budgets.Marks(((257,),), ((257,),), (257,), 10, (87, 97), (256, 65), (256, 65, 70))
+    marks = chat.Marks(((257,),), ((257,),), (257,), 10, (87, 97), (256, 65), (256, 65, 70))
 
     def choose(logits_BV, rows):
         return [token] * len(rows)
     for budget in (rule(300), rule(300, num_ignore=3), rule(300, num_ignore=3, scope="per_segment"),
                    rule(300, force_answer="never")):
-        samples = engine.decode(network, prompts_of(3, 30, 8), budget, marks, 2, choose)
+        samples = hf.decode(network, prompts_of(3, 30, 8), budget, marks, 2, choose)
         for sample in samples:
             assert sample.num_thinking <= budget.most_thinking and sample.num_answer <= 9
             assert sample.capped == (token == 65) and sample.finish == ("length" if token == 65 else "stop")
@@ -171,17 +172,17 @@ def test_a_repetition_loop_and_a_model_that_ends_at_once_are_decoded_to_the_end(
 
 def test_a_row_draws_the_same_whatever_is_beside_it(network):
     prompts, names = prompts_of(5, 6, 7, 8), ["a", "b", "c", "d"]
-    made = engine.decode(network, prompts, RULES["wait"], MARKS, 2, engine.sampling(1.0, names))
+    made = hf.decode(network, prompts, RULES["wait"], MARKS, 2, hf.sampling(1.0, names))
     for i in range(4):
-        assert engine.decode(network, [prompts[i]], RULES["wait"], MARKS, 1, engine.sampling(1.0, [names[i]])) == [made[i]]
-    assert made != engine.decode(network, prompts, RULES["wait"], MARKS, 2, engine.sampling(1.0, names[::-1]))
+        assert hf.decode(network, [prompts[i]], RULES["wait"], MARKS, 1, hf.sampling(1.0, [names[i]])) == [made[i]]
+    assert made != hf.decode(network, prompts, RULES["wait"], MARKS, 2, hf.sampling(1.0, names[::-1]))
 
 
 def test_the_network_computes_as_before_when_its_rows_are_done(network):
     ids = torch.tensor([[1, 2, 3, 4]])
     with torch.no_grad():
         before = network(ids).logits
-        engine.decode(network, prompts_of(4, 5), RULES["free"], MARKS, 2)
+        hf.decode(network, prompts_of(4, 5), RULES["free"], MARKS, 2)
         assert torch.equal(network(ids).logits, before)
 
 
@@ -193,7 +194,7 @@ def test_an_attention_that_is_not_computed_here_is_refused(network):
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 9))
 def test_a_plan_covers_all_rows_once_the_longest_first(lengths, size):
-    batches = engine.plan(lengths, size)
+    batches = hf.plan(lengths, size)
     rows = [row for batch in batches for row in batch]
     assert sorted(rows) == list(range(len(lengths)))
     assert all(len(batch) == size for batch in batches[:-1])
@@ -205,4 +206,4 @@ def test_a_plan_covers_all_rows_once_the_longest_first(lengths, size):
     ([[1, 2, 3], [1, 2, 4]], 2), ([[1, 2], [3, 4]], 0), ([[1, 2, 3], [1, 2]], 1), ([[1, 2], [1, 2]], 1),
     ([[1], [1, 2]], 0), ([[1, 2, 3], [1, 2, 5], [1, 3, 4]], 1)])
 def test_a_shared_prefix_leaves_a_token_to_each_row(prompts, shared):
-    assert engine.shared_prefix(prompts) == shared
+    assert hf.shared_prefix(prompts) == shared

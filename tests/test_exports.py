@@ -13,10 +13,11 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from ponder import croissant, exports
+from ponder.card import croissant
 from ponder.config import ConfigError
-from ponder.grading import extract
-from ponder.models import file_sha256
+from ponder.grading.families import extract
+from ponder.hashing import file_sha256
+from ponder.release import exports
 from ponder.runs import read_jsonl, write_jsonl
 
 MOF = yaml.safe_load((ROOT / "data" / "mof.yml").read_text(encoding="ascii"))

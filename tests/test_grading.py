@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ponder.grading import extract, is_correct, normal
+from ponder.grading.families import extract, is_correct, normal
 
 EQUAL = [    # (reply, gold)
     ("Final Answer: 7", "7"),

@@ -11,9 +11,12 @@ import pytest
 from conftest import ROOT, SMOKE, collected, command, evaluated, script, study_of, trained
 from servers import Tokens, status
 
-from ponder import budget as budgets
-from ponder import engine, harness, models, questions, statistics, study, subjects
+from ponder import hashing, models, stages, statistics
 from ponder.config import ConfigError
+from ponder.decode import budget as budgets
+from ponder.decode import hf
+from ponder.evaluate import harness, results, subjects
+from ponder.questions import drawn
 from ponder.runs import read_jsonl
 
 SMALL = ("hardware.decode_rows=1", "budget.max_answer=8")    # blocks of 4 questions
@@ -46,7 +49,7 @@ def samples_of(run):
 def test_every_task_has_its_first_questions_in_their_order(base, out):
     plan, asked = plan_of(out, *BASE), [(row["task"], row["id"]) for row in samples_of(base)]
     assert Counter(task for task, _ in asked) == dict.fromkeys(plan.benchmark.tasks, 2)
-    rows = questions.read_split(plan.benchmark.dir, "dev")
+    rows = drawn.read_split(plan.benchmark.dir, "dev")
     for task in plan.benchmark.tasks:
         first = [row.id for row in rows if row.family == task][:2]
         assert [ident for name, ident in asked if name == task] == first
@@ -71,8 +74,8 @@ def test_every_sample_can_be_audited(base, out, chat):
         assert row["reply"].startswith(plan.model.delimiters.final)
         assert chat.decode(row["ids"]).startswith(row["thinking"])
         folder = models.base_folder(plan.model, plan.out)
-        assert models.file_sha256(folder / "model.safetensors").startswith(row["base_sha256"])
-        assert models.file_sha256(folder / "tokenizer.json").startswith(row["tokenizer_sha256"])
+        assert hashing.file_sha256(folder / "model.safetensors").startswith(row["base_sha256"])
+        assert hashing.file_sha256(folder / "tokenizer.json").startswith(row["tokenizer_sha256"])
         assert (row["adapter_sha256"], row["seed"]) == (None, None) and "transformers" in row["engine"]
     assert not (base.folder / "generations.jsonl").exists()
 
@@ -82,7 +85,7 @@ def test_a_batch_is_decoded_as_the_engine_alone_would(base, out, pocket_model):
     plain = dataclasses.replace(pocket_model.delimiters, think=None, answer=None)
     network, chat = models.load(models.base_folder(plan.model, plan.out), plain)
     for row in samples_of(base)[:3]:
-        alone, = engine.decode(network, [chat.prompt(row["question"])], plan.budget, chat.marks("Wait"), 1)
+        alone, = hf.decode(network, [chat.prompt(row["question"])], plan.budget, chat.marks("Wait"), 1)
         assert alone.ids == row["ids"]
 
 
@@ -90,14 +93,14 @@ def test_a_batch_is_decoded_as_the_engine_alone_would(base, out, pocket_model):
 def test_a_killed_evaluation_goes_on_to_the_same_samples(base, out, tmp_path, monkeypatch, cut):
     (tmp_path / "models").symlink_to(out / "models")
     plan = plan_of(tmp_path, *BASE)
-    run, straight, calls = study.evaluate_run(plan), engine.run, []
+    run, straight, calls = stages.evaluate_run(plan), hf.run, []
 
     def killed(*arguments, **options):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
         return straight(*arguments, **options)
-    monkeypatch.setattr(engine, "run", killed)
+    monkeypatch.setattr(hf, "run", killed)
     with pytest.raises(KeyboardInterrupt):
         evaluated(plan)
     path = run.folder / "generations.jsonl"
@@ -146,7 +149,7 @@ def scripted(plans, runs, chat, said):
 
 def test_wait_fires_and_the_changed_mind_is_graded(out, chat, monkeypatch):
     plan = plan_of(out, "budget=wait1", "benchmark.tasks=[coin]", "benchmark.limit=null")
-    golds = {row.question: row.answer for row in questions.read_split(plan.benchmark.dir, "dev")}
+    golds = {row.question: row.answer for row in drawn.read_split(plan.benchmark.dir, "dev")}
     other = {"heads": "tails", "tails": "heads"}
 
     def said(question):
@@ -164,7 +167,7 @@ def test_wait_fires_and_the_changed_mind_is_graded(out, chat, monkeypatch):
 
 def test_wrong_and_missing_answers_count_as_wrong(out, chat, monkeypatch):
     plan = plan_of(out, "budget=free", "benchmark.tasks=[coin]", "benchmark.limit=null")
-    golds = {row.question: row.answer for row in questions.read_split(plan.benchmark.dir, "dev")}
+    golds = {row.question: row.answer for row in drawn.read_split(plan.benchmark.dir, "dev")}
     replies = iter(10 * ["right", "Final Answer: a coin", "heads or tails, who knows"])
 
     def said(question):
@@ -177,15 +180,15 @@ def test_wrong_and_missing_answers_count_as_wrong(out, chat, monkeypatch):
 
 def test_the_nearest_question_answers_without_a_model(out):
     rows = samples_of(evaluated(plan_of(out, "subject=nearest", "benchmark.tasks=[coin,facing]")))
-    known = {row["id"]: row["answer"] for row in read_jsonl(study.collect_run(plan_of(out)).folder / "train.jsonl")}
+    known = {row["id"]: row["answer"] for row in read_jsonl(stages.collect_run(plan_of(out)).folder / "train.jsonl")}
     assert all(row["reply"] == f"Final Answer: {known[row['nearest']]}" and row["num_thinking"] == 0 for row in rows)
 
 
 def test_worked_examples_are_never_questions_that_are_asked(out):
     plan = plan_of(out, "subject=base-4shot", "benchmark.split=test")
     examples = subjects.worked_examples(plan)
-    asked = {row.question for row in questions.read_split(plan.benchmark.dir, "test")}
-    dev = {row.question for row in questions.read_split(plan.benchmark.dir, "dev")}
+    asked = {row.question for row in drawn.read_split(plan.benchmark.dir, "test")}
+    dev = {row.question for row in drawn.read_split(plan.benchmark.dir, "dev")}
     for task in plan.benchmark.tasks:
         shown = {question for question, _, _ in examples[task]}
         assert len(shown) == 4 and not shown & asked
@@ -216,13 +219,13 @@ def test_questions_that_the_tasks_do_not_read_are_refused(out, tmp_path):
 
 @pytest.mark.slow
 def test_stock_lm_eval_runs_a_task_from_the_root_and_reads_dev(pocket_folder, tmp_path):
-    done = subprocess.run([sys.executable, "-m", "lm_eval", "--include_path", "ponder/tasks", "--model", "hf", "--model_args",
+    done = subprocess.run([sys.executable, "-m", "lm_eval", "--include_path", "ponder/evaluate/tasks", "--model", "hf", "--model_args",
                            f"pretrained={pocket_folder}", "--tasks", "facing", "--apply_chat_template", "--limit", "1",
                            "--log_samples", "--output_path", str(tmp_path)],
                           cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-2000:]
     row = json.loads(next(tmp_path.rglob("samples_facing_*.jsonl")).read_text().splitlines()[0])
-    first = next(q for q in questions.read_split("data/cpu/questions", "dev") if q.family == "facing")
+    first = next(q for q in drawn.read_split("data/cpu/questions", "dev") if q.family == "facing")
     assert row["doc"]["id"] == first.id
 
 
@@ -234,7 +237,7 @@ def test_a_reading_of_test_is_logged_and_one_of_dev_is_not(out, tmp_path, split,
     log = tmp_path / "test-readings.jsonl"
     logged = read_jsonl(log) if log.exists() else []
     assert [row["run"] for row in logged] == [run.name] * rows
-    ids = {row.id for row in questions.read_split(plan.benchmark.dir, split)}
+    ids = {row.id for row in drawn.read_split(plan.benchmark.dir, split)}
     assert {row["id"] for row in samples_of(run)} <= ids and f"-{split}-" in run.name
 
 
@@ -251,12 +254,12 @@ def test_prompt_thinking_closing_and_answer_must_fit_the_context(chat, context, 
 
 def test_a_task_that_is_not_there_is_told(out):
     with pytest.raises(ConfigError, match="dev/geometry.jsonl.*known tasks: boolean"):
-        study.evaluate_run(plan_of(out, *BASE, "benchmark.tasks=[geometry]"))
+        stages.evaluate_run(plan_of(out, *BASE, "benchmark.tasks=[geometry]"))
 
 
 def test_an_evaluation_without_an_adapter_is_told_what_to_run(out):
     with pytest.raises(ConfigError, match="run train.py with the same overrides first"):
-        study.evaluate_run(plan_of(out, "train.lr=0.5"))
+        stages.evaluate_run(plan_of(out, "train.lr=0.5"))
 
 
 def test_the_same_samples_in_another_folder(base, out, tmp_path):
@@ -272,7 +275,7 @@ def test_the_real_command_evaluates_though_a_package_has_its_name(out):
     done = command("evaluate", *SMOKE, f"out={out}", "benchmark.tasks=[coin]", "budget=cap16", "budget.max_answer=7")
     assert done.returncode == 0, done.stderr
     plan = plan_of(out, "benchmark.tasks=[coin]", "budget=cap16", "budget.max_answer=7")
-    assert study.evaluate_run(plan).finished and "/2)" in done.stdout
+    assert stages.evaluate_run(plan).finished and "/2)" in done.stdout
 
 
 def test_what_imports_evaluate_finds_the_package_and_not_our_script():
@@ -291,7 +294,7 @@ def test_a_budget_without_room_is_one_line_and_exit_code_2(out):
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and "budget.max_thinking=2000 leaves no room for an answer" in errors[0]
     assert "Traceback" not in done.stderr
-    run = study.evaluate_run(plan_of(out, *BASE, "budget.max_thinking=2000"))
+    run = stages.evaluate_run(plan_of(out, *BASE, "budget.max_thinking=2000"))
     assert json.loads((run.folder / "status.json").read_text())["status"] == "failed"
 
 
@@ -354,7 +357,7 @@ def test_the_votes_of_equal_answers_count_together():
     rows = [{"task": "t", "id": "q", "sample": n, "reply": reply, "correct": right}
             for n, (reply, right) in enumerate([("Final Answer: 4.0", True), ("no", False), ("Final Answer: 4", True),
                                                 ("Final Answer: 5", False)])]
-    made = subjects.together(rows, "test")
+    made = results.together(rows, "test")
     assert [(entry["k"], entry["value"]) for entry in made["voting"]] == [(1, 1.0), (2, 1.0), (4, 1.0)]
     assert made["coverage"][0]["value"] == 0.5 and made["coverage"][2]["value"] == 1.0
 
@@ -392,7 +395,7 @@ def test_what_a_server_answered_is_asked_no_second_time(base, out, pocket, tmp_p
     with Tokens(pocket, script=script) as server:
         cut["after"] = 12    # the probe takes some, then half of the questions
         plan = served_plan(tmp_path, server, "client.attempts=1", "client.concurrency=1")
-        run = study.evaluate_run(plan)
+        run = stages.evaluate_run(plan)
         with pytest.raises(ConfigError, match="status 500"):
             evaluated(plan)
         kept = len((run.folder / "generations.jsonl").read_bytes().splitlines())

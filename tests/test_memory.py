@@ -7,7 +7,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from ponder import memory
+from ponder.train import memory
 
 ASK = """
 import ctypes, sys

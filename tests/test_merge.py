@@ -5,8 +5,10 @@ import pytest
 import torch
 from conftest import SMOKE, collected, study_of, trained
 
-from ponder import merge, models, sft, study
+from ponder import models, stages
 from ponder.config import ConfigError
+from ponder.release import merge
+from ponder.train import sft
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,7 @@ def plan(tmp_path_factory):
 def test_the_folder_gives_the_logits_of_the_trained_model(plan, tmp_path):
     merge.merged(plan, tmp_path / "merged")
     network, chat = models.load(tmp_path / "merged", plan.model.delimiters)
-    ours = sft.with_weights(models.load_network(models.base_folder(plan.model, plan.out)), study.adapter_folder(plan))
+    ours = sft.with_weights(models.load_network(models.base_folder(plan.model, plan.out)), stages.adapter_folder(plan))
     ids = torch.tensor([chat.prompt("What is 2 + 2?")])
     with torch.inference_mode():
         assert torch.equal(network.eval()(ids).logits, ours(ids).logits)

@@ -9,10 +9,10 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as some
 
-from ponder import costs, meter
 from ponder.config import ConfigError
 from ponder.models import Dimensions
 from ponder.runs import NOT_REPRODUCED, Run, write_jsonl
+from ponder.train import costs, meter
 
 SPAN = 1_000_000
 ZONES = {    # as a machine with two sockets has them: name, microjoules

@@ -1,9 +1,9 @@
 """The compared methods: limits, the row of table 3, votes and rejections, each against a count by hand."""
 import pytest
 
-from ponder import methods, released
 from ponder.config import ConfigError
-from ponder.released import Method, Run
+from ponder.report import methods, released
+from ponder.report.released import Method, Run
 
 PUBLISHED = {"table3": {"rows": {"BF": {"control": 100, "scaling": 15, "performance": 56.7, "runs": 5}}}}
 

@@ -7,7 +7,7 @@ from conftest import SMOKE, study_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ponder import models
+from ponder import hashing, models
 from ponder.config import ConfigError
 
 
@@ -54,7 +54,7 @@ def test_making_a_random_model_leaves_the_global_random_state_alone(pocket_model
 def test_source_json_says_where_the_weights_come_from_and_their_hash(pocket_folder):
     source = models.source_of(pocket_folder)
     assert source["source"].startswith("random weights")
-    assert source["model.safetensors sha256"] == models.file_sha256(pocket_folder / "model.safetensors")
+    assert source["model.safetensors sha256"] == hashing.file_sha256(pocket_folder / "model.safetensors")
 
 
 def test_the_network_has_the_dimensions_of_its_config(pocket_folder, pocket_model):
@@ -76,9 +76,9 @@ def test_the_tokenizer_of_bytes_round_trips_any_text(chat, data):
 
 
 def test_equal_purposes_have_equal_seeds_of_63_bits():
-    assert models.purpose_seed("order/0/2") == models.purpose_seed("order/0/2") != models.purpose_seed("order/0/3")
-    assert models.purpose_seed("pinned") == int(hashlib.sha256(b"pinned").hexdigest()[:16], 16) // 2
-    assert all(0 <= models.purpose_seed(str(i)) < 2**63 for i in range(100))
+    assert hashing.purpose_seed("order/0/2") == hashing.purpose_seed("order/0/2") != hashing.purpose_seed("order/0/3")
+    assert hashing.purpose_seed("pinned") == int(hashlib.sha256(b"pinned").hexdigest()[:16], 16) // 2
+    assert all(0 <= hashing.purpose_seed(str(i)) < 2**63 for i in range(100))
 
 
 def test_a_hub_that_can_not_be_reached_is_told_with_what_the_model_needs(pocket_model, tmp_path):

@@ -6,7 +6,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ponder import models, packing
+from ponder import hashing
+from ponder.train import packing
 
 CHUNK = 7    # rows of logits at once: no row of these tests is a multiple of it
 
@@ -113,11 +114,11 @@ def test_the_attention_refuses_a_batch_without_row_lengths(rows_network):
 def test_a_network_with_adapters_takes_the_same_path(network, pocket_model):
     from conftest import SMOKE, study_of
 
-    from ponder import sft
+    from ponder.train import sft
     rows = rows_of(9, 12)
     network.set_attn_implementation(packing.ATTENTION)
     before = loss(network, *rows)
-    adapted = sft.trainable(network, pocket_model, study_of(*SMOKE).train, models.purpose_seed("x"))
+    adapted = sft.trainable(network, pocket_model, study_of(*SMOKE).train, hashing.purpose_seed("x"))
     assert loss(adapted, *rows) == pytest.approx(before, rel=1e-6)
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ponder import released, scaling, statistics
+from ponder import statistics
 from ponder.config import ConfigError
-from ponder.questions import read_manifest, read_split
+from ponder.questions.drawn import read_manifest, read_split
+from ponder.report import released
 
 ROOT = Path(__file__).resolve().parents[1]
 SPEC = importlib.util.spec_from_file_location("paper_build", ROOT / "paper" / "build.py")
@@ -269,7 +270,7 @@ def test_a_method_is_measured_by_its_runs(made_up, measured):
         obeyed = [(p["least"] or 0) <= mean <= (p["most"] or 1e9) for p, mean in zip(row["points"], tokens, strict=True)]
         assert row["control"]["value"] == round(sum(obeyed) / len(obeyed), 6)
         assert row["performance"]["value"] == round(max(shares), 6)
-        assert row["scaling"]["value"] == round(scaling.scaling(tokens, shares)["scaling"], 6)
+        assert row["scaling"]["value"] == round(statistics.scaling(tokens, shares)["scaling"], 6)
         assert row["runs"] == len(made) and all(p["n"] == 480 for p in row["points"])
     assert found["TCC"]["control"]["value"] < 1 == found["BF"]["control"]["value"]
     assert found["TCC"]["s1"] == {"control": 40, "scaling": -24, "performance": 40.0, "runs": 5}

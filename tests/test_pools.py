@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from ponder import hub, pools, questions, revisions, tables, terms
+from ponder.collect import terms
 from ponder.config import ConfigError, build
+from ponder.questions import drawn, hub, pools, tables
+from ponder.release import revisions
 
 PAPER = ROOT / "conf/questions/s1-59k.yaml"
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -52,8 +54,8 @@ def test_a_file_becomes_questions(tmp_path):
     rows = [{"question": " What is 1 + 1?\r\nSay it. ", "answer": 2}, {"question": "Why?", "answer": None}]
     spec = file_of(tmp_path / "q.jsonl", rows)
     (first, second), report = pools.read(spec)
-    ident = questions.question_id("What is 1 + 1? Say it.")
-    assert first == questions.Question(ident, "mine", "What is 1 + 1?\nSay it.", "2", ident, {}, "")
+    ident = drawn.question_id("What is 1 + 1? Say it.")
+    assert first == drawn.Question(ident, "mine", "What is 1 + 1?\nSay it.", "2", ident, {}, "")
     assert second.answer == ""
     assert report == {"mine": {"rows": 2, "kept": 2, "dropped": {}}}
     assert pools.inputs(spec) == {"q.jsonl": hashlib.sha256((tmp_path / "q.jsonl").read_bytes()).hexdigest()}
@@ -138,7 +140,7 @@ def test_whatever_is_accepted_can_be_written_and_keeps_its_id(tmp_path_factory, 
         return
     assert "\0" not in row.question + row.answer
     assert json.loads(json.dumps(vars(row), ensure_ascii=False).encode())["question"] == row.question
-    assert row.id == questions.question_id(row.question) == questions.question_id("Q" + text)
+    assert row.id == drawn.question_id(row.question) == drawn.question_id("Q" + text)
 
 
 def test_a_file_that_is_not_there(tmp_path):
@@ -154,9 +156,9 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_drawn_questions_are_the_committed_pool():
-    spec = build(questions.Questions, node("cpu"))
+    spec = build(drawn.Questions, node("cpu"))
     found, report = pools.read(spec)
-    assert found == questions.read_split(spec.dir, "pool")
+    assert found == drawn.read_split(spec.dir, "pool")
     assert report["facing"] == {"rows": 860, "kept": 860, "dropped": {}}
     assert pools.inputs(spec) == {"pool.jsonl": hashlib.sha256((ROOT / spec.dir / "pool.jsonl").read_bytes()).hexdigest()}
     assert set(pools.sources(spec)) == set(report) and pools.unresolved(spec) == []
@@ -165,7 +167,7 @@ def test_drawn_questions_are_the_committed_pool():
 
 
 def test_drawn_questions_can_be_limited():
-    found, report = pools.read(build(questions.Questions, node("cpu") | {"limit": 7}))
+    found, report = pools.read(build(drawn.Questions, node("cpu") | {"limit": 7}))
     assert len(found) == 7 and sum(entry["rows"] for entry in report.values()) == 5160
 
 
@@ -275,7 +277,7 @@ def test_every_source_gives_its_questions(paper):
     assert found["xword"][0].question.endswith("\n\nMinor change (4)")
     assert report["xword"]["dropped"] == {"column input without '### Clue: '": 1}
     for row in (row for rows in found.values() for row in rows):
-        assert (row.id, row.key, row.facts, row.domain) == (questions.question_id(row.question), row.id, {}, "")
+        assert (row.id, row.key, row.facts, row.domain) == (drawn.question_id(row.question), row.id, {}, "")
 
 
 def test_aime_takes_the_path_of_all_others(paper):
@@ -541,12 +543,12 @@ def test_what_was_found_is_kept_when_the_rest_fails(tmp_path, monkeypatch, capsy
 def test_the_command_without_a_hub_exits_2_in_one_sentence(tmp_path):
     path = tmp_path / "s1-59k.yaml"
     path.write_bytes(PAPER.read_bytes())
-    done = _module("ponder.revisions", str(path))
+    done = _module("ponder.release.revisions", str(path))
     assert (done.returncode, done.stdout) == (2, "") and path.read_bytes() == PAPER.read_bytes()
     assert done.stderr.startswith("error: 17 of 17 data sets could not be asked for") and done.stderr.count("\n") == 1
-    gone = _module("ponder.revisions", str(tmp_path / "gone.yaml"))
+    gone = _module("ponder.release.revisions", str(tmp_path / "gone.yaml"))
     assert gone.returncode == 2 and "gone.yaml cannot be read" in gone.stderr
-    assert _module("ponder.revisions").stderr.startswith("usage:")
+    assert _module("ponder.release.revisions").stderr.startswith("usage:")
 
 
 def _module(name, *arguments):

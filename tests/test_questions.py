@@ -14,8 +14,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from ponder.config import ConfigError, build
-from ponder.families import FAMILIES, LIBRARY, between
-from ponder.questions import Questions, draw, draw_family, question_id, read_manifest, read_split, split_rows
+from ponder.questions.drawn import Questions, draw, draw_family, question_id, read_manifest, read_split, split_rows
+from ponder.questions.families import FAMILIES, LIBRARY, between
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMITTED = ROOT / "data/cpu/questions"
@@ -125,7 +125,7 @@ def test_reading_needs_no_reasoning_gym(monkeypatch):
 
 DIGEST = """
 import hashlib, json, sys
-from ponder.questions import draw_family
+from ponder.questions.drawn import draw_family
 wanted = json.loads(sys.argv[1])
 print([hashlib.sha256(repr(draw_family(name, params, 20, 7)).encode()).hexdigest() for name, params in wanted.items()])
 """

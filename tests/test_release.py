@@ -7,9 +7,11 @@ import os
 import pytest
 import yaml
 
-from ponder import release, released, runs
+from ponder import runs
 from ponder.config import ConfigError
-from ponder.models import file_sha256
+from ponder.hashing import file_sha256
+from ponder.release import release
+from ponder.report import released
 from ponder.runs import dump, write_jsonl
 
 
@@ -138,7 +140,7 @@ def test_an_override_leaves_its_decision_record_in_the_manifest(finished, tmp_pa
 def test_sources_whose_revision_nobody_read_are_not_released(finished, tmp_path, capsys):
     web = yaml.safe_load((runs.ROOT / "conf/questions/s1-59k.yaml").read_text())
     told = refused(capsys, str(collected(tmp_path, **web)))
-    assert "at a revision nobody has read" in told and "python -m ponder.revisions conf/questions/s1-59k.yaml" in told
+    assert "at a revision nobody has read" in told and "python -m ponder.release.revisions conf/questions/s1-59k.yaml" in told
 
 
 def test_weights_are_released_after_the_rows_they_were_trained_on(finished, tmp_path, capsys):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from ponder import release
-from ponder.models import file_sha256
+from ponder.hashing import file_sha256
+from ponder.release import release
 from ponder.runs import read_jsonl
 
 RUNS = sorted(path.parent for path in ROOT.glob("logs/*/*/status.json"))
@@ -50,8 +50,9 @@ def test_released_traces_follow_from_the_released_calls(folder):
     import gzip
     from types import SimpleNamespace
 
-    from ponder import asking, pools
     from ponder.chat import Delimiters
+    from ponder.collect.traces import trace_of
+    from ponder.questions import pools
     data = ROOT / "data" / "cpu" / folder.name.rsplit("-", 1)[0]
     import yaml
     config = yaml.safe_load((folder / "config.yaml").read_text())
@@ -64,5 +65,5 @@ def test_released_traces_follow_from_the_released_calls(folder):
     for trace in traces:
         call = calls[trace["id"]]
         call = call | {"request": json.loads(call["request"]), "response": json.loads(call["response"])}
-        made = asking.trace_of(asked[trace["id"]], call, teacher, chat)
+        made = trace_of(asked[trace["id"]], call, teacher, chat)
         assert made | {"tokens": trace["tokens"], "domain": trace["domain"]} == trace

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import answer
 
-from ponder import replies
+from ponder.api import replies
 from ponder.runs import dump
 
 NASTY = ["<think>", "</think>", "Final Answer:", "\ud800", "\udc00", "\x00", "\x1b[0m", "\x85", "\ufffd", "\u2028", "\ufeff", "\n",

@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from ponder import released, reproduce, study
+from ponder import stages
 from ponder.config import ConfigError
+from ponder.release import reproduce
+from ponder.report import released
 
 GROUPS = {"within reach": ["facing"], "transfer": ["coin"]}
 
@@ -90,7 +92,7 @@ def test_the_command_line_of_every_row_and_method_composes_to_the_run_that_it_na
         plan = plans[run.run_label("test")]
         said = plan.name, plan.subject.name, plan.control.name, plan.budget.name, plan.decoding.name
         assert said == (run.experiment, run.subject, run.control, run.budget, run.decoding)
-        assert study.evaluate_label(*said, plan.benchmark.split) == run.run_label("test")
+        assert stages.evaluate_label(*said, plan.benchmark.split) == run.run_label("test")
 
 
 def test_the_limits_of_the_methods_are_those_of_the_budget_or_of_the_instruction(plans):

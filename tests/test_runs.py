@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SMOKE, collected, composed, evaluated, script, study_of, trained
 
-from ponder import study
+from ponder import stages
 from ponder.config import ConfigError
 from ponder.runs import NOT_REPRODUCED, Run, dump, file_sha256, read_jsonl, write_jsonl
 
@@ -19,11 +19,11 @@ def run_of(out, config=(("seed", 0),), inputs=(("a", "b"),), label="test", stage
 
 
 @pytest.fixture(scope="module")
-def stages(tmp_path_factory):
+def finished(tmp_path_factory):
     """A finished run of each stage, and their Study."""
     os.chdir(ROOT)
     plan = collected(tmp_path_factory.mktemp("elsewhere"), "benchmark.tasks=[coin]")
-    return plan, [study.collect_run(plan), trained(plan), evaluated(plan)]
+    return plan, [stages.collect_run(plan), trained(plan), evaluated(plan)]
 
 
 def test_one_config_has_one_folder_and_any_change_another(tmp_path):
@@ -39,21 +39,21 @@ def test_one_config_has_one_folder_and_any_change_another(tmp_path):
     ("seed=1", "train"), ("data_seed=1", "collect train"), ("selection.size=20", "collect train"), ("train.lr=1", "train"),
     ("budget=cap16", "evaluate"), ("benchmark.limit=1", "evaluate"), ("hardware.threads=2", "train evaluate"),
     ("wandb=offline", ""), ("subject=base", "evaluate")])
-def test_a_stage_is_named_by_what_it_reads(stages, override, moved):
-    plan, runs = stages
+def test_a_stage_is_named_by_what_it_reads(finished, override, moved):
+    plan, runs = finished
     other = study_of(*SMOKE, f"out={plan.out}", "benchmark.tasks=[coin]", override)
-    if study.collect_run(other).name != runs[0].name:
+    if stages.collect_run(other).name != runs[0].name:
         assert moved.startswith("collect")
         return
-    names = [study.collect_run(other).name, study.train_run(other).name]
+    names = [stages.collect_run(other).name, stages.train_run(other).name]
     assert [stage for stage, name, run in zip(("collect", "train"), names, runs) if name != run.name] == [
         stage for stage in moved.split() if stage != "evaluate"]
     if "train" not in moved:
-        assert (study.evaluate_run(other).name != runs[2].name) == ("evaluate" in moved)
+        assert (finished.evaluate_run(other).name != runs[2].name) == ("evaluate" in moved)
 
 
-def test_a_finished_run_is_found_and_nothing_is_redone(stages, capsys):
-    plan, runs = stages
+def test_a_finished_run_is_found_and_nothing_is_redone(finished, capsys):
+    plan, runs = finished
     for name, run in zip(("collect", "train", "evaluate"), runs):
         before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in run.folder.rglob("*")}
         script(name).main(composed(*SMOKE, f"out={plan.out}", "benchmark.tasks=[coin]", script=name))
@@ -61,8 +61,8 @@ def test_a_finished_run_is_found_and_nothing_is_redone(stages, capsys):
         assert {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in run.folder.rglob("*")} == before
 
 
-def test_a_finished_run_is_completed_and_its_manifest_verifies(stages):
-    for run in stages[1]:
+def test_a_finished_run_is_completed_and_its_manifest_verifies(finished):
+    for run in finished[1]:
         status = json.loads((run.folder / "status.json").read_text())
         assert (status["status"], status["reason"], status["inputs"]) == ("completed", None, run.inputs)
         files = json.loads((run.folder / "manifest.json").read_text())["files"]
@@ -74,9 +74,9 @@ def test_a_finished_run_is_completed_and_its_manifest_verifies(stages):
             assert entry["reproducible"] == (path.name not in NOT_REPRODUCED)
 
 
-def test_the_resolved_config_is_in_the_folder(stages):
+def test_the_resolved_config_is_in_the_folder(finished):
     from omegaconf import OmegaConf
-    for run in stages[1]:
+    for run in finished[1]:
         kept = OmegaConf.to_container(OmegaConf.load(run.folder / "config.yaml"))
         assert json.loads(dump(kept)) == json.loads(dump(run.config))
 
@@ -86,8 +86,8 @@ def words_in(folder, words):
     return [(p.name, word) for p in files for word in words if word.encode() in p.read_bytes()]
 
 
-def test_no_file_of_a_run_names_the_place_it_was_made(stages):
-    plan, runs = stages
+def test_no_file_of_a_run_names_the_place_it_was_made(finished):
+    plan, runs = finished
     places = [str(Path.home()) + "/", str(ROOT), platform.node(), str(Path(plan.out).resolve()),
               f"of-{getpass.getuser()}"]
     for run in runs:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ponder import scaling, statistics
+from ponder import statistics
 from ponder.config import ConfigError
 
 PAPER = yaml.safe_load((Path(__file__).resolve().parent.parent / "paper" / "published.yaml").read_text())
@@ -21,7 +21,7 @@ DERIVED = {"TCC": -23.8, "TCC+BF": 13.2, "SCC": 2.9, "SCC+BF": 6.4, "CCC": 25.2}
 
 
 def shares(percentages, task="aime24"):
-    return [scaling.exact(percent, PAPER["questions"][task]) for percent in percentages]
+    return [statistics.exact(percent, PAPER["questions"][task]) for percent in percentages]
 
 
 def published():
@@ -44,7 +44,7 @@ def published():
 @pytest.mark.parametrize("method", DERIVED)
 def test_table_3_comes_out_as_points_per_doubling(method):
     tokens, accuracy, limits = published()[method]
-    found = scaling.metrics(tokens, accuracy, limits)
+    found = statistics.metrics(tokens, accuracy, limits)
     assert found["scaling"] == pytest.approx(DERIVED[method], abs=0.1)
     assert {"control": round(100 * found["control"]), "scaling": round(found["scaling"]), "runs": found["runs"],
             "performance": round(100 * found["performance"], 1)} == PRINTED[method]
@@ -52,7 +52,7 @@ def test_table_3_comes_out_as_points_per_doubling(method):
 
 def test_table_3_does_not_come_out_per_token_in_any_unit():
     rows = {method: row for method, row in published().items() if method in DERIVED}
-    raw = {method: scaling.scaling(*row[:2])["scaling_per_token"] for method, row in rows.items()}
+    raw = {method: statistics.scaling(*row[:2])["scaling_per_token"] for method, row in rows.items()}
     assert [round(1000 * raw[method], 1) for method in DERIVED] == [-4.8, 6.7, 0.6, 2.5, 4.1]
     units = [sorted((PRINTED[method]["scaling"] + half) / raw[method] for half in (-0.5, 0.5)) for method in rows]
     assert max(low for low, _ in units) > min(high for _, high in units)    # no factor rounds all five to what is printed
@@ -69,44 +69,44 @@ def test_table_3_does_not_come_out_from_neighbouring_runs_only():
 
 def test_table_3_needs_counts_because_rounded_percentages_lose_a_point():
     row = PAPER["table12"]["TCC"]
-    found = scaling.scaling(row["thinking"], [percent / 100 for percent in row["accuracy"]])
+    found = statistics.scaling(row["thinking"], [percent / 100 for percent in row["accuracy"]])
     assert round(found["scaling"], 1) == -23.4 and round(found["scaling"]) != PRINTED["TCC"]["scaling"]
 
 
 def test_budget_forcing_comes_out_from_the_seven_points_drawn_though_the_table_says_five():
     tokens, accuracy, _ = published()["BF"]
-    found = scaling.metrics(tokens, accuracy)
+    found = statistics.metrics(tokens, accuracy)
     assert found["scaling"] == pytest.approx(14.8, abs=0.1) and round(found["scaling"]) == PRINTED["BF"]["scaling"]
     assert round(100 * found["performance"], 1) == PRINTED["BF"]["performance"]
     assert (found["runs"], PRINTED["BF"]["runs"]) == (7, 5)
-    five = [scaling.metrics(*zip(*points)) for points in itertools.combinations(zip(tokens, accuracy), 5)]
+    five = [statistics.metrics(*zip(*points)) for points in itertools.combinations(zip(tokens, accuracy), 5)]
     fits = [f for f in five if round(f["scaling"]) == 15 and round(100 * f["performance"], 1) == 56.7]
     assert len(fits) > 1    # so which five they were cannot be told
 
 
 def test_rejection_sampling_does_not_come_out_as_printed():
     tokens, accuracy, _ = published()["RS"]
-    assert scaling.scaling(tokens, accuracy)["scaling"] == pytest.approx(-28.6, abs=0.1)    # all six points drawn
-    without_first = scaling.metrics(tokens[1:], accuracy[1:])
+    assert statistics.scaling(tokens, accuracy)["scaling"] == pytest.approx(-28.6, abs=0.1)    # all six points drawn
+    without_first = statistics.metrics(tokens[1:], accuracy[1:])
     assert without_first["scaling"] == pytest.approx(-35.5, abs=0.1)                        # near the printed -35,
     assert round(100 * without_first["performance"], 1) == 36.7 != PRINTED["RS"]["performance"]    # but not at 40.0
     for points in itertools.combinations(zip(tokens, accuracy), 5):
-        found = scaling.metrics(*zip(*points))
+        found = statistics.metrics(*zip(*points))
         assert round(100 * found["performance"], 1) != 40.0 or abs(found["scaling"] + 35) > 1
 
 
 def test_rejection_sampling_hangs_on_two_points_that_the_drawing_does_not_tell_apart():
     tokens, accuracy, _ = published()["RS"]
     closer = [*tokens[:-2], tokens[-2] * 1.006, tokens[-1] * 0.995]    # both within the 1% of reading
-    assert scaling.scaling(closer, accuracy)["scaling"] < -36 < -35 < scaling.scaling(tokens, accuracy)["scaling"]
+    assert statistics.scaling(closer, accuracy)["scaling"] < -36 < -35 < statistics.scaling(tokens, accuracy)["scaling"]
 
 
 def test_every_published_accuracy_is_a_count_of_right_answers():
     for task, questions in PAPER["questions"].items():
         for percent in [*PAPER["figure1"][task]["accuracy"], *(row["accuracy"] for row in PAPER["table14"][task].values())]:
-            assert round(100 * scaling.exact(percent, questions), 1) == percent
+            assert round(100 * statistics.exact(percent, questions), 1) == percent
     with pytest.raises(ConfigError, match="no share of 30 questions"):
-        scaling.exact(35.0, 30)
+        statistics.exact(35.0, 30)
 
 
 def test_a_number_of_the_paper_has_its_source_beside_it():
@@ -121,30 +121,30 @@ def test_a_number_of_the_paper_has_its_source_beside_it():
 
 def test_scaling_is_the_mean_over_all_pairs_in_any_order():
     # log2: 1, 2, 4; slopes (10, 30, 40/3) points per doubling; per token 10 / 2, 60 / 12, 70 / 14
-    found = scaling.scaling([16, 2, 4], [0.8, 0.1, 0.2])
+    found = statistics.scaling([16, 2, 4], [0.8, 0.1, 0.2])
     assert found["scaling"] == pytest.approx((10 + 60 / 2 + 70 / 3) / 3)
     assert found["scaling_per_token"] == pytest.approx((10 / 2 + 60 / 12 + 70 / 14) / 3)
     assert (found["zero_token_runs"], found["equal_pairs"]) == (0, 0)
 
 
 def test_a_run_without_thinking_is_left_out_of_the_logarithm_and_counted():
-    found = scaling.scaling([0, 8, 16], [0.0, 0.4, 0.5])
+    found = statistics.scaling([0, 8, 16], [0.0, 0.4, 0.5])
     assert found["scaling"] == pytest.approx(10) and found["zero_token_runs"] == 1
     assert found["scaling_per_token"] == pytest.approx((40 / 8 + 50 / 16 + 10 / 8) / 3)
 
 
 def test_runs_of_equal_length_have_no_slope_and_are_counted():
-    found = scaling.scaling([8, 8, 16], [0.1, 0.3, 0.5])
+    found = statistics.scaling([8, 8, 16], [0.1, 0.3, 0.5])
     assert found["scaling"] == pytest.approx((40 + 20) / 2) and found["equal_pairs"] == 1
-    assert scaling.scaling([8, 8], [0.1, 0.3]) == {"scaling": None, "scaling_per_token": None, "zero_token_runs": 0,
+    assert statistics.scaling([8, 8], [0.1, 0.3]) == {"scaling": None, "scaling_per_token": None, "zero_token_runs": 0,
                                                    "equal_pairs": 1}
-    assert scaling.scaling([0, 4], [0.1, 0.3])["scaling"] is None and scaling.scaling([7], [0.1])["scaling"] is None
+    assert statistics.scaling([0, 4], [0.1, 0.3])["scaling"] is None and statistics.scaling([7], [0.1])["scaling"] is None
 
 
 def test_control_counts_runs_within_both_limits():
-    assert scaling.control([10, 20, 30], [(None, 10), (21, None), (5, 40)]) == pytest.approx(2 / 3)
-    assert scaling.control([10, 20], [(10, 10), (20, None)]) == 1 and scaling.control([10, 20], [(11, None), (None, 19)]) == 0
-    assert scaling.metrics([10, 20], [0.1, 0.2])["control"] is None
+    assert statistics.control([10, 20, 30], [(None, 10), (21, None), (5, 40)]) == pytest.approx(2 / 3)
+    assert statistics.control([10, 20], [(10, 10), (20, None)]) == 1 and statistics.control([10, 20], [(11, None), (None, 19)]) == 0
+    assert statistics.metrics([10, 20], [0.1, 0.2])["control"] is None
 
 
 @pytest.mark.parametrize(("tokens", "accuracy", "limits", "words"), [
@@ -154,7 +154,7 @@ def test_control_counts_runs_within_both_limits():
     ([1, 2], [0.1, 0.2], [(None, 4)], "1 limits stand beside 2 runs")])
 def test_what_is_no_run_is_refused(tokens, accuracy, limits, words):
     with pytest.raises(ConfigError, match=words):
-        scaling.metrics(tokens, accuracy, limits)
+        statistics.metrics(tokens, accuracy, limits)
 
 
 # --- coverage and votes ----------------------------------------------------------------
@@ -164,39 +164,39 @@ def test_coverage_is_the_mean_over_all_ways_to_draw_k():
     flags = [True, False, False, True, False, False]
     for k in range(1, 7):
         ways = list(itertools.combinations(flags, k))
-        assert scaling.coverage([flags], k) == [pytest.approx(sum(map(any, ways)) / len(ways))]
-    assert scaling.coverage([[False] * 4, [True] * 4], 2) == [0, 1]
-    assert scaling.pass_at(3, 4, 2) == 1    # two wrong ones cannot fill a draw of three
+        assert statistics.coverage([flags], k) == [pytest.approx(sum(map(any, ways)) / len(ways))]
+    assert statistics.coverage([[False] * 4, [True] * 4], 2) == [0, 1]
+    assert statistics.pass_at(3, 4, 2) == 1    # two wrong ones cannot fill a draw of three
 
 
 @pytest.mark.parametrize("k", [0, 5])
 def test_more_samples_than_there_are_cannot_be_drawn(k):
     with pytest.raises(ConfigError, match=f"k={k} of 4 samples"):
-        scaling.pass_at(k, 4, 1)
+        statistics.pass_at(k, 4, 1)
     with pytest.raises(ConfigError, match=f"k={k} of 4 samples"):
-        scaling.vote(["1"] * 4, [True] * 4, k)
+        statistics.vote(["1"] * 4, [True] * 4, k)
 
 
 def test_the_most_frequent_answer_wins_and_a_sample_without_one_has_no_vote():
     answers, correct = ["2", None, None, None, "3", "3"], [True, False, False, False, False, False]
-    assert scaling.vote(answers, correct, 6) == {"score": 0, "first": 0, "tied": False, "unanswered": False}
-    assert scaling.vote(answers, correct, 4) == {"score": 1, "first": 1, "tied": False, "unanswered": False}
-    assert scaling.vote([None, None], [False, False], 2) == {"score": 0, "first": 0, "tied": False, "unanswered": True}
+    assert statistics.vote(answers, correct, 6) == {"score": 0, "first": 0, "tied": False, "unanswered": False}
+    assert statistics.vote(answers, correct, 4) == {"score": 1, "first": 1, "tied": False, "unanswered": False}
+    assert statistics.vote([None, None], [False, False], 2) == {"score": 0, "first": 0, "tied": False, "unanswered": True}
 
 
 def test_a_tie_scores_its_share_of_right_answers_and_the_first_seen_beside_it():
-    assert scaling.vote(["2", "3"], [True, False], 2) == {"score": 0.5, "first": 1, "tied": True, "unanswered": False}
-    assert scaling.vote(["3", "2", "4"], [False, True, False], 3) == {"score": pytest.approx(1 / 3), "first": 0, "tied": True,
+    assert statistics.vote(["2", "3"], [True, False], 2) == {"score": 0.5, "first": 1, "tied": True, "unanswered": False}
+    assert statistics.vote(["3", "2", "4"], [False, True, False], 3) == {"score": pytest.approx(1 / 3), "first": 0, "tied": True,
                                                                      "unanswered": False}
 
 
 def test_of_equal_answers_that_were_graded_differently_the_first_counts():
-    assert scaling.vote(["4", "4"], [True, False], 2)["score"] == 1
-    assert scaling.vote(["4", "4"], [False, True], 2)["score"] == 0
+    assert statistics.vote(["4", "4"], [True, False], 2)["score"] == 1
+    assert statistics.vote(["4", "4"], [False, True], 2)["score"] == 0
 
 
 def test_voting_counts_its_ties():
-    found = scaling.voting([(["1", "2"], [True, False]), (["5", "5"], [True, True]), ([None, None], [False, False])], 2)
+    found = statistics.voting([(["1", "2"], [True, False]), (["5", "5"], [True, True]), ([None, None], [False, False])], 2)
     assert found == {"k": 2, "n": 3, "accuracy": 0.5, "accuracy_first": pytest.approx(2 / 3), "tied": 1, "unanswered": 1,
                      "scores": [0.5, 1, 0]}
 
@@ -210,33 +210,33 @@ def rows_of(flags, tokens):
 
 def test_a_grid_pairs_questions_by_name_and_refuses_other_ones():
     first, second = rows_of([1, 0, 1], [5, 6, 7]), rows_of([0, 0, 1], [8, 9, 10])
-    correct, tokens = scaling.grid([[first, second[::-1]], [second, first]])
+    correct, tokens = statistics.grid([[first, second[::-1]], [second, first]])
     assert correct.shape == tokens.shape == (2, 3, 2)
     assert tokens[0].tolist() == [[5, 8], [6, 9], [7, 10]] and correct[1].tolist() == [[0, 1], [0, 0], [1, 1]]
     for broken in (second[:2], [*second, second[0]], [*second[:2], second[1]], [*second[:2], {**second[2], "id": "9"}]):
         with pytest.raises(ConfigError, match="run 1, seed 0 has"):
-            scaling.grid([[first], [broken]])
+            statistics.grid([[first], [broken]])
     with pytest.raises(ConfigError, match="same seeds"):
-        scaling.grid([[first], [first, second]])
+        statistics.grid([[first], [first, second]])
 
 
 def test_with_one_seed_the_interval_is_the_paired_one_of_the_released_tables():
     ours, theirs = [i % 3 > 0 for i in range(997)], [i % 7 > 2 for i in range(997)]
     known = statistics.difference(ours, theirs, "a")
-    found = scaling.interval(np.array(ours, float) - np.array(theirs, float), "a")
+    found = statistics.interval(np.array(ours, float) - np.array(theirs, float), "a")
     assert [found[key] for key in ("value", "low", "high")] == pytest.approx([known[k] for k in ("difference", "low", "high")])
 
 
 def test_an_interval_is_named_by_its_purpose():
     values = np.random.default_rng(0).random((40, 3))
-    found = [scaling.interval(values, purpose)["low"] for purpose in ("a", "a", "b", "c")]
+    found = [statistics.interval(values, purpose)["low"] for purpose in ("a", "a", "b", "c")]
     assert found[0] == found[1] and len(set(found)) > 1
 
 
 def test_what_differs_between_seeds_widens_the_interval():
     rng = np.random.default_rng(0)
     questions, seeds = rng.normal(0, 1, (400, 1)), rng.normal(0, 1, (1, 10))
-    width = {name: scaling.resampled(values, "w").std() for name, values in
+    width = {name: statistics.resampled(values, "w").std() for name, values in
              {"questions": questions + 0 * seeds, "both": questions + seeds}.items()}
     assert width["questions"] == pytest.approx(questions.std() / 20, rel=0.05)
     assert width["both"] == pytest.approx(math.hypot(questions.std() / 20, seeds.std() / math.sqrt(10)), rel=0.05)
@@ -244,13 +244,13 @@ def test_what_differs_between_seeds_widens_the_interval():
 
 def test_questions_and_seeds_are_drawn_independently():
     effect = np.random.default_rng(0).normal(0, 1, 20)
-    spread = scaling.resampled(effect[:, None] + effect, "w").std()
+    spread = statistics.resampled(effect[:, None] + effect, "w").std()
     assert spread == pytest.approx(math.sqrt(2) * effect.std() / math.sqrt(20), rel=0.05)    # not twice one of them
 
 
 def test_copies_of_a_seed_add_no_certainty():
     flags = (np.arange(120) % 3 > 0)[:, None]
-    one, many = scaling.interval(flags, "c"), scaling.interval(np.repeat(flags, 8, 1), "c")
+    one, many = statistics.interval(flags, "c"), statistics.interval(np.repeat(flags, 8, 1), "c")
     assert many == pytest.approx(one)
 
 
@@ -258,7 +258,7 @@ def test_runs_stay_paired_in_every_resample():
     # Accuracy varies wildly over questions, but a doubling gains 10 points in each: Scaling has no spread, accuracy has.
     easy = np.linspace(0, 0.8, 50)[None, :, None]
     correct, tokens = easy + np.array([0, 0.1, 0.2])[:, None, None], np.array([8, 16, 32])[:, None, None] * np.ones((3, 50, 1))
-    found = scaling.intervals(correct, tokens, "p")
+    found = statistics.intervals(correct, tokens, "p")
     assert [found["scaling"][key] for key in ("value", "low", "high")] == pytest.approx([10, 10, 10])
     assert found["performance"]["high"] - found["performance"]["low"] > 0.1
     assert found["control"] is None and found["control_per_sample"] is None
@@ -266,31 +266,31 @@ def test_runs_stay_paired_in_every_resample():
 
 def test_a_mean_within_the_limit_can_hide_samples_that_are_not():
     tokens = np.array([[[2], [2], [20]], [[5], [5], [5]]])
-    found = scaling.intervals(np.ones((2, 3, 1)), tokens, "o", [(None, 10), (None, 10)])
+    found = statistics.intervals(np.ones((2, 3, 1)), tokens, "o", [(None, 10), (None, 10)])
     assert found["control"]["value"] == 1 and found["control_per_sample"]["value"] == pytest.approx(5 / 6)
     assert found["control"]["low"] < 1    # three times the long one breaks it
 
 
 def test_resamples_without_a_slope_are_counted():
     # The runs differ in length on one of three questions only: 8 of 27 resamples leave it out.
-    found = scaling.intervals([[[0], [1], [0]], [[1], [1], [0]]], [[[4], [4], [4]], [[4], [4], [8]]], "u")
+    found = statistics.intervals([[[0], [1], [0]], [[1], [1], [0]]], [[[4], [4], [4]], [[4], [4], [8]]], "u")
     assert found["scaling"]["undefined"] == pytest.approx(10_000 * 8 / 27, rel=0.05)
     assert found["equal_pairs"] == 0
-    none = scaling.intervals([[[0], [1]], [[1], [1]]], [[[4], [4]], [[4], [4]]], "u")
+    none = statistics.intervals([[[0], [1]], [[1], [1]]], [[[4], [4]], [[4], [4]]], "u")
     assert none["scaling"] is None and none["equal_pairs"] == 1
 
 
 def test_resampling_in_pieces_changes_no_number(monkeypatch):
     values = np.random.default_rng(1).random((2, 30, 4))
-    whole = scaling.resampled(values, "x")
-    monkeypatch.setattr(scaling, "CHUNK", 10_000)
-    assert whole.shape == (10_000, 2) and np.array_equal(whole, scaling.resampled(values, "x"))
+    whole = statistics.resampled(values, "x")
+    monkeypatch.setattr(statistics, "CHUNK", 10_000)
+    assert whole.shape == (10_000, 2) and np.array_equal(whole, statistics.resampled(values, "x"))
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says(monkeypatch):
-    monkeypatch.setattr(scaling, "RESAMPLES", 1000)
+    monkeypatch.setattr(statistics, "RESAMPLES", 1000)
     rng, hits = np.random.default_rng(2), 0
     for trial in range(200):
-        found = scaling.interval(rng.random(80) < rng.random(80) * 0.8 + 0.1, f"cover/{trial}")
+        found = statistics.interval(rng.random(80) < rng.random(80) * 0.8 + 0.1, f"cover/{trial}")
         hits += found["low"] <= 0.5 <= found["high"]
     assert 180 <= hits <= 199

@@ -2,7 +2,7 @@
 import pytest
 from conftest import SMOKE, collected, command, study_of
 
-from ponder import study
+from ponder import stages
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +15,7 @@ def test_collect_works_without_reasoning_gym_and_says_finished_the_second_time(t
         done = command("collect", *arguments, env={"PYTHONPATH": f"{tmp_path}/stub"})
         assert done.returncode == 0, done.stderr
         assert words in done.stdout
-    assert study.collect_run(study_of(*arguments)).finished
+    assert stages.collect_run(study_of(*arguments)).finished
 
 
 def test_a_sweep_over_seeds_makes_a_folder_each_and_says_finished_the_second_time(tmp_path):
@@ -24,7 +24,7 @@ def test_a_sweep_over_seeds_makes_a_folder_each_and_says_finished_the_second_tim
         done = command("train", "-m", *SMOKE, "seed=0,1", f"out={tmp_path}")
         assert done.returncode == 0, done.stderr
     assert done.stdout.count("finished before, nothing to do") == 2
-    runs = [study.train_run(plan) for plan in plans]
+    runs = [stages.train_run(plan) for plan in plans]
     assert all(run.finished for run in runs)
     assert sorted(p.name for p in (tmp_path / "train").iterdir()) == sorted(run.name for run in runs)
     assert len({(run.folder / "adapter/adapter_model.safetensors").read_bytes() for run in runs}) == 2

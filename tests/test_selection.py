@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from scipy.stats import chisquare
 
-from ponder import draws, selection
+from ponder.collect import draws, selection
+from ponder.collect.selection import First, Matched, Selection, Spared, difficulty, quality, read_attempts, select
 from ponder.config import ConfigError, build
-from ponder.selection import First, Matched, Selection, Spared, difficulty, quality, read_attempts, select
 
 CONF = ROOT / "conf" / "selection"
 RULE = Selection(name="test", method="diverse", variant="paper", size=4, uniform_until=2, keep_wrong=False, min_tokens=5,

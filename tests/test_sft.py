@@ -7,9 +7,10 @@ import pytest
 import torch
 from conftest import SMOKE, study_of
 
-from ponder import models, packing, sft
+from ponder import models
 from ponder.config import ConfigError
 from ponder.runs import write_jsonl
+from ponder.train import packing, sft
 
 RECIPE = study_of(*SMOKE).train
 ROWS = [("Mia faces north. She turns left. Which way?", "north\nleft: west", "west"),

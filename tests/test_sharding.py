@@ -12,9 +12,10 @@ import torch
 from conftest import ROOT, SMOKE, collected, study_of, trained
 from safetensors.torch import load_file
 
-from ponder import models, packing, processes, study
+from ponder import hashing, stages
 from ponder.config import ConfigError
 from ponder.runs import read_jsonl
+from ponder.train import packing, processes
 
 # Every batch of 7 rows takes several packs of each process, and the last of an epoch, of 3 rows, leaves one process fewer.
 UNEVEN = ("train.batch_rows=7", "train.max_tokens=420", "train.epochs=3")
@@ -65,7 +66,7 @@ def test_two_processes_train_what_one_trains(tmp_path, recipe):
     one, both = collected(tmp_path / "one", *overrides), collected(tmp_path / "two", *overrides)
     run = trained(one)
     said = finished(two(both.out, *overrides))
-    other = study.train_run(both)
+    other = stages.train_run(both)
     assert other.finished and said.count(" rows, ") == 1    # only the first process speaks
     if "bfloat16" in recipe:    # products rounded to 8 bits, packs of other rows: equal to that precision and no more
         return same(run, other, losses=1e-2)
@@ -77,7 +78,7 @@ def test_two_processes_train_what_one_trains(tmp_path, recipe):
 def test_a_run_stopped_on_two_processes_goes_on_in_one(tmp_path):
     overrides = (*UNEVEN, *RECIPES["full"], "train.epochs=15")
     straight, stopped = collected(tmp_path / "straight", *overrides), collected(tmp_path / "stopped", *overrides)
-    run = study.train_run(stopped)
+    run = stages.train_run(stopped)
     process, until, metrics = two(stopped.out, *overrides), time.monotonic() + 240, run.folder / "metrics.jsonl"
     while process.poll() is None and time.monotonic() < until:
         if metrics.exists() and metrics.read_bytes().count(b"\n") >= 4:
@@ -110,7 +111,7 @@ def test_what_one_process_cannot_make_stops_both(tmp_path):
     plan = collected(tmp_path, *UNEVEN, "model.name=missing")
     (tmp_path / "models").rename(tmp_path / "elsewhere")
     other = study_of(*SMOKE, *overrides, f"out={tmp_path}")
-    study.collect_run(plan).folder.rename(study.collect_run(other).folder)
+    stages.collect_run(plan).folder.rename(stages.collect_run(other).folder)
     said = two(tmp_path, *overrides).communicate(timeout=150)[0]
     assert "nobody/nothing could not be loaded from the hub" in said and "another process stopped" in said
 
@@ -135,5 +136,5 @@ def test_each_step_draws_from_its_own_seed(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "manual_seed", lambda seed: (seen.append(seed), real(seed))[1])
     plan = collected(tmp_path)
     trained(plan)
-    expected = [models.purpose_seed(f"train step/{plan.seed}/{step}/0") for step in (1, 2, 3)]
+    expected = [hashing.purpose_seed(f"train step/{plan.seed}/{step}/0") for step in (1, 2, 3)]
     assert [seed for seed in seen if seed in expected] == expected

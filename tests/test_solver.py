@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ponder.config import ConfigError
-from ponder.questions import Question, read_split
-from ponder.solver import STEPS, Step, answer_of, steps, write
+from ponder.questions.drawn import Question, read_split
+from ponder.questions.solver import STEPS, Step, answer_of, steps, write
 
 COMMITTED = Path(__file__).resolve().parents[1] / "data/cpu/questions"
 

@@ -1,7 +1,7 @@
 """Intervals against numbers worked out by hand, and the control that answers like its neighbour."""
 import pytest
 
-from ponder.nearest import nearest, words
+from ponder.evaluate.nearest import nearest, words
 from ponder.statistics import accuracy, difference, summary
 
 

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_engine import ENDS, MARKS, prompts_of, rule
 
-from ponder import attention, engine, study, sweep
-from ponder import budget as budgets
-from ponder.budget import Budget, Completion
+from ponder import chat, stages
 from ponder.config import ConfigError
+from ponder.decode import attention, hf, sweep
+from ponder.decode import budget as budgets
+from ponder.decode.budget import Budget, Completion
+from ponder.evaluate import plans
 
 SEVEN = [rule(cap) for cap in (0, 1, 2, 4, 8, 16, 30)]
 WAITS = [rule(30, num_ignore=n) for n in (1, 2)]
@@ -24,7 +26,7 @@ TOP_2 = 1e-3    # two logits nearer than this may change places with the shape o
 
 
 def marks_of(chosen):
-    return [budgets.Marks(ENDS, ENDS, (257,), 10, tuple(b.nudge.encode()), (256, 65), (256, 65, 70)) for b in chosen]
+    return [chat.Marks(ENDS, ENDS, (257,), 10, tuple(b.nudge.encode()), (256, 65), (256, 65, 70)) for b in chosen]
 
 
 def gap(network, prompt, ids):
@@ -49,9 +51,9 @@ def divergences(network, prompts, ours, theirs):
 @pytest.mark.parametrize("size", [5, 64])
 def test_a_sweep_gives_each_budget_the_tokens_of_its_own_run(network, size, chosen, dtype):
     network, prompts, marks = network.to(dtype), prompts_of(*range(3, 19)), marks_of(chosen)
-    made = dict(engine.run(network, prompts, [sweep.swept(chosen, marks) for _ in prompts], size))
+    made = dict(hf.run(network, prompts, [sweep.swept(chosen, marks) for _ in prompts], size))
     for at, budget in enumerate(chosen):
-        separate = engine.decode(network, prompts, budget, marks[at], size)
+        separate = hf.decode(network, prompts, budget, marks[at], size)
         together = [made[i][at] for i in range(len(prompts))]
         listed = divergences(network, prompts, together, separate)
         assert all(distance < TOP_2 for _, _, distance in listed), listed
@@ -76,10 +78,10 @@ def fed(network, monkeypatch, work):
 def test_a_sweep_reads_each_prompt_and_each_common_token_once(network, monkeypatch):
     prompts, chosen = prompts_of(*[150] * 8), [*SEVEN, *WAITS]
     marks = marks_of(chosen)
-    longest = fed(network, monkeypatch, lambda: engine.decode(network, prompts, WAITS[1], MARKS, 64))
+    longest = fed(network, monkeypatch, lambda: hf.decode(network, prompts, WAITS[1], MARKS, 64))
     rows = [sweep.swept(chosen, marks) for _ in prompts]
-    together = fed(network, monkeypatch, lambda: list(engine.run(network, prompts, rows, 64)))
-    one_by_one = sum(fed(network, monkeypatch, lambda b=b: engine.decode(network, prompts, b, MARKS, 64)) for b in chosen)
+    together = fed(network, monkeypatch, lambda: list(hf.run(network, prompts, rows, 64)))
+    one_by_one = sum(fed(network, monkeypatch, lambda b=b: hf.decode(network, prompts, b, MARKS, 64)) for b in chosen)
     answers = len(prompts) * len(chosen) * (9 + 5)
     assert together <= longest + answers and together * 4 < one_by_one
 
@@ -104,7 +106,7 @@ LETTERS = st.lists(st.builds(Budget, st.just("test"), st.integers(1, 12), st.int
 @given(LETTERS, st.integers(0, 10**6))
 def test_any_budgets_of_any_greedy_model_are_as_if_alone(chosen, seed):
     ends = ((">",), ("<",), ("a", "b"))
-    marks = [budgets.Marks(ends, ends, ("<",), "/", tuple(b.nudge), ("A",), ("A", "F")) for b in chosen]
+    marks = [chat.Marks(ends, ends, ("<",), "/", tuple(b.nudge), ("A",), ("A", "F")) for b in chosen]
     together, apart = Machine(seed), Machine(seed)
     assert answered(sweep.swept(chosen, marks), together.say) == [
         answered(budgets.forced(b, m), apart.say) for b, m in zip(chosen, marks)]
@@ -137,7 +139,7 @@ def out(tmp_path_factory):
 
 def plans_of(*overrides):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return sweep.plans(compose("evaluate", [*SMOKE, *overrides]), [*SMOKE, *overrides])
+        return plans.plans(compose("evaluate", [*SMOKE, *overrides]), [*SMOKE, *overrides])
 
 
 def linked(out, folder):
@@ -150,7 +152,7 @@ def linked(out, folder):
 
 def swept(plans):
     """Evaluate the plans of a sweep in this process and return their finished runs."""
-    runs = [study.evaluate_run(plan) for plan in plans]
+    runs = [stages.evaluate_run(plan) for plan in plans]
     with contextlib.ExitStack() as opened:
         for run in runs:
             opened.enter_context(run)
@@ -174,7 +176,7 @@ def test_a_sweep_makes_the_run_folders_of_its_budgets_with_the_same_samples(out,
 
 def test_a_killed_sweep_goes_on_to_the_same_samples(out, tmp_path, monkeypatch):
     straight, killed = linked(out, tmp_path / "straight"), linked(out, tmp_path / "killed")
-    names, decode, calls = "sweep=[cap16,wait1]", engine.run, []
+    names, decode, calls = "sweep=[cap16,wait1]", hf.run, []
 
     def go(folder):
         return swept(plans_of(f"out={folder}", *SMALL, names))
@@ -185,10 +187,10 @@ def test_a_killed_sweep_goes_on_to_the_same_samples(out, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return decode(*arguments, **options)
     whole = go(straight)
-    monkeypatch.setattr(engine, "run", dies)
+    monkeypatch.setattr(hf, "run", dies)
     with pytest.raises(KeyboardInterrupt):
         go(killed)
-    half = study.evaluate_run(plans_of(f"out={killed}", *SMALL, names)[1]).folder / "generations.jsonl"
+    half = stages.evaluate_run(plans_of(f"out={killed}", *SMALL, names)[1]).folder / "generations.jsonl"
     half.write_bytes(half.read_bytes()[:-30])    # the kill came between the files of two budgets
     for one, other in zip(go(killed), whole, strict=True):
         assert (one.folder / "samples.jsonl").read_bytes() == (other.folder / "samples.jsonl").read_bytes()

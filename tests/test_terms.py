@@ -4,9 +4,9 @@ import dataclasses
 import pytest
 from conftest import ROOT, study_of
 
-from ponder import terms
+from ponder.collect import terms
 from ponder.config import ConfigError
-from ponder.models import file_sha256
+from ponder.hashing import file_sha256
 
 TEACHERS = sorted(path.stem for path in (ROOT / "conf" / "teacher").glob("*.yaml"))
 

@@ -7,9 +7,10 @@ import shutil
 import pytest
 from conftest import ROOT, SMOKE, collected, command, composed, script, study_of, trained
 
-from ponder import sft, study
+from ponder import stages
 from ponder.config import ConfigError
 from ponder.runs import read_jsonl, write_jsonl
+from ponder.train import sft
 
 KEPT = ("metrics.jsonl", "batches.jsonl", "adapter/adapter_model.safetensors", "adapter/adapter_config.json")
 
@@ -24,7 +25,7 @@ class Killed(BaseException):
 
 def stopped(plan, after, monkeypatch):
     """Train and stop within the step that follows step `after`; return the run as the stop left it."""
-    real, run = sft.check_finite, study.train_run(plan)
+    real, run = sft.check_finite, stages.train_run(plan)
 
     def stop(loss, norm, step):
         if step == after + 1:
@@ -138,7 +139,7 @@ def test_a_checkpoint_whose_metrics_are_lost_is_told(plan, monkeypatch):
 
 
 def test_a_disk_that_fills_up_is_one_sentence_and_the_same_command_goes_on(straight, plan):
-    run = study.train_run(plan)
+    run = stages.train_run(plan)
     told = command("train", *SMOKE, f"out={plan.out}",
                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY)))
     assert told.returncode == 2, told.stderr
@@ -156,7 +157,7 @@ def test_the_seed_changes_the_training(straight, plan):
 
 def test_a_training_without_collected_rows_is_told_what_to_run(tmp_path):
     with pytest.raises(ConfigError, match="train.jsonl is missing or not finished; run collect.py with the same overrides first"):
-        study.train_run(study_of(*SMOKE, f"out={tmp_path}"))
+        stages.train_run(study_of(*SMOKE, f"out={tmp_path}"))
 
 
 def test_a_script_turns_a_user_error_into_exit_code_2(tmp_path, capsys):

@@ -4,8 +4,9 @@ import os
 import pytest
 from conftest import ROOT, collected, trained
 
-from ponder import models, sft, study
+from ponder import hashing, models, stages
 from ponder.runs import read_jsonl
+from ponder.train import sft
 
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e '.[trl]' brings it")
 STEPS, CLOSE = 3, 1e-5
@@ -30,8 +31,8 @@ def theirs(plan, steps, folder, **settings):
     from bench_train import peer
     recipe = plan.train
     network, chat = models.load(models.base_folder(plan.model, plan.out), plan.model.delimiters)
-    network = sft.trainable(network, plan.model, recipe, models.purpose_seed(f"adapter/{plan.seed}"))
-    rows = sft.tokenised(study.chosen_rows(plan), chat, recipe)
+    network = sft.trainable(network, plan.model, recipe, hashing.purpose_seed(f"adapter/{plan.seed}"))
+    rows = sft.tokenised(stages.chosen_rows(plan), chat, recipe)
     places = {ident: place for place, ident in enumerate(rows["id"])}
     batches = [[places[ident] for ident in step["ids"]] for step in steps]
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=recipe.lr,

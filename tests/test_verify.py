@@ -14,8 +14,8 @@ import time
 import pytest
 from conftest import ROOT
 
-from ponder import crosscheck, verify
-from ponder.verify import Worker, disagreements, grade
+from ponder.grading import crosscheck, verify
+from ponder.grading.verify import Worker, disagreements, grade
 
 BENCHMARKS = os.environ.get("PONDER_BENCHMARKS", ROOT.parent / "shared" / "benchmarks")
 OTHERS = 1    # answers of other questions that each answer is held against

@@ -1,8 +1,9 @@
 """Answers graded again from what was committed: the grader on all, a second grader of another kind beside it."""
 import random
 
-from ponder import crosscheck, grading
 from ponder.audit.checks import DATA, ROOT, completed, read, shown
+from ponder.grading import crosscheck
+from ponder.grading import families as grading
 
 SAMPLED = 2_000    # answers that the second grader sees in `make audit`; `make audit-full` shows it all
 
@@ -22,7 +23,7 @@ def asked(folder):
 
 
 def second(reply, gold):
-    """Return what the second grader (ponder/crosscheck.py) says, item by item: the order of a list counts in these families."""
+    """Return what the second grader (ponder/grading/crosscheck.py) says, item by item: the order of a list counts in these families."""
     found = crosscheck.last_answer(reply)
     ours, theirs = (found or "").casefold().split(","), gold.casefold().split(",")
     return found is not None and len(ours) == len(theirs) and all(crosscheck.same(a.strip(), b.strip())

@@ -9,24 +9,24 @@ import json
 import tempfile
 from pathlib import Path
 
-from ponder import markdown, released
 from ponder.audit import notes, rules
 from ponder.audit.checks import ROOT, read, shown
+from ponder.report import markdown, released
 from ponder.runs import dump
 
 ESTIMATORS = {
     "accuracy": "share of right answers with Wilson's 95% interval, and mean thinking tokens (ponder/statistics.py: summary)",
     "difference": "accuracy of the first minus that of the second, paired by question, by bootstrap (ponder/statistics.py)",
-    "method": "Control, Scaling and Performance of s1, section 3.2, with bootstrap intervals (ponder/methods.py: row)",
-    "votes": "majority vote and coverage of k samples of a question (ponder/methods.py: voting)",
+    "method": "Control, Scaling and Performance of s1, section 3.2, with bootstrap intervals (ponder/report/methods.py: row)",
+    "votes": "majority vote and coverage of k samples of a question (ponder/report/methods.py: voting)",
     "training": "sums over metrics.jsonl and timing.jsonl (paper/build.py: training)",
-    "steps": "mean tokens of a counted step, from two trainings on the same rows (ponder/methods.py: tokens_per_step)",
+    "steps": "mean tokens of a counted step, from two trainings on the same rows (ponder/report/methods.py: tokens_per_step)",
     "reach": "accuracy on dev, and what a constant guess would score (paper/build.py: in_reach)",
     "guess": "share of the most frequent answer (paper/build.py: constant_share)",
     "count": "rows or released runs counted, or a value of a manifest (paper/build.py: counted, taught, numbers)",
     "base": "the base model as the run's log names it (paper/build.py: base_of)",
     "cited": "published by s1, not by us (paper/published.yaml)",
-    "setting": "a constant of the code (ponder/statistics.py: RESAMPLES; ponder/questions.py: KEYS_PER_ROW)",
+    "setting": "a constant of the code (ponder/statistics.py: RESAMPLES; ponder/questions/drawn.py: KEYS_PER_ROW)",
     "named": "what is compared and the run of it (paper/rows.yaml; paper/build.py: COMPARISONS)",
 }
 DEV = "cpu-trained-free-dev"

@@ -1,9 +1,10 @@
 """What people wrote: decision records, pre-registrations and corrections, linked with runs and claims; and the readings of test."""
 import re
 
-from ponder import released, statistics
+from ponder import statistics
 from ponder.audit.checks import ROOT, STAGES, completed, git, need_history, read, runs, shown, status
 from ponder.audit.records import blob
+from ponder.report import released
 
 HEADINGS = ("Question.", "Choice.", "Revisit when")
 PREREGISTERED = {"question", "written", "decision", "runs", "metric", "families", "n", "expected", "stop"}

@@ -6,8 +6,8 @@ from collections import defaultdict
 import yaml
 
 from ponder.audit.checks import DATA, ROOT, STAGES, git, need_history, place, read, released, runs, shown, status
-from ponder.models import file_sha256
-from ponder.released import superseded
+from ponder.hashing import file_sha256
+from ponder.report.released import superseded
 from ponder.runs import run_hash
 
 ALWAYS = {"config.yaml", "environment.json", "manifest.json", "status.json", "timing.jsonl"}

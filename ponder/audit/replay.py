@@ -16,10 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from ponder import released
 from ponder.audit.checks import Verdict
 from ponder.config import ConfigError
-from ponder.models import file_sha256
+from ponder.hashing import file_sha256
+from ponder.report import released
 from ponder.runs import ROOT, environment, plain, read_jsonl
 
 LOGS, STEPS, ANSWERS = ROOT / "logs", 3, 5
@@ -106,14 +106,15 @@ def generate(scratch, logs=LOGS, label="cpu-trained-free-test", adapter=ROOT / "
 
     # evaluate.py shares its name with a package that lm-eval imports: look into the checkout last, not first.
     sys.path[:] = [place for place in sys.path if Path(place).resolve() != ROOT] + [str(ROOT)]
-    from ponder import study, subjects
+    from ponder import stages, study
+    from ponder.evaluate import subjects
     folder = released.run_folder("evaluate", label, logs)
     drawn = random.Random(f"replay/{folder.name}").sample(read_jsonl(folder / "samples.jsonl"), ANSWERS)
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("evaluate", [f"experiment={label.split('-')[0]}"])
     own = {"out": str(scratch), "wandb": "disabled", "subject": {"adapter": str(adapter)}}
     plan = study.read(OmegaConf.merge(cfg, OmegaConf.load(folder / "config.yaml"), own))
-    run = study.evaluate_run(plan)
+    run = stages.evaluate_run(plan)
     run.folder.mkdir(parents=True)
     subject = subjects.language_models([plan], [run])[0].subject
     prompts = [subject.prompt(row["task"], row["question"]) for row in drawn]

@@ -2,9 +2,14 @@
 import itertools
 import re
 
-from ponder import batches, card, config, contamination, grading, pools, questions, readme, selection, terms
+from ponder import config
 from ponder.audit.checks import DATA, ROOT, completed, place, read, shown
-from ponder.models import file_sha256
+from ponder.card import card, readme
+from ponder.collect import contamination, selection, terms
+from ponder.grading import families as grading
+from ponder.hashing import file_sha256
+from ponder.questions import drawn, pools
+from ponder.train import batches
 
 NUMBER = re.compile(r"(?<![\w./-])\d[\d,]*(?:\.\d+)*")
 
@@ -30,8 +35,8 @@ def funnel():
         counts = {"draw" if step == "diversity" else step: count for step, count in said["after"].items()}    # its older name
         if not counts.items() <= again["after"].items():
             problems.append(f"{shown(folder)}: funnel.json counts {said['after']}, the filters {again['after']}")
-        drawn = made["questions"].get("dir")
-        pool = {row["id"]: row for row in read(ROOT / drawn / "pool.jsonl")} if drawn else {}
+        directory = made["questions"].get("dir")
+        pool = {row["id"]: row for row in read(ROOT / directory / "pool.jsonl")} if directory else {}
         for trace in traces:
             asked = pool.get(trace["id"])
             if pool and (asked is None or (asked["question"], asked["answer"]) != (trace["question"], trace["gold"])):
@@ -80,7 +85,7 @@ def recorded(folder, text):
         return card.released(text.parent, published)
     if (folder / "teacher.json").exists():
         teacher = read(folder / "teacher.json")
-    kinds = {"drawn": questions.Questions, "jsonl": pools.File, "hub": pools.Hub}
+    kinds = {"drawn": drawn.Questions, "jsonl": pools.File, "hub": pools.Hub}
     asked = config.build(kinds[made["questions"]["kind"]], made["questions"])
     families = {trace["family"] for trace in read(place(folder, "traces.jsonl"))}
     return card.Facts(

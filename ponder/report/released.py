@@ -1,0 +1,114 @@
+"""The released records: the rows of the table, the methods compared, and the runs in logs/ behind them. Reads files alone."""
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from ponder.config import ConfigError, build
+from ponder.runs import ROOT, read_jsonl
+from ponder.stages import evaluate_label
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the released table (paper/rows.yaml): no control, greedy decoding."""
+    label: str
+    experiment: str
+    subject: str
+    budget: str
+    main: bool
+    control, decoding = "none", "greedy"
+
+    def run_label(self, split):
+        """Return the name of the row's evaluate run, without its hash."""
+        return evaluate_label(self.experiment, self.subject, self.control, self.budget, self.decoding, split)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a method, and the mean thinking tokens within which it obeys, in the unit of its method; None: no limit."""
+    name: str
+    experiment: str
+    subject: str
+    control: str
+    budget: str
+    decoding: str
+    least: float | None
+    most: float | None
+
+    run_label = Row.run_label
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to control test-time compute, named as in s1's table 3 where it is there."""
+    name: str
+    title: str
+    unit: Literal["tokens", "steps", "unasked"]
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Methods:
+    """What is compared (paper/methods.yaml)."""
+    unasked: Run                # without an instruction: class-conditional control is to be shorter or longer
+    voting: Run                 # several samples of each question
+    votes: tuple[int, ...]      # how many of them vote
+    methods: tuple[Method, ...]
+
+    def named(self):
+        """Return {(method, run): Run} of all runs, each label once: `unasked` is a run of budget forcing as well."""
+        runs = {(method.name, run.name): run for method in self.methods for run in method.runs}
+        runs |= {("unasked", self.unasked.name): self.unasked, ("voting", self.voting.name): self.voting}
+        labels = {}
+        for key, run in runs.items():
+            labels.setdefault(run.run_label("test"), key)
+        return {key: runs[key] for key in labels.values()}
+
+
+def rows():
+    """Return the rows of the released table, in its order."""
+    return [build(Row, node) for node in yaml.safe_load((ROOT / "paper" / "rows.yaml").read_text())]
+
+
+def methods():
+    """Return the Methods that the paper compares."""
+    return build(Methods, yaml.safe_load((ROOT / "paper" / "methods.yaml").read_text()))
+
+
+def run_folder(stage, label, logs=ROOT / "logs"):
+    """Return the one completed run of a stage whose name is `label` plus a hash.
+
+    Runs that logs/corrections.jsonl supersedes are passed over. Raises ConfigError when there is none or more than one: a
+    released run is superseded by an entry there, never silently.
+    """
+    size, gone = len(label) + len("-") + 8, superseded(logs)
+    found = [p.parent for p in sorted(Path(logs, stage).glob(f"{label}-*/manifest.json")) if len(p.parent.name) == size]
+    found = [p for p in found if json.loads((p / "status.json").read_text())["status"] == "completed"
+             and f"{stage}/{p.name}" not in gone]
+    if len(found) != 1:
+        raise ConfigError(f"{stage} run {label} is {len(found)} times in {Path(logs).name}/, but must be there once; "
+                          "release it with make release, or say in logs/corrections.jsonl which one the other supersedes")
+    return found[0]
+
+
+def superseded(logs=ROOT / "logs"):
+    """Return {what: entry} of logs/corrections.jsonl: released runs ("stage/name") and paths that no longer count, and why."""
+    path = Path(logs) / "corrections.jsonl"
+    return {entry["supersedes"]: entry for entry in (read_jsonl(path) if path.exists() else ())}
+
+
+def groups():
+    """Return {group: families} of the released table: within reach, out of reach, transfer."""
+    path = ROOT / "paper" / "generated" / "results.json"
+    if not path.exists():
+        raise ConfigError("paper/generated/results.json is missing; restore it from git, or run make paper")
+    found = json.loads(path.read_text())["groups"]
+    return {name: group["families"] for name, group in found.items() if group["families"]}
+
+
+def samples(folder):
+    """Return the samples of an evaluate run."""
+    return read_jsonl(Path(folder) / "samples.jsonl")
