@@ -11,44 +11,113 @@
 
 Exit code 0 when nothing fails, 1 when something does, 2 for a mistake on the command line.
 """
+
 import functools
 import signal
 import sys
 
 from ponder.audit import answers, checks, claims, literals, notes, records, rows, rules, tokens
-from ponder.config import ConfigError, user_errors
+from ponder.errors import UserError, user_errors
 
-CHECKS = {    # each with what its PASS proves, and what it leaves open
-    "schema": (records.schema, "every released run and data set is complete and has the documented form", "that it is true"),
-    "hashes": (records.hashes, "files are those that the manifests name, and every input of a run is a released file",
-               "that manifests were not rewritten with the files: see names and history"),
-    "names": (records.names, "config and inputs are those that named each run when it started", "that the run did what they say"),
-    "history": (records.history, "no released file changed or went since its first commit, unless logs/corrections.jsonl says so",
-                "anything against who rewrites git's history too; an older clone, or a commit hash that you know, tells that"),
-    "numbers": (claims.numbers, "every printed number follows from released samples, metrics and rows by a named estimator",
-                "that those are what the models did: see replay"),
-    "literals": (literals.literals, "no other number in README.md, data/README.md and paper.typ was typed by hand",
-                 "numbers that are written as words"),
-    "cards": (rows.cards, "every number of a data card is counted in its files or follows from its run", "its words"),
-    "answers": (answers.answers, "every grade follows from the reply and the released gold answer",
-                "that gold answers are right, and that the model wrote the reply (tokens, replay)"),
-    "second-grader": (answers.second_grader, "a grader that shares no code with the first agrees, except where listed",
-                      "answers that were not drawn (make audit-full), and what both get wrong"),
-    "tokens": (tokens.tokens, "the text that is graded is that of the token ids", "that the model chose those tokens: see replay"),
-    "funnel": (rows.funnel, "the filters and the seed choose the released rows from all released traces",
-               "that the traces are what the teacher wrote"),
-    "order": (rows.order, "batches.jsonl is the order that config, seed and rows give", "that training read those rows: replay"),
-    "splits": (rows.splits, "pool, probe, dev, test and new questions are disjoint by text and key, and no training row is of "
-               "dev or test", "that different keys ask different things"),
-    "train-log": (rules.train_log, "steps, learning rates and tokens are those that the plan gives", "the losses: see replay"),
-    "evaluate-log": (rules.evaluate_log, "every question is answered as often as planned, no thinking exceeds its budget, and "
-                     "results.json counts the samples", "that the tokens are the model's: see replay"),
-    "clocks": (rules.clocks, "time moves forward and no step is missing", "that the clock was right"),
-    "decisions": (notes.decisions, "every decision says question, options, choice and when to look again, and its evidence exists",
-                  "that it was wise, and that its words were never changed"),
-    "preregistrations": (notes.preregistrations, "what was expected was committed, and unchanged, before the commit that its "
-                         "runs started from", "that nobody looked at unreleased runs first"),
-    "readings": (notes.readings, "no released number is of an untold reading of test", "readings by code that does not log them"),
+CHECKS = {  # each with what its PASS proves, and what it leaves open
+    "schema": (
+        records.schema,
+        "every released run and data set is complete and has the documented form",
+        "that it is true",
+    ),
+    "hashes": (
+        records.hashes,
+        "files are those that the manifests name, and every input of a run is a released file",
+        "that manifests were not rewritten with the files: see names and history",
+    ),
+    "names": (
+        records.names,
+        "config and inputs are those that named each run when it started",
+        "that the run did what they say",
+    ),
+    "history": (
+        records.history,
+        "no released file changed or went since its first commit, unless logs/corrections.jsonl says so",
+        "anything against who rewrites git's history too; an older clone, or a commit hash that you know, tells that",
+    ),
+    "numbers": (
+        claims.numbers,
+        "every printed number follows from released samples, metrics and rows by a named estimator",
+        "that those are what the models did: see replay",
+    ),
+    "literals": (
+        literals.literals,
+        "no other number in README.md, data/README.md and paper.typ was typed by hand",
+        "numbers that are written as words",
+    ),
+    "cards": (
+        rows.cards,
+        "every number of a data card is counted in its files or follows from its run",
+        "its words",
+    ),
+    "answers": (
+        answers.answers,
+        "every grade follows from the reply and the released gold answer",
+        "that gold answers are right, and that the model wrote the reply (tokens, replay)",
+    ),
+    "second-grader": (
+        answers.second_grader,
+        "a grader that shares no code with the first agrees, except where listed",
+        "answers that were not drawn (make audit-full), and what both get wrong",
+    ),
+    "tokens": (
+        tokens.tokens,
+        "the text that is graded is that of the token ids",
+        "that the model chose those tokens: see replay",
+    ),
+    "funnel": (
+        rows.funnel,
+        "the filters and the seed choose the released rows from all released traces",
+        "that the traces are what the teacher wrote",
+    ),
+    "order": (
+        rows.order,
+        "batches.jsonl is the order that config, seed and rows give",
+        "that training read those rows: replay",
+    ),
+    "splits": (
+        rows.splits,
+        "pool, probe, dev, test and new questions are disjoint by text and key, and no training row is of "
+        "dev or test",
+        "that different keys ask different things",
+    ),
+    "train-log": (
+        rules.train_log,
+        "steps, learning rates and tokens are those that the plan gives",
+        "the losses: see replay",
+    ),
+    "evaluate-log": (
+        rules.evaluate_log,
+        "every question is answered as often as planned, no thinking exceeds its budget, and "
+        "results.json counts the samples",
+        "that the tokens are the model's: see replay",
+    ),
+    "clocks": (
+        rules.clocks,
+        "time moves forward and no step is missing",
+        "that the clock was right",
+    ),
+    "decisions": (
+        notes.decisions,
+        "every decision says question, options, choice and when to look again, and its evidence exists",
+        "that it was wise, and that its words were never changed",
+    ),
+    "preregistrations": (
+        notes.preregistrations,
+        "what was expected was committed, and unchanged, before the commit that its "
+        "runs started from",
+        "that nobody looked at unreleased runs first",
+    ),
+    "readings": (
+        notes.readings,
+        "no released number is of an untold reading of test",
+        "readings by code that does not log them",
+    ),
 }
 
 
@@ -56,7 +125,11 @@ def verdicts(names=tuple(CHECKS), full=False):
     """Yield the Verdict of each check; `full` shows all answers to the second grader."""
     for name in names:
         check, *words = CHECKS[name]
-        yield checks.answered(name, functools.partial(check, full=True) if full and name == "second-grader" else check, *words)
+        yield checks.answered(
+            name,
+            functools.partial(check, full=True) if full and name == "second-grader" else check,
+            *words,
+        )
 
 
 def told(found):
@@ -65,13 +138,19 @@ def told(found):
     for verdict in found:
         count[verdict.result] = count.get(verdict.result, 0) + 1
         print(f"{verdict.result:11} {verdict.check:17} {verdict.looked_at}")
-        print(f"{'':29} proves: {verdict.proves}\n{'':29} leaves open: {verdict.leaves_open}", flush=True)
+        print(
+            f"{'':29} proves: {verdict.proves}\n{'':29} leaves open: {verdict.leaves_open}",
+            flush=True,
+        )
         for problem in verdict.problems[:20]:
             print(f"{'':11} - {problem}")
         if len(verdict.problems) > 20:
             print(f"{'':11} - and {len(verdict.problems) - 20} more")
         open_ += [verdict.check] * (verdict.result in ("UNSUPPORTED", "NOT_RUN"))
-    print(", ".join(f"{n} {result}" for result, n in sorted(count.items())), *(f"(not told here: {name})" for name in open_))
+    print(
+        ", ".join(f"{n} {result}" for result, n in sorted(count.items())),
+        *(f"(not told here: {name})" for name in open_),
+    )
     return 1 if "FAIL" in count else 0
 
 
@@ -85,32 +164,40 @@ def main(words):
             return told(verdicts(full=True))
         case ["explain", *what] if what:
             from ponder.audit import explain
+
             print("\n".join(explain.explain(what)))
         case ["diff", one, other]:
             from ponder.audit import explain
+
             print("\n".join(explain.diff(one, other)))
         case ["page"]:
             from ponder.audit import page
+
             out = checks.ROOT / "outputs" / "audit.html"
             out.parent.mkdir(exist_ok=True)
             found = list(verdicts())
-            out.write_text(page.page(found, [notes.outcome(path) for path in notes.preregistered()]))
+            out.write_text(
+                page.page(found, [notes.outcome(path) for path in notes.preregistered()])
+            )
             failing = [verdict.check for verdict in found if verdict.result == "FAIL"]
             print(f"wrote {checks.shown(out)}; checks that fail: {', '.join(failing) or 'none'}")
             return 1 if failing else 0
         case ["replay"]:
             from ponder.audit import replay
+
             return told(replay.replay(checks.ROOT / "outputs" / "replay"))
         case ["-h" | "--help"]:
             print(__doc__)
         case _ if all(word in CHECKS for word in words):
             return told(verdicts(words))
         case _:
-            raise ConfigError(f"{' '.join(words)!r} is no command of audit.py; the checks are {', '.join(CHECKS)}, and there are "
-                              "full, explain, diff, page and replay: python audit.py -h says what they do")
+            raise UserError(
+                f"{' '.join(words)!r} is no command of audit.py; the checks are {', '.join(CHECKS)}, and there are "
+                "full, explain, diff, page and replay: python audit.py -h says what they do"
+            )
     return 0
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)    # `audit.py explain ... | head` ends quietly
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `audit.py explain ... | head` ends quietly
     sys.exit(main(sys.argv[1:]))

@@ -8,9 +8,10 @@ Writes outputs/collect/<name>-<hash>/, a data set in release form: traces.jsonl 
 (the chosen rows), funnel.json and dropped.jsonl (what each step dropped, and why), contamination.jsonl where there is any,
 the raw calls of a model teacher, a data card with Croissant metadata and two plots.
 """
+
 import hydra
 
-from ponder.config import user_errors
+from ponder.errors import user_errors
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="collect")
@@ -18,6 +19,7 @@ from ponder.config import user_errors
 def main(cfg):
     from ponder import stages, study
     from ponder.questions import drawn
+
     plan = study.read(cfg)
     if plan.questions.kind == "drawn" and plan.questions.source == "draw":
         drawn.draw_outside_data(plan.questions)
@@ -37,6 +39,7 @@ def collect(plan, run):
     from ponder.card import card
     from ponder.collect import calls, contamination, domains, duplicates, selection, teachers, terms
     from ponder.questions import pools
+
     terms.check_text(plan.teacher.terms)
     attempts = selection.read_attempts(plan.selection)
     benchmarks = contamination.read_benchmarks(plan.decontamination)
@@ -51,14 +54,18 @@ def collect(plan, run):
     run.write_jsonl("traces.jsonl", traces)
 
     hits = contamination.hits(pool, traces, benchmarks, plan.decontamination)
-    rows, funnel = selection.select(traces, plan.selection, plan.data_seed, attempts, contamination.reasons(hits))
+    rows, funnel = selection.select(
+        traces, plan.selection, plan.data_seed, attempts, contamination.reasons(hits)
+    )
     run.write_jsonl("train.jsonl", rows)
     if hits:
         run.write_jsonl("contamination.jsonl", hits)
     run.write_jsonl("dropped.jsonl", selection.dropped_rows(copies, funnel.pop("dropped")))
     run.write_json("funnel.json", {"read": read, "duplicates": len(copies), **funnel})
     card.write(run.folder, card.facts(plan, run, {trace["family"] for trace in traces}))
-    run.say(f"collect {run.name}: {funnel['after']} {sum(row['tokens'] for row in rows)} trace tokens -> {run.folder}")
+    run.say(
+        f"collect {run.name}: {funnel['after']} {sum(row['tokens'] for row in rows)} trace tokens -> {run.folder}"
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Writes outputs/evaluate/<name>-<subject>-<budget>-<split>-<hash>/: samples.jsonl
 tokens, what was forced) and results.json, which follows from it. A sweep writes the folder of each of its budgets in one
 pass: what two budgets have in common is generated once. Choices use benchmark.split=dev; every reading of test is logged.
 """
+
 import sys
 
 if __name__ == "__main__":
@@ -19,7 +20,7 @@ import contextlib
 import hydra
 from hydra.core.hydra_config import HydraConfig
 
-from ponder.config import user_errors
+from ponder.errors import user_errors
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
@@ -27,8 +28,11 @@ from ponder.config import user_errors
 def main(cfg):
     from ponder import stages
     from ponder.evaluate import plans
+
     waiting, runs = [], []
-    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()    # of the command line
+    overrides = (
+        HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+    )  # of the command line
     for plan in plans.plans(cfg, list(overrides)):
         run = stages.evaluate_run(plan)
         if run.finished:
@@ -51,9 +55,12 @@ def evaluate(plans, runs):
     from ponder.evaluate import harness, results, subjects
     from ponder.grading import verify
     from ponder.questions import drawn
+
     asked = plans[0].benchmark
     if asked.kind == "drawn":
-        drawn.read_split(asked.dir, asked.split)    # lm-eval reads the same files, but verifies nothing
+        drawn.read_split(
+            asked.dir, asked.split
+        )  # lm-eval reads the same files, but verifies nothing
     models = subjects.language_models(plans, runs)
     for run in runs:
         subjects.log_reading(asked, run)

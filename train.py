@@ -9,24 +9,32 @@
 Writes outputs/train/<name>-<hash>/: metrics.jsonl (a row per step), batches.jsonl (the rows each step saw), cost.json, and
 adapter/ (the weights in bf16, as peft opens them). A killed run goes on from its last checkpoint with the same command.
 """
+
 import hydra
 
-from ponder.config import user_errors
+from ponder.errors import user_errors
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 @user_errors
 def main(cfg):
     from ponder import stages, study
+
     plan = study.read(cfg)
     if plan.plan:
         from ponder.train import costs
-        return print(costs.report(plan, plan.machines, costs.plan(plan, plan.machines, plan.model.architecture)))
+
+        return print(
+            costs.report(
+                plan, plan.machines, costs.plan(plan, plan.machines, plan.model.architecture)
+            )
+        )
     run = stages.train_run(plan)
     if run.finished:
         run.tidy()
         return print(f"train {run.name}: finished before, nothing to do -> {run.folder}")
     from ponder.train import processes
+
     with processes.joined(plan.hardware.device, plan.train) as group, run:
         train(plan, run, group)
 
@@ -39,41 +47,83 @@ def train(plan, run, group):
     from tqdm import tqdm
 
     from ponder import hashing, models, stages
-    from ponder.train import batches, checkpoints, costs, memory, meter, packing, processes, sft, sharding
+    from ponder.train import (
+        batches,
+        checkpoints,
+        costs,
+        memory,
+        meter,
+        packing,
+        processes,
+        sft,
+        sharding,
+    )
+
     recipe, kind = plan.train, plan.hardware.device
     torch.set_num_threads(plan.hardware.threads)
     if kind == "cpu" and not memory.keep_freed_memory():
-        run.say("warning: the C library is not glibc; training may spend much of its time in page faults")
+        run.say(
+            "warning: the C library is not glibc; training may spend much of its time in page faults"
+        )
 
     base = processes.made_once(lambda: models.base_folder(plan.model, plan.out), group)
-    network, chat = models.load(base, plan.model.delimiters, "bfloat16" if recipe.weights == "bfloat16" else "auto",
-                                counted=recipe.control == "steps")
+    network, chat = models.load(
+        base,
+        plan.model.delimiters,
+        "bfloat16" if recipe.weights == "bfloat16" else "auto",
+        counted=recipe.control == "steps",
+    )
     run.write_json("base.json", models.source_of(base))
     rows = sft.tokenised(stages.chosen_rows(plan), chat, recipe)
     network.set_attn_implementation(packing.ATTENTION)
-    network = sft.trainable(network, plan.model, recipe, hashing.purpose_seed(f"adapter/{plan.seed}"))
+    network = sft.trainable(
+        network, plan.model, recipe, hashing.purpose_seed(f"adapter/{plan.seed}")
+    )
     objective = sharding.placed(packing.Objective(network, recipe.loss_rows), recipe, group)
     weights = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=recipe.lr, betas=(recipe.beta1, recipe.beta2),
-                                  weight_decay=recipe.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(
+        weights,
+        lr=recipe.lr,
+        betas=(recipe.beta1, recipe.beta2),
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
     steps = batches.order(len(rows), recipe.epochs, recipe.batch_rows, plan.seed)
-    run.write_jsonl("batches.jsonl", [{"step": i, "ids": [rows[r]["id"] for r in b]} for i, b in enumerate(steps, 1)])
+    run.write_jsonl(
+        "batches.jsonl",
+        [{"step": i, "ids": [rows[r]["id"] for r in b]} for i, b in enumerate(steps, 1)],
+    )
 
     done = checkpoints.resume(run, network, optimizer, group.rank, group.world)
     run.replay()
-    bar = tqdm(range(done + 1, len(steps) + 1), initial=done, total=len(steps), unit="step", desc=f"train {run.name}",
-               disable=not group.first)
+    bar = tqdm(
+        range(done + 1, len(steps) + 1),
+        initial=done,
+        total=len(steps),
+        unit="step",
+        desc=f"train {run.name}",
+        disable=not group.first,
+    )
     for step in bar:
         began, energy = time.perf_counter(), meter.packages(kind)
-        torch.manual_seed(hashing.purpose_seed(f"train step/{plan.seed}/{step}/{group.rank}"))    # for forks that turn on dropout
+        torch.manual_seed(
+            hashing.purpose_seed(f"train step/{plan.seed}/{step}/{group.rank}")
+        )  # for forks that turn on dropout
         batch = [rows[r] for r in steps[step - 1]]
         tokens, loss_tokens = sft.counts(batch)
         lr = sft.learning_rate(step, len(steps), recipe)
         for parameters in optimizer.param_groups:
             parameters["lr"] = lr
-        loss = torch.zeros((), device=group.device)    # the mean over the loss tokens of the step
-        for pack in batches.deal([len(row["ids"]) for row in batch], group.world, recipe.max_tokens)[group.rank::group.world]:
-            part = objective(packing.pack([(batch[i]["ids"], batch[i]["loss"]) for i in pack], group.device)) / loss_tokens
+        loss = torch.zeros((), device=group.device)  # the mean over the loss tokens of the step
+        for pack in batches.deal(
+            [len(row["ids"]) for row in batch], group.world, recipe.max_tokens
+        )[group.rank :: group.world]:
+            part = (
+                objective(
+                    packing.pack([(batch[i]["ids"], batch[i]["loss"]) for i in pack], group.device)
+                )
+                / loss_tokens
+            )
             part.backward()
             loss += part.detach()
         processes.total(loss)
@@ -81,18 +131,35 @@ def train(plan, run, group):
         sft.check_finite(loss, norm, step)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        run.metric(step=step, loss=loss.item(), lr=lr, grad_norm=norm.item(), tokens=tokens, loss_tokens=loss_tokens)
-        run.timing(step=step, seconds=round(time.perf_counter() - began, 3), joules=meter.joules(energy, meter.packages(kind)))
+        run.metric(
+            step=step,
+            loss=loss.item(),
+            lr=lr,
+            grad_norm=norm.item(),
+            tokens=tokens,
+            loss_tokens=loss_tokens,
+        )
+        run.timing(
+            step=step,
+            seconds=round(time.perf_counter() - began, 3),
+            joules=meter.joules(energy, meter.packages(kind)),
+        )
         bar.set_postfix(loss=f"{loss.item():.3f}")
         if step % recipe.checkpoint_steps == 0 and step < len(steps):
-            checkpoints.save(run, network, optimizer, step, group.rank, group.world, processes.barrier)
+            checkpoints.save(
+                run, network, optimizer, step, group.rank, group.world, processes.barrier
+            )
     sft.save_weights(network, run.folder / "adapter", run.writes)
-    processes.barrier()    # all measure it at once, for they share the machine
-    ceiling = processes.total(torch.tensor(meter.ceiling(kind, recipe.compute), dtype=torch.float64, device=group.device))
+    processes.barrier()  # all measure it at once, for they share the machine
+    ceiling = processes.total(
+        torch.tensor(meter.ceiling(kind, recipe.compute), dtype=torch.float64, device=group.device)
+    )
     if group.first:
         lengths = [len(ids) for ids in rows["ids"]]
         sizes, ceiling = costs.sizes(network), ceiling.item()
-        cost = meter.record(run, plan.model.dimensions, sizes, lengths, steps, recipe, ceiling, group.world, kind)
+        cost = meter.record(
+            run, plan.model.dimensions, sizes, lengths, steps, recipe, ceiling, group.world, kind
+        )
         run.say(sft.report(run, cost))
 
 

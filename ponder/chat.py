@@ -3,32 +3,41 @@
 Delimiters enter as token ids, text never does: whatever a question, a teacher or a model wrote is encoded with special
 tokens switched off, so that a "<|im_start|>" inside a text stays text.
 """
+
 from dataclasses import dataclass
 
 from ponder import control
-from ponder.config import ConfigError
+from ponder.errors import UserError
 
 
 @dataclass(frozen=True)
 class Delimiters:
     """Facts of a model (conf/model): how its turns, its thinking and its answer begin and end."""
-    turn_start: str     # one special token
-    turn_end: str       # one special token
-    think: str | None   # the role that opens the thinking, after turn_start; null: the turn itself is the thinking
-    answer: str | None  # the role that opens the answer, after turn_start; null: only the prefix below
-    final: str          # prefix of the final answer; s1 forces "Final Answer:" (s1, vllm_causallms.py L254)
+
+    turn_start: str  # one special token
+    turn_end: str  # one special token
+    think: (
+        str | None
+    )  # the role that opens the thinking, after turn_start; null: the turn itself is the thinking
+    answer: (
+        str | None
+    )  # the role that opens the answer, after turn_start; null: only the prefix below
+    final: str  # prefix of the final answer; s1 forces "Final Answer:" (s1, vllm_causallms.py L254)
 
 
 @dataclass(frozen=True)
 class Marks:
     """The token ids that forcing knows, made by Chat.marks from the model's delimiters. A stop is a tuple of ids."""
-    ends: tuple              # stops of the thinking: what the answer delimiter begins with, the end of turn
-    answer_ends: tuple       # stops of the answer
-    turn_end: tuple          # the stop of a row that nothing is forced on
-    newline: int             # forced before the answer delimiter when the thinking does not end with it
-    nudge: tuple             # ids of the text appended when an end is ignored
-    answer: tuple            # the answer delimiter, written when the thinking ends by itself
-    forced_answer: tuple     # the answer delimiter and the final-answer prefix, written when the cap bites
+
+    ends: tuple  # stops of the thinking: what the answer delimiter begins with, the end of turn
+    answer_ends: tuple  # stops of the answer
+    turn_end: tuple  # the stop of a row that nothing is forced on
+    newline: int  # forced before the answer delimiter when the thinking does not end with it
+    nudge: tuple  # ids of the text appended when an end is ignored
+    answer: tuple  # the answer delimiter, written when the thinking ends by itself
+    forced_answer: (
+        tuple  # the answer delimiter and the final-answer prefix, written when the cap bites
+    )
 
 
 class Chat:
@@ -39,23 +48,35 @@ class Chat:
 
     def __init__(self, tokenizer, delimiters, counted=False):
         self.tokenizer, self.delimiters = tokenizer, delimiters
-        self.turn_start, self.turn_end = (self._special(t) for t in (delimiters.turn_start, delimiters.turn_end))
+        self.turn_start, self.turn_end = (
+            self._special(t) for t in (delimiters.turn_start, delimiters.turn_end)
+        )
         self.newline = self.encode("\n")[-1]
         self.think_open, self.answer_open = (
-            [self.turn_start, *self.encode(role + "\n")] if role else [] for role in (delimiters.think, delimiters.answer))
+            [self.turn_start, *self.encode(role + "\n")] if role else []
+            for role in (delimiters.think, delimiters.answer)
+        )
         self.final = self.encode(delimiters.final)
         self.counted = counted
         if counted:
             if not (delimiters.think and delimiters.answer):
-                raise ConfigError("a thinking of counted steps needs its delimiters; take control=none, or set subject.think and "
-                                  "subject.answer")
-            self.think_open = [self.turn_start]    # the count follows, and the model writes it
+                raise UserError(
+                    "a thinking of counted steps needs its delimiters; take control=none, or set subject.think and "
+                    "subject.answer"
+                )
+            self.think_open = [self.turn_start]  # the count follows, and the model writes it
 
     def _special(self, text):
         """Return the id of a delimiter; it must be one special token of the vocabulary."""
         token = self.tokenizer.convert_tokens_to_ids(text)
-        if token is None or token == self.tokenizer.unk_token_id or text not in self.tokenizer.all_special_tokens:
-            raise ConfigError(f"model.delimiters has {text!r}, which is no special token of this tokenizer; name one that is")
+        if (
+            token is None
+            or token == self.tokenizer.unk_token_id
+            or text not in self.tokenizer.all_special_tokens
+        ):
+            raise UserError(
+                f"model.delimiters has {text!r}, which is no special token of this tokenizer; name one that is"
+            )
         return token
 
     def encode(self, text):
@@ -64,7 +85,9 @@ class Chat:
 
     def decode(self, ids):
         """Return the text of ids, special tokens shown."""
-        return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return self.tokenizer.decode(
+            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
 
     def prompt(self, question, shots=()):
         """Return the ids up to and with the opening think delimiter.
@@ -74,12 +97,24 @@ class Chat:
         """
         ids = []
         for shot_question, think, answer in shots:
-            ids += self._user(shot_question) + self.think_open + self.reasoning(think, answer)[0] + self.encode("\n")
+            ids += (
+                self._user(shot_question)
+                + self.think_open
+                + self.reasoning(think, answer)[0]
+                + self.encode("\n")
+            )
         return ids + self._user(question) + self.think_open
 
     def _user(self, text):
-        return [self.turn_start, *self.encode("user\n"), *self.encode(text), self.turn_end, *self.encode("\n"),
-                self.turn_start, *self.encode("assistant\n")]
+        return [
+            self.turn_start,
+            *self.encode("user\n"),
+            *self.encode(text),
+            self.turn_end,
+            *self.encode("\n"),
+            self.turn_start,
+            *self.encode("assistant\n"),
+        ]
 
     def reasoning(self, think, answer, wrong=()):
         """Return (ids, loss) of what follows the opening think delimiter: trace, answer, end of turn.
@@ -94,16 +129,25 @@ class Chat:
         return ids + closing, loss + [1] * len(closing)
 
     def _trace(self, text, wrong):
-        tokens = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
-        loss = [0 if any(start < high and low < end for low, high in wrong) else 1 for start, end in tokens["offset_mapping"]]
+        tokens = self.tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+        )
+        loss = [
+            0 if any(start < high and low < end for low, high in wrong) else 1
+            for start, end in tokens["offset_mapping"]
+        ]
         return list(tokens["input_ids"]), loss
 
     def _steps(self, think, wrong):
         spans = control.steps(think)
         limit, ids, loss = control.bound(len(spans)), [], []
         for done, (low, high) in enumerate(spans):
-            opening = (self.encode("\n") + [self.turn_start] if done else []) + self.encode(control.countdown(limit, done))
-            step, flags = self._trace(think[low:high], [(start - low, end - low) for start, end in wrong])
+            opening = (self.encode("\n") + [self.turn_start] if done else []) + self.encode(
+                control.countdown(limit, done)
+            )
+            step, flags = self._trace(
+                think[low:high], [(start - low, end - low) for start, end in wrong]
+            )
             ids, loss = ids + opening + step, loss + [1] * len(opening) + flags
         return ids, loss
 
@@ -124,9 +168,20 @@ class Chat:
         until_thinking); the turns of other steps belong to it.
         """
         ends = ((self.turn_start,), (self.turn_end,))
-        thinking = (tuple(self.answer_open), (self.turn_start, *self.encode("0")), (self.turn_end,)) if self.counted else ends
-        return Marks(thinking, ends, (self.turn_end,), self.newline, tuple(self.encode(nudge)), tuple(self.answer_open),
-                     tuple(self.answer_open + self.final))
+        thinking = (
+            (tuple(self.answer_open), (self.turn_start, *self.encode("0")), (self.turn_end,))
+            if self.counted
+            else ends
+        )
+        return Marks(
+            thinking,
+            ends,
+            (self.turn_end,),
+            self.newline,
+            tuple(self.encode(nudge)),
+            tuple(self.answer_open),
+            tuple(self.answer_open + self.final),
+        )
 
     def split(self, sample):
         """Return (thinking, answer) texts of a Sample, cut where the budget closed the thinking, never by text.
@@ -134,5 +189,9 @@ class Chat:
         The final-answer prefix stays in the answer, the end of turn does not.
         """
         cut = sample.closed_at if sample.closed_at is not None else len(sample.ids)
-        answer = [t for t in sample.ids[cut + len(self.answer_open):] if t not in (self.turn_start, self.turn_end)]
+        answer = [
+            t
+            for t in sample.ids[cut + len(self.answer_open) :]
+            if t not in (self.turn_start, self.turn_end)
+        ]
         return self.decode(sample.ids[:cut]).removesuffix("\n"), self.decode(answer).strip()

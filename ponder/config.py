@@ -3,67 +3,40 @@
 YAML under conf/ holds values, the dataclasses hold names and types, and `build` joins them: a key that no dataclass
 reads is an error, because Hydra itself runs on silently past one that was added with `+`.
 """
+
 import dataclasses
 import difflib
-import errno
-import functools
-import os
-import sys
 import types
 import typing
-from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-
-class ConfigError(ValueError):
-    """A user's mistake, in one sentence: the value, the rule, the way out. Scripts print it and exit with code 2."""
-
-
-def user_errors(main):
-    """Return the script's `main`, run from the repository root, with a user's mistake as one line on stderr and exit code 2.
-
-    A mistake is a ConfigError or a disk without room.
-    """
-    @functools.wraps(main)
-    def wrapped(*args, **kwargs):
-        os.chdir(Path(__file__).resolve().parent.parent)    # where every relative path of conf/ and of the tasks starts
-        try:
-            return main(*args, **kwargs)
-        except ConfigError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            print(f"error: the disk is full ({error.strerror}); free some space, and the same command goes on from here",
-                  file=sys.stderr)
-            sys.exit(2)
-        except KeyboardInterrupt:
-            print("interrupted: the same command goes on from here", file=sys.stderr)
-            sys.exit(130)
-    return wrapped
+from ponder.errors import UserError
 
 
 def build(cls, node, where=""):
     """Return the dataclass `cls` filled from a mapping.
 
-    Raises ConfigError for a key that `cls` does not have, a key that is missing, or a value of another type; a
+    Raises UserError for a key that `cls` does not have, a key that is missing, or a value of another type; a
     dataclass adds its own rules in __post_init__.
     """
     values = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
     if not isinstance(values, dict):
-        raise ConfigError(f"{where or cls.__name__} is {values!r}, but must be a mapping with the keys of {cls.__name__}")
+        raise UserError(
+            f"{where or cls.__name__} is {values!r}, but must be a mapping with the keys of {cls.__name__}"
+        )
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]
     for key in values:
         if key not in names:
             near = difflib.get_close_matches(str(key), names, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(names)}"
-            raise ConfigError(f"{_join(where, key)} is read by nothing{hint}")
+            raise UserError(f"{_join(where, key)} is read by nothing{hint}")
     for name in names:
-        if values.get(name, "???") == "???":    # Hydra's word for a value that somebody must set
-            raise ConfigError(f"{_join(where, name)} is missing; give it a value, e.g. with experiment=cpu")
+        if values.get(name, "???") == "???":  # Hydra's word for a value that somebody must set
+            raise UserError(
+                f"{_join(where, name)} is missing; give it a value, e.g. with experiment=cpu"
+            )
     return cls(**{name: _value(hints[name], values[name], _join(where, name)) for name in names})
 
 
@@ -89,32 +62,36 @@ def _value(kind, value, where):
         return _value(_of_kind(inner, value, where) if len(inner) > 1 else inner[0], value, where)
     if origin is tuple:
         if not isinstance(value, list):
-            raise ConfigError(f"{where} is {value!r}, but must be a list")
+            raise UserError(f"{where} is {value!r}, but must be a list")
         return tuple(_value(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     plain = origin or kind
     if plain is float and type(value) is int:
         return float(value)
     if type(value) is not plain:
-        raise ConfigError(f"{where} is {value!r} ({type(value).__name__}), but must be of type {plain.__name__}")
+        raise UserError(
+            f"{where} is {value!r} ({type(value).__name__}), but must be of type {plain.__name__}"
+        )
     return value
 
 
 def _of_kind(classes, value, where):
     """Return the dataclass among `classes` whose field `kind` allows what the mapping `value` says."""
-    by_name = {name: cls for cls in classes for name in typing.get_args(typing.get_type_hints(cls)["kind"])}
+    by_name = {
+        name: cls for cls in classes for name in typing.get_args(typing.get_type_hints(cls)["kind"])
+    }
     named = value.get("kind") if isinstance(value, dict) else None
     check_choice(_join(where, "kind"), named, tuple(by_name))
     return by_name[named]
 
 
 def check_choice(where, value, choices):
-    """Raise ConfigError unless `value` is one of `choices`."""
+    """Raise UserError unless `value` is one of `choices`."""
     if value not in choices:
-        raise ConfigError(f"{where} is {value!r}, but must be one of: {', '.join(map(str, choices))}")
+        raise UserError(f"{where} is {value!r}, but must be one of: {', '.join(map(str, choices))}")
 
 
 def at_least(least, where, values, *keys):
-    """Raise ConfigError unless every named field of a dataclass is `least` or more."""
+    """Raise UserError unless every named field of a dataclass is `least` or more."""
     for key in keys:
         if getattr(values, key) < least:
-            raise ConfigError(f"{where}.{key} is {getattr(values, key)}, but must be {least} or more")
+            raise UserError(f"{where}.{key} is {getattr(values, key)}, but must be {least} or more")

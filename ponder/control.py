@@ -1,29 +1,40 @@
 """Control of the thinking's length by what a question says: the conditional methods that s1 compares with budget forcing
 (sections 3.2 and 5.2, appendix E). Pure text; ponder/chat.py makes tokens of it.
 """
+
 from dataclasses import dataclass
 
-from ponder.config import ConfigError, check_choice
+from ponder.config import check_choice
+from ponder.errors import UserError
 
-SENTENCES = {unit: f"Think for up to {{}} {unit}." for unit in ("tokens", "steps")}    # s1, lm_eval/tasks/aime/utils.py
+SENTENCES = {
+    unit: f"Think for up to {{}} {unit}." for unit in ("tokens", "steps")
+}  # s1, lm_eval/tasks/aime/utils.py
 
 
 @dataclass(frozen=True)
 class Control:
     """How long a question asks to be thought about (conf/control)."""
+
     name: str
-    kind: str               # none | tokens | steps: the model was trained to obey such a limit | class: a sentence in words
-    limit: int | None       # of tokens or steps
-    sentence: str | None    # of a class
+    kind: str  # none | tokens | steps: the model was trained to obey such a limit | class: a sentence in words
+    limit: int | None  # of tokens or steps
+    sentence: str | None  # of a class
 
     def __post_init__(self):
         check_choice("control.kind", self.kind, ("none", "class", *SENTENCES))
-        if (self.kind in SENTENCES) != (self.limit is not None) or (self.limit is not None and self.limit < 1):
-            raise ConfigError(f"control.limit={self.limit} does not fit control.kind={self.kind}; give a number from 1 on for "
-                              "tokens and steps, and null for anything else")
+        if (self.kind in SENTENCES) != (self.limit is not None) or (
+            self.limit is not None and self.limit < 1
+        ):
+            raise UserError(
+                f"control.limit={self.limit} does not fit control.kind={self.kind}; give a number from 1 on for "
+                "tokens and steps, and null for anything else"
+            )
         if (self.kind == "class") != bool(self.sentence):
-            raise ConfigError(f"control.sentence={self.sentence!r} does not fit control.kind={self.kind}; give a sentence for "
-                              "class alone")
+            raise UserError(
+                f"control.sentence={self.sentence!r} does not fit control.kind={self.kind}; give a sentence for "
+                "class alone"
+            )
 
 
 def asked(question, kind, limit=None, sentence=None):

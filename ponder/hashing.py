@@ -1,4 +1,5 @@
 """Hashes that name things: the content of a file, and the seed of a purpose."""
+
 import hashlib
 
 

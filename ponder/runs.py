@@ -3,6 +3,7 @@
 Clocks and speeds go to timing.jsonl, cost.json and stdout.log; every other file of a finished run is the same bytes for the
 same config on the same kind of CPU with the same number of threads, in one process. Several processes sum in another order.
 """
+
 import contextlib
 import fcntl
 import hashlib
@@ -20,16 +21,36 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from ponder import lineage
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.hashing import file_sha256
 
 SCHEMA = 1
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "datasets", "lm_eval", "peft", "accelerate", "gguf",
-            "hydra-core", "omegaconf", "numpy", "scipy", "wandb")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "datasets",
+    "lm_eval",
+    "peft",
+    "accelerate",
+    "gguf",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+    "scipy",
+    "wandb",
+)
 # What a run resumes from, files and folders by their patterns; gone once its manifest is written.
 SCRATCH = ("checkpoint-*", "generations.jsonl", "calls.jsonl")
-NOT_REPRODUCED = ("cost.json", "environment.json", "status.json", "stdout.log", "timing.jsonl")    # differ between equal runs
+NOT_REPRODUCED = (
+    "cost.json",
+    "environment.json",
+    "status.json",
+    "stdout.log",
+    "timing.jsonl",
+)  # differ between equal runs
 
 
 def dump(value, indent=None):
@@ -52,19 +73,21 @@ def write_jsonl(path, rows):
 def read_jsonl(path, tolerate_cut=False):
     """Return the rows of a JSON-lines file.
 
-    Raises ConfigError for a missing file and for a line that is no JSON, by its number; with `tolerate_cut` a last line
+    Raises UserError for a missing file and for a line that is no JSON, by its number; with `tolerate_cut` a last line
     that a kill cut short is left out, which is how an append-only file of our own is resumed.
     """
     if not Path(path).exists():
-        raise ConfigError(f"{path} is missing; run the stage that writes it, or restore it from git")
+        raise UserError(f"{path} is missing; run the stage that writes it, or restore it from git")
     rows, lines = [], Path(path).read_bytes().split(b"\n")
     for number, line in enumerate(lines, 1):
         if number == len(lines) and (tolerate_cut or not line):
-            break                                   # what follows the last newline was not written whole
+            break  # what follows the last newline was not written whole
         try:
             rows.append(json.loads(line.decode()))
         except ValueError:
-            raise ConfigError(f"{path} line {number} is not whole JSON; restore the file from git or make it again") from None
+            raise UserError(
+                f"{path} line {number} is not whole JSON; restore the file from git or make it again"
+            ) from None
     return rows
 
 
@@ -75,24 +98,44 @@ def run_hash(stage, config, inputs):
 
 def commit():
     """Return {"commit", "dirty"} of the checkout, or nulls outside one."""
+
     def git(*words):
         done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
         return done.stdout.strip() if done.returncode == 0 else None
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if (s := git("status", "--porcelain")) is None else bool(s)}
+
+    return {
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": None if (s := git("status", "--porcelain")) is None else bool(s),
+    }
 
 
 def environment(threads):
     """Return what the numbers may depend on, with nothing that names a machine, a user or a path."""
     cpu = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
-        models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        models = [
+            line
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ]
         cpu = models[0].split(":", 1)[1].strip() if models else cpu
-    found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()}
+    found = {
+        d.metadata["Name"].lower().replace("_", "-"): d.version
+        for d in importlib.metadata.distributions()
+    }
     versions = {name: found.get(name.replace("_", "-")) for name in PACKAGES}
-    record = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine(), "cpu": cpu,
-              "logical_cores": os.cpu_count(), "threads": threads, "packages": versions}
+    record = {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cpu": cpu,
+        "logical_cores": os.cpu_count(),
+        "threads": threads,
+        "packages": versions,
+    }
     if "torch" in sys.modules:
         import torch
+
         record["torch_build"] = torch.__version__
         record["torch_cpu_capability"] = torch.backends.cpu.get_cpu_capability()
     return record
@@ -123,9 +166,17 @@ def being_written(folder):
 def manifest(folder, name, inputs):
     """Return the manifest of a run folder: every file but the manifest and what a run resumes from, with hash and size."""
     left_out = {folder / "manifest.json", *scratch(folder)}
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and left_out.isdisjoint((p, *p.parents)))
-    entries = {p.relative_to(folder).as_posix(): {"sha256": file_sha256(p), "bytes": p.stat().st_size,
-                                                  "reproducible": p.name not in NOT_REPRODUCED} for p in files}
+    files = sorted(
+        p for p in folder.rglob("*") if p.is_file() and left_out.isdisjoint((p, *p.parents))
+    )
+    entries = {
+        p.relative_to(folder).as_posix(): {
+            "sha256": file_sha256(p),
+            "bytes": p.stat().st_size,
+            "reproducible": p.name not in NOT_REPRODUCED,
+        }
+        for p in files
+    }
     return {"schema": SCHEMA, "name": name, "inputs": inputs, "files": entries}
 
 
@@ -156,17 +207,30 @@ class Run:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self.lock)
-            raise ConfigError(f"{self.folder} is being written by another process; let it finish, or stop it") from None
+            raise UserError(
+                f"{self.folder} is being written by another process; let it finish, or stop it"
+            ) from None
         previous = self.folder / "status.json"
         status = json.loads(previous.read_text()) if previous.exists() else {"commits": []}
-        self.status = {"schema": SCHEMA, "stage": self.stage, "name": self.name, "status": "running", "reason": None,
-                       "inputs": self.inputs, "commits": [*status["commits"], commit()],
-                       "parent": lineage.parent(self.stage, self.name, plain(self.config), self.inputs, ROOT / "logs")}
+        self.status = {
+            "schema": SCHEMA,
+            "stage": self.stage,
+            "name": self.name,
+            "status": "running",
+            "reason": None,
+            "inputs": self.inputs,
+            "commits": [*status["commits"], commit()],
+            "parent": lineage.parent(
+                self.stage, self.name, plain(self.config), self.inputs, ROOT / "logs"
+            ),
+        }
         self._write_status()
         (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(self.config)))
         (self.folder / "environment.json").write_text(dump(environment(self.threads), indent=1))
         if (clocks := self.folder / "timing.jsonl").exists():
-            write_jsonl(clocks, read_jsonl(clocks, tolerate_cut=True))      # without a row that a kill cut short
+            write_jsonl(
+                clocks, read_jsonl(clocks, tolerate_cut=True)
+            )  # without a row that a kill cut short
         self.started = time.monotonic()
         self.timing(event="start", utc=datetime.now(UTC).isoformat(timespec="seconds"))
         self._open_mirror()
@@ -182,7 +246,10 @@ class Run:
             self._write_manifest()
             self.tidy()
         else:
-            self.status |= {"status": "failed", "reason": self._without_places(f"{kind.__name__}: {error}".splitlines()[0])[:300]}
+            self.status |= {
+                "status": "failed",
+                "reason": self._without_places(f"{kind.__name__}: {error}".splitlines()[0])[:300],
+            }
             self._write_status()
         os.close(self.lock)
         if self.mirror:
@@ -193,7 +260,10 @@ class Run:
         write_atomic(self.folder / "status.json", dump(self.status, indent=1).encode())
 
     def _write_manifest(self):
-        write_atomic(self.folder / "manifest.json", dump(manifest(self.folder, self.name, self.inputs), indent=1).encode())
+        write_atomic(
+            self.folder / "manifest.json",
+            dump(manifest(self.folder, self.name, self.inputs), indent=1).encode(),
+        )
 
     def tidy(self):
         """Remove what a run resumes from; for a finished run too, since a kill may have come between its manifest and this."""
@@ -209,15 +279,28 @@ class Run:
             return
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
+
         folder = self.out / "wandb"
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            self.mirror = wandb.init(mode=self.wandb_mode, project="ponder", id=self.name, resume="allow", name=self.name,
-                                     group=self.stage, dir=str(folder), config=self.config,
-                                     settings=wandb.Settings(console="off", x_disable_stats=True))
-            self.unsent = self.mirror.starting_step    # 0, or what an online run that is known already lacks
+            self.mirror = wandb.init(
+                mode=self.wandb_mode,
+                project="ponder",
+                id=self.name,
+                resume="allow",
+                name=self.name,
+                group=self.stage,
+                dir=str(folder),
+                config=self.config,
+                settings=wandb.Settings(console="off", x_disable_stats=True),
+            )
+            self.unsent = (
+                self.mirror.starting_step
+            )  # 0, or what an online run that is known already lacks
         except wandb.errors.Error as error:
-            self.say(f"warning: wandb is off ({str(error).splitlines()[0]}); metrics.jsonl has everything")
+            self.say(
+                f"warning: wandb is off ({str(error).splitlines()[0]}); metrics.jsonl has everything"
+            )
 
     def say(self, text):
         """Print a line and keep it in stdout.log."""

@@ -3,6 +3,7 @@
 The three scripts share one config tree; a stage's run is named by the parts of it that the stage reads, so that a train
 run is found from an evaluate config without anybody typing a path.
 """
+
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -11,9 +12,10 @@ from ponder import config, control
 from ponder.api.client import Client
 from ponder.collect import domains, selection, teachers
 from ponder.collect.contamination import Decontamination
-from ponder.config import ConfigError, at_least, check_choice
+from ponder.config import at_least, check_choice
 from ponder.decode import server
 from ponder.decode.budget import Budget
+from ponder.errors import UserError
 from ponder.models import Model
 from ponder.questions import benchmarks, drawn, pools
 from ponder.train.costs import Machines
@@ -22,6 +24,7 @@ from ponder.train.costs import Machines
 @dataclass(frozen=True)
 class Train:
     """The SFT recipe (conf/train)."""
+
     name: str
     method: str
     lora_rank: int
@@ -50,23 +53,35 @@ class Train:
         check_choice("train.trace", self.trace, ("full", "none"))
         check_choice("train.control", self.control, ("none", *control.SENTENCES))
         if self.control != "none" and self.trace == "none":
-            raise ConfigError(f"train.control={self.control} says how long a trace is, and train.trace=none has none; set one of "
-                              "them otherwise")
+            raise UserError(
+                f"train.control={self.control} says how long a trace is, and train.trace=none has none; set one of "
+                "them otherwise"
+            )
         check_choice("train.weights", self.weights, ("float32", "bfloat16"))
         check_choice("train.compute", self.compute, ("float32", "bfloat16"))
-        at_least(1, "train", self, "epochs", "batch_rows", "checkpoint_steps", "max_tokens", "loss_rows")
+        at_least(
+            1, "train", self, "epochs", "batch_rows", "checkpoint_steps", "max_tokens", "loss_rows"
+        )
         if self.method == "lora":
             at_least(1, "train", self, "lora_rank", "lora_alpha")
         if self.lr <= 0 or self.clip <= 0:
-            raise ConfigError(f"train.lr={self.lr} and train.clip={self.clip} must both be above 0")
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.warmup <= 1 and self.weight_decay >= 0):
-            raise ConfigError(f"train.beta1={self.beta1} and train.beta2={self.beta2} must lie from 0 to below 1, train.warmup="
-                              f"{self.warmup} from 0 to 1, and train.weight_decay={self.weight_decay} must be 0 or more")
+            raise UserError(f"train.lr={self.lr} and train.clip={self.clip} must both be above 0")
+        if not (
+            0 <= self.beta1 < 1
+            and 0 <= self.beta2 < 1
+            and 0 <= self.warmup <= 1
+            and self.weight_decay >= 0
+        ):
+            raise UserError(
+                f"train.beta1={self.beta1} and train.beta2={self.beta2} must lie from 0 to below 1, train.warmup="
+                f"{self.warmup} from 0 to 1, and train.weight_decay={self.weight_decay} must be 0 or more"
+            )
 
 
 @dataclass(frozen=True)
 class Subject:
     """Who answers in evaluate.py, and in which form it is prompted (conf/subject)."""
+
     name: str
     kind: str
     adapter: str | None
@@ -82,9 +97,10 @@ class Subject:
 @dataclass(frozen=True)
 class Benchmark:
     """What is asked (conf/benchmark): families of drawn questions."""
+
     kind: Literal["drawn"]
     name: str
-    dir: str                       # the folder of drawn questions
+    dir: str  # the folder of drawn questions
     tasks: tuple[str, ...]
     split: str
     limit: int | None
@@ -92,7 +108,7 @@ class Benchmark:
     def __post_init__(self):
         check_choice("benchmark.split", self.split, ("dev", "test"))
         if not self.tasks:
-            raise ConfigError("benchmark.tasks is empty; name at least one task")
+            raise UserError("benchmark.tasks is empty; name at least one task")
         if self.limit is not None:
             at_least(1, "benchmark", self, "limit")
 
@@ -100,6 +116,7 @@ class Benchmark:
 @dataclass(frozen=True)
 class Decoding:
     """How a token is chosen, and how many answers each question gets (conf/decoding)."""
+
     name: str
     temperature: float
     samples: int
@@ -109,18 +126,25 @@ class Decoding:
         at_least(1, "decoding", self, "samples")
         at_least(0, "decoding", self, "seed")
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise ConfigError(f"decoding.temperature is {self.temperature}, but must be 0 or more, and finite")
+            raise UserError(
+                f"decoding.temperature is {self.temperature}, but must be 0 or more, and finite"
+            )
         if (self.name == "greedy") != (self.temperature == 0):
-            raise ConfigError(f"decoding.name={self.name} does not go with decoding.temperature={self.temperature:g}; greedy is 0 "
-                              "and nothing else is, so take decoding=sampled and set its temperature and name")
+            raise UserError(
+                f"decoding.name={self.name} does not go with decoding.temperature={self.temperature:g}; greedy is 0 "
+                "and nothing else is, so take decoding=sampled and set its temperature and name"
+            )
         if self.samples > 1 and not self.temperature:
-            raise ConfigError(f"decoding.samples={self.samples} at decoding.temperature=0 would all be equal; raise the "
-                              "temperature, or set decoding.samples=1")
+            raise UserError(
+                f"decoding.samples={self.samples} at decoding.temperature=0 would all be equal; raise the "
+                "temperature, or set decoding.samples=1"
+            )
 
 
 @dataclass(frozen=True)
 class Hardware:
     """What the work runs on (conf/hardware)."""
+
     name: str
     device: str
     threads: int
@@ -134,11 +158,12 @@ class Hardware:
 @dataclass(frozen=True)
 class Study:
     """One experiment: everything that conf/ says, checked."""
+
     model: Model
-    questions: drawn.Questions | pools.File | pools.Hub
-    teacher: teachers.Solver | teachers.Server | teachers.Local
+    questions: drawn.Questions | pools.FilePool | pools.HubPool
+    teacher: teachers.SolverTeacher | teachers.ServerTeacher | teachers.LocalTeacher
     client: Client
-    domains: domains.Family | domains.Column | domains.Classify
+    domains: domains.FamilyDomain | domains.ColumnDomain | domains.ClassifiedDomain
     decontamination: Decontamination
     selection: selection.Selection
     train: Train
@@ -146,8 +171,8 @@ class Study:
     control: control.Control
     budget: Budget
     decoding: Decoding
-    engine: server.Hf | server.Server
-    benchmark: Benchmark | benchmarks.Hub
+    engine: server.HfEngine | server.ServerEngine
+    benchmark: Benchmark | benchmarks.HubBenchmark
     hardware: Hardware
     machines: Machines
     sweep: tuple[str, ...]
@@ -161,18 +186,22 @@ class Study:
     def __post_init__(self):
         check_choice("wandb", self.wandb, ("offline", "online", "disabled"))
         if self.decoding.temperature and len(self.sweep) > 1:
-            raise ConfigError(f"sweep={list(self.sweep)} shares what its budgets have in common, which holds for greedy decoding "
-                              "alone; take decoding=greedy, or one budget at a time")
+            raise UserError(
+                f"sweep={list(self.sweep)} shares what its budgets have in common, which holds for greedy decoding "
+                "alone; take decoding=greedy, or one budget at a time"
+            )
         if self.control.kind != "none" and self.subject.shots:
-            raise ConfigError(f"control={self.control.name} says how long to think, and the worked examples of subject="
-                              f"{self.subject.name} say otherwise; take one of them")
+            raise UserError(
+                f"control={self.control.name} says how long to think, and the worked examples of subject="
+                f"{self.subject.name} say otherwise; take one of them"
+            )
         if self.benchmark.kind == "hub" and self.subject.shots:
-            raise ConfigError(f"subject.shots is {self.subject.shots}, but benchmark={self.benchmark.name} has no questions to "
-                              "show as worked examples; take a subject without them")
+            raise UserError(
+                f"subject.shots is {self.subject.shots}, but benchmark={self.benchmark.name} has no questions to "
+                "show as worked examples; take a subject without them"
+            )
 
 
 def read(cfg):
-    """Return the Study of a composed config; raises ConfigError for anything it does not know or misses."""
+    """Return the Study of a composed config; raises UserError for anything it does not know or misses."""
     return config.build(Study, cfg)
-
-

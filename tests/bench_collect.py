@@ -11,6 +11,7 @@ benchmark questions, and some of the rest ends in a stock phrase of a benchmark.
 Where something else keeps the machine busy, seconds say little and seconds on a processor are what to compare. Exits with 1
 when a goal is missed.
 """
+
 import argparse
 import collections
 import dataclasses
@@ -29,16 +30,39 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != ROOT] + [str(ROOT)]
 BENCHMARKS = Path(os.environ.get("PONDER_BENCHMARKS", ROOT.parent / "shared" / "benchmarks"))
 
-SIZE, TIMES = 59_029, 10                                    # s1, section 2.1
-SECONDS, GIGABYTES, RATIO = 180, 2, 11                      # issue 3
+SIZE, TIMES = 59_029, 10  # s1, section 2.1
+SECONDS, GIGABYTES, RATIO = 180, 2, 11  # issue 3
 SOURCES = {  # rows and mean thinking tokens: s1, Table 7
-    "NuminaMATH": (30660, 4100), "MATH": (11999, 2900), "OlympicArena": (4250, 3200), "OmniMath": (4238, 4400),
-    "AGIEval": (2385, 1200), "xword": (999, 700), "OlympiadBench": (896, 3900), "AIME": (890, 4700), "TheoremQA": (747, 2100),
-    "USACO": (519, 3600), "JEEBench": (515, 2900), "GPQA": (348, 2900), "SciEval": (227, 700), "s1-prob": (182, 4000),
-    "LiveCodeBench": (151, 3500), "s1-teasers": (23, 4100)}
-FILES = {"aime24": ("question", 30), "math500": ("question", 500), "gpqa_diamond": (None, 200), "gsm8k": ("problem", 8792)}
-EXACT, NEAR, LEAKED, STOCK = 0.02, 0.02, 0.002, 0.05        # shares of the questions; the paper's are not known
-DOMAINS = 51                                                # s1, Table 6
+    "NuminaMATH": (30660, 4100),
+    "MATH": (11999, 2900),
+    "OlympicArena": (4250, 3200),
+    "OmniMath": (4238, 4400),
+    "AGIEval": (2385, 1200),
+    "xword": (999, 700),
+    "OlympiadBench": (896, 3900),
+    "AIME": (890, 4700),
+    "TheoremQA": (747, 2100),
+    "USACO": (519, 3600),
+    "JEEBench": (515, 2900),
+    "GPQA": (348, 2900),
+    "SciEval": (227, 700),
+    "s1-prob": (182, 4000),
+    "LiveCodeBench": (151, 3500),
+    "s1-teasers": (23, 4100),
+}
+FILES = {
+    "aime24": ("question", 30),
+    "math500": ("question", 500),
+    "gpqa_diamond": (None, 200),
+    "gsm8k": ("problem", 8792),
+}
+EXACT, NEAR, LEAKED, STOCK = (
+    0.02,
+    0.02,
+    0.002,
+    0.05,
+)  # shares of the questions; the paper's are not known
+DOMAINS = 51  # s1, Table 6
 PHASES = ("duplicates", "decontamination", "selection")
 
 
@@ -63,14 +87,23 @@ def benchmarks(rng, rule):
     """Return ({benchmark: [{id, question, key}]}, names of the real ones, words, cumulative frequencies)."""
     from ponder.collect import contamination
     from ponder.questions.drawn import question_id
-    real = {name: {"path": str(BENCHMARKS / f"{name}.jsonl"), "field": column, "id": "id", "key": None}
-            for name, (column, _) in FILES.items() if column and (BENCHMARKS / f"{name}.jsonl").exists()}
+
+    real = {
+        name: {"path": str(BENCHMARKS / f"{name}.jsonl"), "field": column, "id": "id", "key": None}
+        for name, (column, _) in FILES.items()
+        if column and (BENCHMARKS / f"{name}.jsonl").exists()
+    }
     rows = contamination.read_benchmarks(dataclasses.replace(rule, benchmarks=real)) if real else {}
-    words, cumulative = language(rng, [row["question"] for name in sorted(rows) for row in rows[name]])
+    words, cumulative = language(
+        rng, [row["question"] for name in sorted(rows) for row in rows[name]]
+    )
     for name, (_, count) in FILES.items():
         if name not in rows:
             texts = [sentence(rng, words, cumulative, 45) for _ in range(count)]
-            rows[name] = [{"id": str(number), "question": text, "key": question_id(text)} for number, text in enumerate(texts)]
+            rows[name] = [
+                {"id": str(number), "question": text, "key": question_id(text)}
+                for number, text in enumerate(texts)
+            ]
     return rows, sorted(real), words, cumulative
 
 
@@ -84,6 +117,7 @@ def changed(rng, text):
 def pool(size, rng, held, words, cumulative):
     """Return (questions, how many were planted as what)."""
     from ponder.questions.drawn import Question, question_id
+
     items = [row["question"] for name in sorted(held) for row in held[name]]
     long = [text for text in items if len(text.split()) >= 12]
     stock = [" ".join(text.split()[:12]) for text in rng.sample(long, 40)]
@@ -104,20 +138,40 @@ def pool(size, rng, held, words, cumulative):
             text = sentence(rng, words, cumulative, 45)
             texts.append(f"{text} {rng.choice(stock)}" if rng.random() < STOCK else text)
     made = [(question_id(text), family, text) for text, family in zip(texts, families, strict=True)]
-    return [Question(ident, family, text, "1", ident, {}, f"d{rng.randrange(DOMAINS)}") for ident, family, text in made], planted
+    return [
+        Question(ident, family, text, "1", ident, {}, f"d{rng.randrange(DOMAINS)}")
+        for ident, family, text in made
+    ], planted
 
 
 def traces_of(questions, rng):
     """Return a trace for each question, tokens spread about its source's mean; what it thinks is not read here."""
-    return [{"id": q.id, "family": q.family, "domain": q.domain, "question": q.question, "answer": "1", "gold": "1",
-             "think": "x", "wrong": [], "tokens": 1 + round(rng.lognormvariate(-0.125, 0.5) * SOURCES[q.family][1]),
-             "correct": rng.random() < 0.536, "teacher": "made up"} for q in questions]
+    return [
+        {
+            "id": q.id,
+            "family": q.family,
+            "domain": q.domain,
+            "question": q.question,
+            "answer": "1",
+            "gold": "1",
+            "think": "x",
+            "wrong": [],
+            "tokens": 1 + round(rng.lognormvariate(-0.125, 0.5) * SOURCES[q.family][1]),
+            "correct": rng.random() < 0.536,
+            "teacher": "made up",
+        }
+        for q in questions
+    ]
 
 
 def peak():
     """Return the most memory in GB since the last call, or since the start where the system cannot say."""
     try:
-        most = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        most = next(
+            int(line.split()[1])
+            for line in Path("/proc/self/status").read_text().splitlines()
+            if line.startswith("VmHWM")
+        )
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -137,6 +191,7 @@ def measure(size):
 
     from ponder import config
     from ponder.collect import contamination, duplicates, selection
+
     rng = random.Random(f"bench/{size}")
     raw = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/decontamination/s1.yaml"))
     rule = config.build(contamination.Decontamination, raw | {"traces": False})
@@ -146,44 +201,74 @@ def measure(size):
     questions, planted = pool(size, rng, held, words, cumulative)
     result = {"real": real, "planted": dict(planted), "made": peak()}
 
-    (kept, copies), result["duplicates"] = timed(duplicates.remove, questions, rule.near, rule.prefer)
+    (kept, copies), result["duplicates"] = timed(
+        duplicates.remove, questions, rule.near, rule.prefer
+    )
     hits, result["decontamination"] = timed(contamination.hits, kept, [], held, rule)
     reasons, traces = contamination.reasons(hits), traces_of(kept, rng)
-    solved = {name: {q.id: rng.random() < 0.3 for q in kept} for name in choice.references}     # leaves half, as in s1
-    (chosen, funnel), result["selection"] = timed(selection.select, traces, choice, 0, solved, reasons)
+    solved = {
+        name: {q.id: rng.random() < 0.3 for q in kept} for name in choice.references
+    }  # leaves half, as in s1
+    (chosen, funnel), result["selection"] = timed(
+        selection.select, traces, choice, 0, solved, reasons
+    )
 
-    by = collections.Counter(row["by"] for row in copies) + collections.Counter(row["by"] for row in hits)
-    return result | {"found": dict(sorted(by.items())), "contaminated": len(reasons), "after": funnel["after"],
-                     "chosen": len(chosen)}
+    by = collections.Counter(row["by"] for row in copies) + collections.Counter(
+        row["by"] for row in hits
+    )
+    return result | {
+        "found": dict(sorted(by.items())),
+        "contaminated": len(reasons),
+        "after": funnel["after"],
+        "chosen": len(chosen),
+    }
 
 
 def in_a_process(size):
-    done = subprocess.run([sys.executable, __file__, "--size", str(size)], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--size", str(size)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     return json.loads(done.stdout)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, help="measure this many questions in this process and print JSON")
+    parser.add_argument(
+        "--size", type=int, help="measure this many questions in this process and print JSON"
+    )
     parser.add_argument("--repeats", type=int, default=1)
     asked = parser.parse_args()
     if asked.size:
         return print(json.dumps(measure(asked.size)))
-    totals = {}     # {size: (seconds, of them on a processor, GB)}
+    totals = {}  # {size: (seconds, of them on a processor, GB)}
     for size in (SIZE, SIZE * TIMES):
         runs = [in_a_process(size) for _ in range(asked.repeats)]
-        print(f"{size:,} questions, made in {runs[0]['made']:.2f} GB; real benchmarks: {', '.join(runs[0]['real']) or 'none'}")
+        print(
+            f"{size:,} questions, made in {runs[0]['made']:.2f} GB; real benchmarks: {', '.join(runs[0]['real']) or 'none'}"
+        )
 
         def median(phase, column, runs=runs):
             return statistics.median(run[phase][column] for run in runs)
 
-        print(f"  {'':<16}{'seconds':>9}{'on a processor':>16}{'GB':>7}    (medians of {asked.repeats})")
+        print(
+            f"  {'':<16}{'seconds':>9}{'on a processor':>16}{'GB':>7}    (medians of {asked.repeats})"
+        )
         for phase in PHASES:
-            print(f"  {phase:<16}{median(phase, 0):9.1f}{median(phase, 1):16.1f}{median(phase, 2):7.2f}")
+            print(
+                f"  {phase:<16}{median(phase, 0):9.1f}{median(phase, 1):16.1f}{median(phase, 2):7.2f}"
+            )
         for run in runs:
-            run["together"] = [*(sum(run[phase][column] for phase in PHASES) for column in (0, 1)), max(run[p][2] for p in PHASES)]
+            run["together"] = [
+                *(sum(run[phase][column] for phase in PHASES) for column in (0, 1)),
+                max(run[p][2] for p in PHASES),
+            ]
         totals[size] = [median("together", column) for column in range(3)]
-        print(f"  {'together':<16}{totals[size][0]:9.1f}{totals[size][1]:16.1f}{totals[size][2]:7.2f}")
+        print(
+            f"  {'together':<16}{totals[size][0]:9.1f}{totals[size][1]:16.1f}{totals[size][2]:7.2f}"
+        )
         shown = ("planted", "found", "contaminated", "after", "chosen")
         print("  " + json.dumps({name: runs[0][name] for name in shown}), flush=True)
     (seconds, _, memory), ratio = totals[SIZE], totals[SIZE * TIMES][1] / totals[SIZE][1]

@@ -18,6 +18,7 @@ matrix product, so that a share of this ceiling was taken while the machine was 
 "As installed" is the faster of the two unpacked arms, "at its best" the fastest of all four; each is held against the faster of
 ours. The ceiling is float32 for `ponder` and bfloat16 for arms that compute in it. Exits with 1 when a goal is missed.
 """
+
 import argparse
 import collections
 import contextlib
@@ -35,31 +36,80 @@ from pathlib import Path
 from conftest import ROOT, script, study_of
 
 ROWS = ROOT / "data" / "cpu" / "cpu" / "train.jsonl"
-RECIPE = ("experiment=cpu", "train.method=full", "train.lr=1e-5", "train.epochs=1", "train.batch_rows=16",
-          "train.max_tokens=2048", "train.checkpoint_steps=1000", "wandb=disabled")    # a step is one block and never saved
-SIDE = 4096                                          # of the square matrices of the ceiling
-WARM, LEAST = 3, 5                                   # steps of a process that do not count, while its memory grows; that must
-INSTALLED, BEST, CEILING = 4, 1.5, 0.85              # issue 4
+RECIPE = (
+    "experiment=cpu",
+    "train.method=full",
+    "train.lr=1e-5",
+    "train.epochs=1",
+    "train.batch_rows=16",
+    "train.max_tokens=2048",
+    "train.checkpoint_steps=1000",
+    "wandb=disabled",
+)  # a step is one block and never saved
+SIDE = 4096  # of the square matrices of the ceiling
+WARM, LEAST = 3, 5  # steps of a process that do not count, while its memory grows; that must
+INSTALLED, BEST, CEILING = 4, 1.5, 0.85  # issue 4
 OFF = {"bf16": False, "gradient_checkpointing": False}
-PACKED = OFF | {"padding_free": True, "max_length": None, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
-ARMS = {    # overrides of train.py, or settings of SFTConfig
+PACKED = OFF | {
+    "padding_free": True,
+    "max_length": None,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 4,
+}
+ARMS = {  # overrides of train.py, or settings of SFTConfig
     "ponder": ("train.compute=float32",),
     "ponder-bf16": ("train.compute=bfloat16",),
     "trl": {"gradient_accumulation_steps": 2},
     "trl-float32": {"gradient_accumulation_steps": 2, **OFF},
     "trl-packed": PACKED,
-    "trl-packed-bf16": PACKED | {"bf16": True}}
-GROUPS = {    # what a profile's events belong to, by a part of the name; the first that fits
+    "trl-packed-bf16": PACKED | {"bf16": True},
+}
+GROUPS = {  # what a profile's events belong to, by a part of the name; the first that fits
     "attention": ("scaled_dot_product", "flash_attention"),
     "optimizer and clipping": ("adam", "_foreach", "linalg_vector_norm", "zero_grad"),
     "loss": ("log_softmax", "nll_loss", "cross_entropy", "logsumexp"),
-    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::matmul", "aten::linear", "mkldnn"),
-    "copies and concatenations": ("copy_", "cat", "contiguous", "clone", "split", "narrow_copy", "index"),
-    "norms, rotary, SiLU, sums": ("mul", "add", "sub", "neg", "silu", "sigmoid", "pow", "rsqrt", "mean", "sum", "div", "norm",
-                                  "fill", "zero", "cos", "sin", "embedding")}
+    "matrix products": (
+        "aten::mm",
+        "aten::addmm",
+        "aten::bmm",
+        "aten::matmul",
+        "aten::linear",
+        "mkldnn",
+    ),
+    "copies and concatenations": (
+        "copy_",
+        "cat",
+        "contiguous",
+        "clone",
+        "split",
+        "narrow_copy",
+        "index",
+    ),
+    "norms, rotary, SiLU, sums": (
+        "mul",
+        "add",
+        "sub",
+        "neg",
+        "silu",
+        "sigmoid",
+        "pow",
+        "rsqrt",
+        "mean",
+        "sum",
+        "div",
+        "norm",
+        "fill",
+        "zero",
+        "cos",
+        "sin",
+        "embedding",
+    ),
+}
 
 
-def peer(network, tokenizer, rows, batches, folder, optimizers=(None, None), callbacks=(), **settings):
+def peer(
+    network, tokenizer, rows, batches, folder, optimizers=(None, None), callbacks=(), **settings
+):
     """Return TRL's SFTTrainer over the tokenised `rows` (columns ids, loss), in the order of `batches`, on the CPU.
 
     `settings` are SFTConfig's; what neither they nor this call name keeps TRL's default. A row enters as the loop of train.py
@@ -67,14 +117,36 @@ def peer(network, tokenizer, rows, batches, folder, optimizers=(None, None), cal
     """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
+
     ordered = [rows[r] for batch in batches for r in batch]
-    data = Dataset.from_list([{"input_ids": row["ids"], "labels": [t if flag else -100 for t, flag in zip(row["ids"], row["loss"])]}
-                              for row in ordered])
-    asked = SFTConfig(output_dir=str(folder), use_cpu=True, num_train_epochs=1, train_sampling_strategy="sequential",
-                      dataset_kwargs={"skip_prepare_dataset": True}, report_to="none", save_strategy="no", disable_tqdm=True,
-                      **settings)
-    return SFTTrainer(network, asked, train_dataset=data, processing_class=tokenizer, optimizers=optimizers,
-                      callbacks=list(callbacks))
+    data = Dataset.from_list(
+        [
+            {
+                "input_ids": row["ids"],
+                "labels": [t if flag else -100 for t, flag in zip(row["ids"], row["loss"])],
+            }
+            for row in ordered
+        ]
+    )
+    asked = SFTConfig(
+        output_dir=str(folder),
+        use_cpu=True,
+        num_train_epochs=1,
+        train_sampling_strategy="sequential",
+        dataset_kwargs={"skip_prepare_dataset": True},
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        **settings,
+    )
+    return SFTTrainer(
+        network,
+        asked,
+        train_dataset=data,
+        processing_class=tokenizer,
+        optimizers=optimizers,
+        callbacks=list(callbacks),
+    )
 
 
 class Enough(Exception):
@@ -99,6 +171,7 @@ def clock(seconds, kind="float32"):
     laps: {"seconds": of each step, "ceiling": FLOP/s of a square product right after it}.
     """
     import torch
+
     laps, started = {"seconds": [], "ceiling": []}, []
     left, right, out = (torch.randn(SIDE, SIDE).to(getattr(torch, kind)) for _ in range(3))
     torch.mm(left, right, out=out)
@@ -112,12 +185,14 @@ def clock(seconds, kind="float32"):
         started[0] = time.perf_counter()
         laps["ceiling"].append(2 * SIDE**3 / (started[0] - ended))
         return len(laps["seconds"]) >= WARM + LEAST and sum(laps["seconds"][WARM:]) >= seconds
+
     return lap, laps
 
 
 def rows_at(folder, *overrides):
     """Return the Study of the measured training: the released rows lie under `folder` as if collect.py had just chosen them."""
     from ponder import stages
+
     plan = study_of(*RECIPE, *overrides, f"out={folder}")
     run = stages.collect_run(plan)
     run.folder.mkdir(parents=True)
@@ -130,16 +205,24 @@ def rows_at(folder, *overrides):
 def batches_of(plan, rows):
     """Return ([indices of a step's rows], [what costs count of a step: tokens, loss tokens, pairs that see each other])."""
     from ponder.train.batches import order
+
     batches = order(len(rows), plan.train.epochs, plan.train.batch_rows, plan.seed)
     lengths, losses = [len(ids) for ids in rows["ids"]], [sum(loss) for loss in rows["loss"]]
-    return batches, [(sum(lengths[r] for r in batch), sum(losses[r] for r in batch),
-                      sum(lengths[r] * (lengths[r] + 1) // 2 for r in batch)) for batch in batches]
+    return batches, [
+        (
+            sum(lengths[r] for r in batch),
+            sum(losses[r] for r in batch),
+            sum(lengths[r] * (lengths[r] + 1) // 2 for r in batch),
+        )
+        for batch in batches
+    ]
 
 
 def loaded(plan):
     """Return (rows, network, tokenizer) as train.py begins with them."""
     from ponder import models, stages
     from ponder.train import sft
+
     network, chat = models.load(models.base_folder(plan.model, plan.out), plan.model.delimiters)
     return sft.tokenised(stages.chosen_rows(plan), chat, plan.train), network, chat.tokenizer
 
@@ -148,14 +231,20 @@ def ours(plan, ended):
     """Run train.py's train on a run of the plan and call `ended` at the end of each step, until it raises Enough."""
     from ponder import stages
     from ponder.train import processes
+
     run = stages.train_run(plan)
-    with contextlib.suppress(Enough), processes.joined(plan.hardware.device, plan.train) as group, run:
+    with (
+        contextlib.suppress(Enough),
+        processes.joined(plan.hardware.device, plan.train) as group,
+        run,
+    ):
         timing = run.timing
 
         def noticed(**row):
             timing(**row)
             if "step" in row:
                 ended()
+
         run.timing = noticed
         script("train").train(plan, run, group)
 
@@ -166,6 +255,7 @@ def theirs(plan, settings, ended):
     from transformers import TrainerCallback
 
     from ponder.train import memory, sft
+
     torch.set_num_threads(plan.hardware.threads)
     if settings.get("padding_free"):
         memory.keep_freed_memory()
@@ -175,13 +265,23 @@ def theirs(plan, settings, ended):
     class Clock(TrainerCallback):
         def on_step_end(self, *_, **__):
             ended()
+
     with contextlib.suppress(Enough):
-        peer(network, tokenizer, rows, batches_of(plan, rows)[0], Path(plan.out) / "trl", callbacks=[Clock()], **settings).train()
+        peer(
+            network,
+            tokenizer,
+            rows,
+            batches_of(plan, rows)[0],
+            Path(plan.out) / "trl",
+            callbacks=[Clock()],
+            **settings,
+        ).train()
 
 
 def measure(arm, seconds):
     """Return laps (see clock) of an arm in this process, with the counts of each step; those of warming up are left out."""
     import torch
+
     with tempfile.TemporaryDirectory() as folder:
         plan = rows_at(Path(folder), *(ARMS[arm] if own(arm) else ()))
         rows = loaded(plan)[0]
@@ -191,8 +291,9 @@ def measure(arm, seconds):
         def ended():
             if lap():
                 raise Enough
+
         ours(plan, ended) if own(arm) else theirs(plan, ARMS[arm], ended)
-    counts = batches_of(plan, rows)[1][:len(laps["seconds"])]
+    counts = batches_of(plan, rows)[1][: len(laps["seconds"])]
     return {"counts": counts[WARM:]} | {name: values[WARM:] for name, values in laps.items()}
 
 
@@ -203,16 +304,25 @@ def products(seconds):
     many tokens as have loss.
     """
     import torch
+
     with tempfile.TemporaryDirectory() as folder:
         plan = rows_at(Path(folder))
         torch.set_num_threads(plan.hardware.threads)
         from ponder.train import memory
+
         memory.keep_freed_memory()
         tokens, loss_tokens, _ = batches_of(plan, loaded(plan)[0])[1][0]
     d = plan.model.dimensions
     kv = d.hidden * d.kv_heads // d.heads
-    inner = [(d.hidden, d.hidden), (d.hidden, kv), (d.hidden, kv), (d.hidden, d.hidden), (d.hidden, d.intermediate),
-             (d.hidden, d.intermediate), (d.intermediate, d.hidden)]
+    inner = [
+        (d.hidden, d.hidden),
+        (d.hidden, kv),
+        (d.hidden, kv),
+        (d.hidden, d.hidden),
+        (d.hidden, d.intermediate),
+        (d.hidden, d.intermediate),
+        (d.intermediate, d.hidden),
+    ]
     weights = [(torch.randn(last, first), tokens) for _ in range(d.layers) for first, last in inner]
     weights.append((torch.randn(d.vocabulary, d.hidden), loss_tokens))
     sides = {(n, side): torch.randn(n, side) for w, n in weights for side in w.shape}
@@ -230,6 +340,7 @@ def products(seconds):
                 name = f"{n} x {w.shape[1]} x {w.shape[0]} {kind}"
                 spent[name] += time.perf_counter() - began
                 done[name] += 2 * n * w.numel()
+
     lap, laps = clock(seconds)
     for _ in range(WARM):
         once()
@@ -241,13 +352,17 @@ def products(seconds):
         if lap():
             break
     rates = {name: done[name] / spent[name] for name in spent}
-    return rates, {"products": done.total() / spent.total(), "ceiling": statistics.median(laps["ceiling"])}
+    return rates, {
+        "products": done.total() / spent.total(),
+        "ceiling": statistics.median(laps["ceiling"]),
+    }
 
 
 def profile():
     """Return {group: microseconds} of one step of train.py after a first one, and the events that no group claims."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as watch
+
     watching, seen, began = watch(activities=[ProfilerActivity.CPU]), [], []
 
     def ended():
@@ -258,11 +373,19 @@ def profile():
         if len(seen) == WARM:
             watching.start()
             began.append(time.perf_counter())
+
     with tempfile.TemporaryDirectory() as folder:
         ours(rows_at(Path(folder)), ended)
     spent, rest = collections.Counter(), collections.Counter()
     for event in watching.key_averages():
-        group = next((name for name, parts in GROUPS.items() if any(part in event.key.lower() for part in parts)), "other")
+        group = next(
+            (
+                name
+                for name, parts in GROUPS.items()
+                if any(part in event.key.lower() for part in parts)
+            ),
+            "other",
+        )
         spent[group] += event.self_cpu_time_total
         if group == "other":
             rest[event.key] += event.self_cpu_time_total
@@ -272,8 +395,12 @@ def profile():
 
 def in_a_process(*arguments):
     """Return what this script prints as its last line in a process of its own."""
-    done = subprocess.run([sys.executable, __file__, *map(str, arguments)], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    done = subprocess.run(
+        [sys.executable, __file__, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
     if done.returncode:
         raise SystemExit(f"bench_train.py {' '.join(map(str, arguments))} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -282,33 +409,67 @@ def in_a_process(*arguments):
 def report(results, sizes, dimensions):
     """Print the table of the arms; return {arm: (median tokens/s, median share of the ceiling)}."""
     from ponder.train import costs
-    print(f"\n{'':<17}{'tokens/s':>9}{'turns from':>12}{'to':>6}{'useful GFLOP/s':>16}{'ceiling':>9}{'share':>7}{'steps':>7}")
+
+    print(
+        f"\n{'':<17}{'tokens/s':>9}{'turns from':>12}{'to':>6}{'useful GFLOP/s':>16}{'ceiling':>9}{'share':>7}{'steps':>7}"
+    )
     found = {}
     for arm, turns in results.items():
-        steps = [step for turn in turns for step in zip(turn["counts"], turn["seconds"], turn["ceiling"], strict=True)]
+        steps = [
+            step
+            for turn in turns
+            for step in zip(turn["counts"], turn["seconds"], turn["ceiling"], strict=True)
+        ]
         rates = [counts[0] / seconds for counts, seconds, _ in steps]
-        done = [costs.flops(dimensions, sizes, *counts, recompute=False)[0] / seconds for counts, seconds, _ in steps]
+        done = [
+            costs.flops(dimensions, sizes, *counts, recompute=False)[0] / seconds
+            for counts, seconds, _ in steps
+        ]
         shares = [one / ceiling for one, (_, _, ceiling) in zip(done, steps)]
-        medians = [statistics.median(c[0] / s for c, s in zip(turn["counts"], turn["seconds"])) for turn in turns]
+        medians = [
+            statistics.median(c[0] / s for c, s in zip(turn["counts"], turn["seconds"]))
+            for turn in turns
+        ]
         found[arm] = statistics.median(rates), statistics.median(shares)
-        print(f"{arm:<17}{found[arm][0]:9.0f}{min(medians):12.0f}{max(medians):6.0f}{statistics.median(done) / 1e9:16.1f}"
-              f"{statistics.median(c for _, _, c in steps) / 1e9:9.1f}{found[arm][1]:7.0%}{len(steps):7}", flush=True)
+        print(
+            f"{arm:<17}{found[arm][0]:9.0f}{min(medians):12.0f}{max(medians):6.0f}{statistics.median(done) / 1e9:16.1f}"
+            f"{statistics.median(c for _, _, c in steps) / 1e9:9.1f}{found[arm][1]:7.0%}{len(steps):7}",
+            flush=True,
+        )
     return found
 
 
 def verdict(found):
     """Print each goal with what was reached; return True when all are met."""
+
     def fastest(arms):
-        return max((arm for arm in arms if arm in found), key=lambda arm: found[arm][0], default=None)
+        return max(
+            (arm for arm in arms if arm in found), key=lambda arm: found[arm][0], default=None
+        )
+
     goals, ours = [], fastest(arm for arm in ARMS if own(arm))
-    for title, goal, arms in (("TRL as installed", INSTALLED, ("trl", "trl-float32")),
-                              ("TRL at its best", BEST, [arm for arm in ARMS if not own(arm)])):
+    for title, goal, arms in (
+        ("TRL as installed", INSTALLED, ("trl", "trl-float32")),
+        ("TRL at its best", BEST, [arm for arm in ARMS if not own(arm)]),
+    ):
         if ours and (other := fastest(arms)):
             times = found[ours][0] / found[other][0]
-            goals.append((f"{ours} has {times:.2f} times the tokens/s of {title}, {other}", f"{goal}x", times >= goal))
+            goals.append(
+                (
+                    f"{ours} has {times:.2f} times the tokens/s of {title}, {other}",
+                    f"{goal}x",
+                    times >= goal,
+                )
+            )
     if "ponder" in found:
         share = found["ponder"][1]
-        goals.append((f"ponder reaches {share:.0%} of the float32 ceiling", f"{CEILING:.0%}", share >= CEILING))
+        goals.append(
+            (
+                f"ponder reaches {share:.0%} of the float32 ceiling",
+                f"{CEILING:.0%}",
+                share >= CEILING,
+            )
+        )
     for reached, goal, met in goals:
         print(f"goal {goal}: {reached}: {'met' if met else 'MISSED'}")
     return len(goals) == 3 and all(met for *_, met in goals)
@@ -319,7 +480,9 @@ def main():
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=10, help="of steps per arm and turn")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
-    parser.add_argument("--part", help="measure this arm, or products or profile, in this process and print JSON")
+    parser.add_argument(
+        "--part", help="measure this arm, or products or profile, in this process and print JSON"
+    )
     asked = parser.parse_args()
     os.chdir(ROOT)
     if asked.part:
@@ -328,34 +491,47 @@ def main():
 
     from ponder import models
     from ponder.train import costs
+
     plan = study_of(*RECIPE)
     models.base_folder(plan.model, plan.out)
     sizes = costs.sizes(costs.network(plan.model, plan.model.architecture, plan.train, "float32"))
     arms = asked.arms
     if not importlib.util.find_spec("trl"):
-        print("TRL is not installed, so its arms and goals are left out; pip install -e '.[trl]' brings it")
+        print(
+            "TRL is not installed, so its arms and goals are left out; pip install -e '.[trl]' brings it"
+        )
         arms = [arm for arm in arms if own(arm)]
-    print(f"{ROWS.relative_to(ROOT)}, {plan.model.name}: {sizes.trained:,} of {sizes.parameters:,} parameters trained, "
-          f"{plan.train.batch_rows} rows a step, {plan.hardware.threads} threads")
+    print(
+        f"{ROWS.relative_to(ROOT)}, {plan.model.name}: {sizes.trained:,} of {sizes.parameters:,} parameters trained, "
+        f"{plan.train.batch_rows} rows a step, {plan.hardware.threads} threads"
+    )
     results = {arm: [] for arm in arms}
     for turn in range(asked.turns):
         for arm in arms:
             results[arm].append(in_a_process("--part", arm, "--seconds", asked.seconds))
             laps = results[arm][-1]["seconds"]
-            print(f"turn {turn + 1}, {arm}: {len(laps)} steps of {statistics.median(laps):.1f} s", flush=True)
+            print(
+                f"turn {turn + 1}, {arm}: {len(laps)} steps of {statistics.median(laps):.1f} s",
+                flush=True,
+            )
     found = report(results, sizes, plan.model.dimensions)
 
     rates, whole = in_a_process("--part", "products", "--seconds", asked.seconds)
     share = whole["products"] / whole["ceiling"]
-    print(f"\nthe matrix products of a step alone: {whole['products'] / 1e9:.1f} GFLOP/s, {share:.0%} of the "
-          f"{whole['ceiling'] / 1e9:.1f} of {SIDE} x {SIDE} x {SIDE} measured in turn with them")
+    print(
+        f"\nthe matrix products of a step alone: {whole['products'] / 1e9:.1f} GFLOP/s, {share:.0%} of the "
+        f"{whole['ceiling'] / 1e9:.1f} of {SIDE} x {SIDE} x {SIDE} measured in turn with them"
+    )
     for name, rate in rates.items():
         print(f"  {name:<32}{rate / 1e9:7.1f}")
     spent, rest = in_a_process("--part", "profile")
     print("a step of train.py, profiled:")
     for name, share in spent.items():
         print(f"  {name:<32}{share / sum(spent.values()):7.1%}")
-    print("  other is mostly: " + ", ".join(f"{name} {share / sum(spent.values()):.1%}" for name, share in rest.items()))
+    print(
+        "  other is mostly: "
+        + ", ".join(f"{name} {share / sum(spent.values()):.1%}" for name, share in rest.items())
+    )
     return 0 if verdict(found) else 1
 
 

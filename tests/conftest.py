@@ -1,4 +1,5 @@
 """What several test files share: the real configuration, the pocket model, the three scripts and their commands."""
+
 import importlib.util
 import os
 import subprocess
@@ -32,6 +33,7 @@ def composed(*overrides, script="train"):
 def study_of(*overrides):
     """Return the checked Study of some overrides."""
     from ponder import study
+
     return study.read(composed(*overrides))
 
 
@@ -45,8 +47,15 @@ def script(name):
 
 def command(name, *arguments, env=(), **options):
     """Return what a real command did: returncode, stdout, stderr."""
-    return subprocess.run([sys.executable, f"{name}.py", *arguments], cwd=ROOT, env={**os.environ, **dict(env)},
-                          capture_output=True, text=True, timeout=300, **options)
+    return subprocess.run(
+        [sys.executable, f"{name}.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **dict(env)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
 
 
 def collected(out, *overrides):
@@ -59,6 +68,7 @@ def trained(plan):
     """Train a Study in this process and return its finished run."""
     from ponder import stages
     from ponder.train import processes
+
     run = stages.train_run(plan)
     with processes.joined(plan.hardware.device, plan.train) as group, run:
         script("train").train(plan, run, group)
@@ -71,15 +81,18 @@ def answered(row, say):
     held: what the row has after its prompt, said: sampled since its last request, barred: what may not be said now.
     """
     from ponder.decode import budget as budgets
+
     held, done = [], None
     while True:
         try:
             request = row.send(done)
         except StopIteration as end:
             return end.value
-        held, said = [*held[:request.keep], *request.ids], []
+        held, said = [*held[: request.keep], *request.ids], []
         while not budgets.stop_of(said, request.stops) and len(said) < request.limit:
-            said.append(say(held, said, budgets.barred(said, request.stops) if request.suppress else ()))
+            said.append(
+                say(held, said, budgets.barred(said, request.stops) if request.suppress else ())
+            )
         done = budgets.Completion(tuple(said), budgets.stop_of(said, request.stops))
         held += said
 
@@ -87,6 +100,7 @@ def answered(row, say):
 def evaluated(plan):
     """Evaluate a Study in this process and return its finished run."""
     from ponder import stages
+
     run = stages.evaluate_run(plan)
     with run:
         script("evaluate").evaluate([plan], [run])
@@ -109,6 +123,7 @@ def pocket_model():
 def pocket_folder(pocket_model, tmp_path_factory):
     """The folder of the random pocket model."""
     from ponder import models
+
     return models.base_folder(pocket_model, tmp_path_factory.mktemp("pocket"))
 
 
@@ -116,6 +131,7 @@ def pocket_folder(pocket_model, tmp_path_factory):
 def chat(pocket_model, pocket_folder):
     """The Chat of the pocket model."""
     from ponder import models
+
     return models.load_chat(pocket_folder, pocket_model.delimiters)
 
 
@@ -125,6 +141,7 @@ def network(pocket_model, pocket_folder):
     import torch
 
     from ponder import models
+
     torch.set_num_threads(1)
     made = models.load(pocket_folder, pocket_model.delimiters)[0].eval()
     with torch.no_grad():

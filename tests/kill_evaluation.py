@@ -8,6 +8,7 @@ phases of a process' life: before its first block of questions, in a block, whil
 Every file that a run promises to make again must be the bytes of the straight run, and nothing else may be left. What datasets
 keeps of the questions is made anew in every run, so that it is killed too. Exits with 1 unless all are identical.
 """
+
 import argparse
 import collections
 import concurrent.futures
@@ -27,21 +28,27 @@ from conftest import ROOT, SMOKE
 
 from ponder.runs import NOT_REPRODUCED, dump
 
-GENERATED = "generations.jsonl"         # what a killed run goes on from
-QUESTIONS = ("benchmark.tasks=[chain_sum,number_sorting]", "benchmark.limit=16", "hardware.decode_rows=2")    # 32 in blocks of 8
+GENERATED = "generations.jsonl"  # what a killed run goes on from
+QUESTIONS = (
+    "benchmark.tasks=[chain_sum,number_sorting]",
+    "benchmark.limit=16",
+    "hardware.decode_rows=2",
+)  # 32 in blocks of 8
 ARMS = {
     "sweep": ("subject=trained", "sweep=[free,cap16]"),
     "sweep of the base": ("subject=base-4shot", "sweep=[plain,plain-cap16]"),
     "drawn": ("subject=trained", "budget=cap16", "decoding=sampled", "decoding.samples=4"),
-    "drawn again": ("subject=trained", "budget=reject16", "decoding=sampled", "decoding.samples=4")}
+    "drawn again": ("subject=trained", "budget=reject16", "decoding=sampled", "decoding.samples=4"),
+}
 PHASES = ("start", "block", "keep", "end")
-LATE = "after the last manifest"       # a kill that changes nothing any more
+LATE = "after the last manifest"  # a kill that changes nothing any more
 
 
 @dataclass(frozen=True)
 class Straight:
     """A run without a kill: its files, folders and kept answers, and how long it took, in seconds: to its first block, to each
     of the others, and from its last to its last manifest."""
+
     files: dict
     folders: int
     answers: int
@@ -53,15 +60,23 @@ class Straight:
 def start(out, script, *overrides):
     """Start one of the scripts as a process of its own."""
     env = os.environ | {"OMP_NUM_THREADS": "1", "HF_DATASETS_CACHE": str(out / "datasets")}
-    return subprocess.Popen([sys.executable, f"{script}.py", *SMOKE, f"out={out}", *overrides], cwd=ROOT, text=True, env=env,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, f"{script}.py", *SMOKE, f"out={out}", *overrides],
+        cwd=ROOT,
+        text=True,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
 
 
 def ended(process):
     """Wait for a process; raises RuntimeError when it failed by itself."""
     _, told = process.communicate()
     if process.returncode not in (0, -signal.SIGKILL):
-        raise RuntimeError(f"{' '.join(process.args)} left with {process.returncode}:\n{told[-2000:]}")
+        raise RuntimeError(
+            f"{' '.join(process.args)} left with {process.returncode}:\n{told[-2000:]}"
+        )
 
 
 def answers_in(out):
@@ -70,7 +85,7 @@ def answers_in(out):
     for path in sorted(out.glob(f"evaluate/*/{GENERATED}")):
         try:
             data = path.read_bytes()
-        except FileNotFoundError:    # just now
+        except FileNotFoundError:  # just now
             continue
         counts.append(data.count(b"\n"))
         cut |= bool(data) and not data.endswith(b"\n")
@@ -97,7 +112,12 @@ def kept(out):
             name = path.relative_to(out / "evaluate").as_posix()
             if path.name == "manifest.json":
                 entries = json.loads(path.read_text())["files"]
-                files[name] = dump({file: e["sha256"] if e["reproducible"] else None for file, e in entries.items()}).encode()
+                files[name] = dump(
+                    {
+                        file: e["sha256"] if e["reproducible"] else None
+                        for file, e in entries.items()
+                    }
+                ).encode()
             elif path.name not in NOT_REPRODUCED:
                 files[name] = path.read_bytes() if path.is_file() else b"a folder"
     return files
@@ -121,9 +141,12 @@ def straight(base, arms):
     for number, arm in enumerate(arms):
         out = prepared(base, f"straight-{number}")
         process = start(out, "evaluate", *QUESTIONS, *ARMS[arm])
-        seen, at = [0], [time.monotonic()]      # answers kept, when
+        seen, at = [0], [time.monotonic()]  # answers kept, when
         while process.poll() is None:
-            until(process, lambda out=out, seen=seen: sum(answers_in(out)[0]) > seen[-1] or manifests_in(out))
+            until(
+                process,
+                lambda out=out, seen=seen: sum(answers_in(out)[0]) > seen[-1] or manifests_in(out),
+            )
             if manifests_in(out):
                 break
             seen.append(sum(answers_in(out)[0]))
@@ -131,9 +154,18 @@ def straight(base, arms):
         ended(process)
         at.append(time.monotonic())
         files = kept(out)
-        answers = sum(data.count(b"\n") for name, data in files.items() if name.endswith("/samples.jsonl"))
+        answers = sum(
+            data.count(b"\n") for name, data in files.items() if name.endswith("/samples.jsonl")
+        )
         assert len(at) > 4 and seen[-2] < answers, "the questions fit into one block"
-        made[arm] = Straight(files, manifests_in(out), answers, at[1] - at[0], (at[-2] - at[1]) / (len(at) - 3), at[-1] - at[-2])
+        made[arm] = Straight(
+            files,
+            manifests_in(out),
+            answers,
+            at[1] - at[0],
+            (at[-2] - at[1]) / (len(at) - 3),
+            at[-1] - at[-2],
+        )
     return made
 
 
@@ -144,11 +176,19 @@ def strike(process, out, phase, rng, whole):
         time.sleep(rng.random() * whole.start)
     elif phase in ("block", "keep"):
         wanted = rng.randint(min(here + 1, whole.answers), whole.answers)
-        until(process, lambda: sum(answers_in(out)[0]) >= wanted or manifests_in(out), 0.001 if phase == "block" else 0)
-        time.sleep(rng.random() * whole.block if phase == "block" else rng.choice((0, 0.001)) * rng.random())
+        until(
+            process,
+            lambda: sum(answers_in(out)[0]) >= wanted or manifests_in(out),
+            0.001 if phase == "block" else 0,
+        )
+        time.sleep(
+            rng.random() * whole.block
+            if phase == "block"
+            else rng.choice((0, 0.001)) * rng.random()
+        )
     else:
         until(process, lambda: sum(answers_in(out)[0]) == whole.answers or manifests_in(out))
-        time.sleep(1.1 * rng.random() * whole.end)    # a little beyond the last manifest too
+        time.sleep(1.1 * rng.random() * whole.end)  # a little beyond the last manifest too
     process.kill()
 
 
@@ -177,7 +217,7 @@ def one_run(base, number, arm, whole, seed):
             process = start(out, *command)
             strike(process, out, rng.choice(PHASES), rng, whole)
             ended(process)
-            if process.returncode == 0:     # it was faster than the kill
+            if process.returncode == 0:  # it was faster than the kill
                 break
             moments.append(moment(out, whole))
             if moments[-1] == LATE:
@@ -185,7 +225,9 @@ def one_run(base, number, arm, whole, seed):
     resumed += sum(answers_in(out)[0]) > 0
     ended(start(out, *command))
     found = kept(out)
-    differs = sorted(name for name in whole.files | found if whole.files.get(name) != found.get(name))
+    differs = sorted(
+        name for name in whole.files | found if whole.files.get(name) != found.get(name)
+    )
     shutil.rmtree(out)
     return {"arm": arm, "moments": moments, "resumed": resumed, "differs": differs}
 
@@ -196,15 +238,26 @@ def kill_all(base, runs, jobs=1, seed=0, say=lambda text: None):
     arms = [list(ARMS)[number % len(ARMS)] for number in range(runs)]
     made = straight(base, dict.fromkeys(arms))
     for arm, whole in made.items():
-        say(f"{arm}: {whole.answers} answers in {whole.folders} runs; {whole.start:.1f} s to the first block, {whole.block:.2f} s "
-            f"each, {whole.end:.2f} s after the last")
+        say(
+            f"{arm}: {whole.answers} answers in {whole.folders} runs; {whole.start:.1f} s to the first block, {whole.block:.2f} s "
+            f"each, {whole.end:.2f} s after the last"
+        )
     results = []
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for result in pool.map(lambda number: one_run(base, number, arms[number], made[arms[number]], seed), range(runs)):
+        for result in pool.map(
+            lambda number: one_run(base, number, arms[number], made[arms[number]], seed),
+            range(runs),
+        ):
             results.append(result)
-            say(f"{len(results)}/{runs} after {time.monotonic() - began:.0f} s: {result['arm']}, killed "
+            say(
+                f"{len(results)}/{runs} after {time.monotonic() - began:.0f} s: {result['arm']}, killed "
                 + f"{', then '.join(result['moments'])}: "
-                + (f"DIFFERENT: {', '.join(result['differs'])}" if result["differs"] else "identical"))
+                + (
+                    f"DIFFERENT: {', '.join(result['differs'])}"
+                    if result["differs"]
+                    else "identical"
+                )
+            )
     return results
 
 
@@ -217,11 +270,15 @@ def main():
     asked = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as base:
-        results = kill_all(Path(base), asked.kills, asked.jobs, asked.seed, lambda text: print(text, flush=True))
+        results = kill_all(
+            Path(base), asked.kills, asked.jobs, asked.seed, lambda text: print(text, flush=True)
+        )
     moments = collections.Counter(moment for result in results for moment in result["moments"])
     same, seconds = sum(not result["differs"] for result in results), time.monotonic() - began
-    print(f"{moments.total()} kills in {len(results)} runs, {seconds:.0f} s ({seconds / moments.total():.1f} s per kill): "
-          + ", ".join(f"{count} {name}" for name, count in moments.most_common()))
+    print(
+        f"{moments.total()} kills in {len(results)} runs, {seconds:.0f} s ({seconds / moments.total():.1f} s per kill): "
+        + ", ".join(f"{count} {name}" for name, count in moments.most_common())
+    )
     print(f"{sum(result['resumed'] for result in results)} starts went on from kept answers")
     print(f"identical: {same} of {len(results)}")
     return 0 if same == len(results) else 1

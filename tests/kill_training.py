@@ -7,6 +7,7 @@ LoRA and full fine-tuning, a checkpoint after every step or every fifth. A momen
 life: as it starts, at a step, while a checkpoint is being written, or after the last step. Every file that a run promises to
 make again must be the bytes of the straight run, and nothing else may be left. Exits with 1 unless all are.
 """
+
 import argparse
 import collections
 import concurrent.futures
@@ -26,16 +27,17 @@ from conftest import ROOT, SMOKE
 
 from ponder.runs import NOT_REPRODUCED
 
-RECIPE = (*SMOKE, "train.epochs=8")    # 24 steps
+RECIPE = (*SMOKE, "train.epochs=8")  # 24 steps
 STEPS = 24
 METHODS, CHECKPOINTS = ("lora", "full"), (1, 5)
 PHASES = ("start", "step", "save", "end")
-LATE = "after the manifest"            # a kill that changes nothing any more
+LATE = "after the manifest"  # a kill that changes nothing any more
 
 
 @dataclass(frozen=True)
 class Clocks:
     """How long a straight run took, in seconds: to its first step, per step, and from its last step to its manifest."""
+
     start: float
     step: float
     end: float
@@ -43,15 +45,23 @@ class Clocks:
 
 def start(out, script="train", *overrides):
     """Start one of the scripts as a process of its own."""
-    return subprocess.Popen([sys.executable, f"{script}.py", *RECIPE, f"out={out}", *overrides], cwd=ROOT, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return subprocess.Popen(
+        [sys.executable, f"{script}.py", *RECIPE, f"out={out}", *overrides],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
 
 
 def told(process):
     """Wait for a process and return what it printed; raises RuntimeError when it failed by itself."""
     out, err = process.communicate()
     if process.returncode not in (0, -signal.SIGKILL):
-        raise RuntimeError(f"{' '.join(process.args)} left with {process.returncode}:\n{err[-2000:]}")
+        raise RuntimeError(
+            f"{' '.join(process.args)} left with {process.returncode}:\n{err[-2000:]}"
+        )
     return out
 
 
@@ -84,8 +94,11 @@ def kept(folder):
     """Return {name: bytes} of what a run promises to make again. How often it saves is in its config, so that is left out."""
     assert json.loads((folder / "status.json").read_text())["status"] == "completed"
     differ = (*NOT_REPRODUCED, "manifest.json", "config.yaml")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else b"a folder"
-            for path in folder.rglob("*") if path.name not in differ}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else b"a folder"
+        for path in folder.rglob("*")
+        if path.name not in differ
+    }
 
 
 def prepared(base, name):
@@ -112,7 +125,9 @@ def straight(base):
         at.append(time.monotonic())
         told(process)
         files[method] = kept(folder_of(out))
-        assert files[method]["metrics.jsonl"].count(b"\n") == STEPS, "the recipe has another number of steps"
+        assert files[method]["metrics.jsonl"].count(b"\n") == STEPS, (
+            "the recipe has another number of steps"
+        )
     return files, Clocks(at[1] - at[0], (at[2] - at[1]) / (STEPS - 1), at[3] - at[2])
 
 
@@ -131,7 +146,7 @@ def strike(process, out, phase, rng, clocks):
         time.sleep(rng.choice((0, 0.001, 0.003)) * rng.random())
     else:
         until(process, lambda: steps_in(out) == STEPS)
-        time.sleep(1.1 * rng.random() * clocks.end)    # a little beyond the manifest too
+        time.sleep(1.1 * rng.random() * clocks.end)  # a little beyond the manifest too
     process.kill()
 
 
@@ -142,7 +157,13 @@ def moment(folder):
     if any(folder.glob("checkpoint*.part")):
         return "during a save"
     steps = steps_in(folder.parent.parent)
-    return "before the first step" if not steps else "between steps" if steps < STEPS else "after the last step"
+    return (
+        "before the first step"
+        if not steps
+        else "between steps"
+        if steps < STEPS
+        else "after the last step"
+    )
 
 
 def one_run(base, number, whole, clocks, seed):
@@ -157,14 +178,16 @@ def one_run(base, number, whole, clocks, seed):
             process = start(out, "train", *overrides)
             strike(process, out, rng.choice(PHASES), rng, clocks)
             resumed += "goes on after step" in told(process)
-            if process.returncode == 0:     # it was faster than the kill
+            if process.returncode == 0:  # it was faster than the kill
                 break
             moments.append(moment(folder_of(out)))
             if moments[-1] == LATE:
                 break
     resumed += "goes on after step" in told(start(out, "train", *overrides))
     found = kept(folder_of(out))
-    differs = sorted(name for name in whole[method] | found if whole[method].get(name) != found.get(name))
+    differs = sorted(
+        name for name in whole[method] | found if whole[method].get(name) != found.get(name)
+    )
     shutil.rmtree(out)
     return {"moments": moments, "resumed": resumed, "differs": differs}
 
@@ -173,13 +196,23 @@ def kill_all(base, runs, jobs=1, seed=0, say=lambda text: None):
     """Return the results of `runs` killed runs under the folder `base`."""
     began = time.monotonic()
     whole, clocks = straight(base)
-    say(f"straight: {STEPS} steps; {clocks.start:.1f} s to the first, {clocks.step:.3f} s each, {clocks.end:.3f} s after the last")
+    say(
+        f"straight: {STEPS} steps; {clocks.start:.1f} s to the first, {clocks.step:.3f} s each, {clocks.end:.3f} s after the last"
+    )
     results = []
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for result in pool.map(lambda number: one_run(base, number, whole, clocks, seed), range(runs)):
+        for result in pool.map(
+            lambda number: one_run(base, number, whole, clocks, seed), range(runs)
+        ):
             results.append(result)
-            say(f"{len(results)}/{runs} after {time.monotonic() - began:.0f} s: killed {', then '.join(result['moments'])}: "
-                + (f"DIFFERENT: {', '.join(result['differs'])}" if result["differs"] else "identical"))
+            say(
+                f"{len(results)}/{runs} after {time.monotonic() - began:.0f} s: killed {', then '.join(result['moments'])}: "
+                + (
+                    f"DIFFERENT: {', '.join(result['differs'])}"
+                    if result["differs"]
+                    else "identical"
+                )
+            )
     return results
 
 
@@ -192,11 +225,15 @@ def main():
     asked = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as base:
-        results = kill_all(Path(base), asked.kills, asked.jobs, asked.seed, lambda text: print(text, flush=True))
+        results = kill_all(
+            Path(base), asked.kills, asked.jobs, asked.seed, lambda text: print(text, flush=True)
+        )
     moments = collections.Counter(moment for result in results for moment in result["moments"])
     same, seconds = sum(not result["differs"] for result in results), time.monotonic() - began
-    print(f"{moments.total()} kills in {len(results)} runs, {seconds:.0f} s ({seconds / moments.total():.1f} s per kill): "
-          + ", ".join(f"{count} {name}" for name, count in moments.most_common()))
+    print(
+        f"{moments.total()} kills in {len(results)} runs, {seconds:.0f} s ({seconds / moments.total():.1f} s per kill): "
+        + ", ".join(f"{count} {name}" for name, count in moments.most_common())
+    )
     print(f"{sum(result['resumed'] for result in results)} starts went on from a checkpoint")
     print(f"identical weights, metrics and order: {same} of {len(results)}")
     return 0 if same == len(results) else 1

@@ -4,6 +4,7 @@
 counts the requests with that text from 1; it returns an Act, made by the functions below. `acts({"word": [first, ...]})`
 is such a script: the nth request whose text holds the word gets the nth act, later ones the last, all others `answer()`.
 """
+
 import collections
 import contextlib
 import http.client
@@ -23,40 +24,59 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 @dataclass(frozen=True)
 class Act:
     """What a server does with one request."""
+
     status: int = 200
     headers: dict = field(default_factory=dict)
     body: bytes = b""
-    wait: float = 0.0            # seconds before the first byte
-    drip: float = 0.0            # seconds between the tenths of the body
-    length: int | None = None    # Content-Length, where it is a lie
-    end: str = "close"           # close | reset | hang: what follows, instead of any reply for the last two
+    wait: float = 0.0  # seconds before the first byte
+    drip: float = 0.0  # seconds between the tenths of the body
+    length: int | None = None  # Content-Length, where it is a lie
+    end: str = "close"  # close | reset | hang: what follows, instead of any reply for the last two
 
 
-def answer(content="Final Answer: 4", reasoning="2 + 2 is 4.", finish="stop", usage=(10, 5), **options):
+def answer(
+    content="Final Answer: 4", reasoning="2 + 2 is 4.", finish="stop", usage=(10, 5), **options
+):
     """Return a good chat completion, with an account field, an id and a clock around it."""
-    message = {"role": "assistant", "content": content} | ({} if reasoning is None else {"reasoning": reasoning})
-    data = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1700000000, "model": "fake", "organization": "org-secret",
-            "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
-            "usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage), "account": "acct"}}
+    message = {"role": "assistant", "content": content} | (
+        {} if reasoning is None else {"reasoning": reasoning}
+    )
+    data = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1700000000,
+        "model": "fake",
+        "organization": "org-secret",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
+        "usage": {
+            "prompt_tokens": usage[0],
+            "completion_tokens": usage[1],
+            "total_tokens": sum(usage),
+            "account": "acct",
+        },
+    }
     return Act(body=json.dumps(data).encode(), **options)
 
 
 def status(code, message="no", **headers):
     """Return an error; `retry_after="2"` becomes a header."""
-    return Act(code, {name.replace("_", "-"): value for name, value in headers.items()},
-               json.dumps({"error": {"message": message}}).encode())
+    return Act(
+        code,
+        {name.replace("_", "-"): value for name, value in headers.items()},
+        json.dumps({"error": {"message": message}}).encode(),
+    )
 
 
 def truncated():
     """Return half of a good reply that says it is whole."""
     body = answer().body
-    return Act(body=body[:len(body) // 2])
+    return Act(body=body[: len(body) // 2])
 
 
 def cut_short():
     """Return half of a good reply that says it is longer, and a closed connection."""
     body = answer().body
-    return Act(body=body[:len(body) // 2], length=len(body))
+    return Act(body=body[: len(body) // 2], length=len(body))
 
 
 HANG = Act(end="hang")
@@ -65,9 +85,11 @@ RESET = Act(end="reset")
 
 def acts(table):
     """Return the script of a table {word: [act, ...]}."""
+
     def script(text, nth):
         row = next((row for word, row in table.items() if word in text), [answer()])
         return row[min(nth, len(row)) - 1]
+
     return script
 
 
@@ -79,9 +101,9 @@ class Misbehaving:
 
     def __init__(self, script=None, models=("fake",), port=0):
         self.script, self.models, self.port = script or acts({}), models, port
-        self.counts = collections.Counter()    # text: requests
-        self.requests = []                     # {"path", "headers", "body", "time"} in order of arrival
-        self.flying = self.most = 0            # requests at once: now, and at most so far
+        self.counts = collections.Counter()  # text: requests
+        self.requests = []  # {"path", "headers", "body", "time"} in order of arrival
+        self.flying = self.most = 0  # requests at once: now, and at most so far
         self.lock, self.over = threading.Lock(), threading.Event()
 
     def __enter__(self):
@@ -103,12 +125,14 @@ class Misbehaving:
             daemon_threads = True
             request_queue_size = 256
 
-            def handle_error(self, *_):        # a client that went away
+            def handle_error(self, *_):  # a client that went away
                 pass
 
         self.server = Server(("127.0.0.1", self.port), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         return self
 
     def __exit__(self, *_):
@@ -120,7 +144,11 @@ class Misbehaving:
         """Return the Act for a GET, whatever its path."""
         if isinstance(self.models, Act):
             return self.models
-        return Act(body=json.dumps({"object": "list", "data": [{"id": name} for name in self.models]}).encode())
+        return Act(
+            body=json.dumps(
+                {"object": "list", "data": [{"id": name} for name in self.models]}
+            ).encode()
+        )
 
     def act(self, body, text, nth):
         """Return the Act for a POST."""
@@ -133,7 +161,14 @@ class Misbehaving:
         with self.lock:
             self.counts[text] += 1
             nth = self.counts[text]
-            self.requests.append({"path": handler.path, "headers": dict(handler.headers), "body": body, "time": time.monotonic()})
+            self.requests.append(
+                {
+                    "path": handler.path,
+                    "headers": dict(handler.headers),
+                    "body": body,
+                    "time": time.monotonic(),
+                }
+            )
             self.flying += 1
             self.most = max(self.most, self.flying)
         try:
@@ -148,7 +183,9 @@ class Misbehaving:
         if act.end == "hang":
             self.over.wait()
         if act.end == "reset":
-            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            handler.connection.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
         if act.end != "close":
             handler.close_connection = True
             handler.connection.close()
@@ -156,11 +193,13 @@ class Misbehaving:
         handler.send_response(act.status)
         for name, value in act.headers.items():
             handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(act.body) if act.length is None else act.length))
+        handler.send_header(
+            "Content-Length", str(len(act.body) if act.length is None else act.length)
+        )
         handler.end_headers()
         size = max(1, len(act.body) // 10)
         for start in range(0, len(act.body), size):
-            handler.wfile.write(act.body[start:start + size])
+            handler.wfile.write(act.body[start : start + size])
             self.over.wait(act.drip)
         handler.close_connection = act.length is not None
 
@@ -172,23 +211,48 @@ class Tokens(Misbehaving):
     `wait(nth)` are the seconds before the nth of all replies. Tokens `ends` end what does not ignore them.
     """
 
-    def __init__(self, network, ends=(257,), script=None, alter=None, wait=None, models=("pocket",), version="0.33.0", **options):
+    def __init__(
+        self,
+        network,
+        ends=(257,),
+        script=None,
+        alter=None,
+        wait=None,
+        models=("pocket",),
+        version="0.33.0",
+        **options,
+    ):
         super().__init__(script or (lambda text, nth: None), models, **options)
-        self.network, self.ends, self.alter, self.wait, self.version = network, ends, alter, wait, version
+        self.network, self.ends, self.alter, self.wait, self.version = (
+            network,
+            ends,
+            alter,
+            wait,
+            version,
+        )
         self.engine, self.replies = threading.Lock(), 0
 
     def got(self, path):
         if path == "/version":
-            return Act(404) if self.version is None else Act(body=json.dumps({"version": self.version}).encode())
+            return (
+                Act(404)
+                if self.version is None
+                else Act(body=json.dumps({"version": self.version}).encode())
+            )
         if isinstance(self.models, Act):
             return self.models
-        cards = [{"id": name, "object": "model", "owned_by": "vllm", "max_model_len": 2048} for name in self.models]
+        cards = [
+            {"id": name, "object": "model", "owned_by": "vllm", "max_model_len": 2048}
+            for name in self.models
+        ]
         return Act(body=json.dumps({"object": "list", "data": cards}).encode())
 
     def act(self, body, text, nth):
         if (act := self.script(text, nth)) is not None:
             return act
-        if not isinstance(body["prompt"], list) or not all(type(token) is int for token in body["prompt"]):
+        if not isinstance(body["prompt"], list) or not all(
+            type(token) is int for token in body["prompt"]
+        ):
             return status(400, "this server reads token ids alone")
         with self.engine:
             reply = self.completion(body)
@@ -196,13 +260,19 @@ class Tokens(Misbehaving):
             wait = self.wait(self.replies) if self.wait else 0.0
         if self.alter:
             reply = self.alter(body, reply, nth)
-        return Act(body=reply if isinstance(reply, bytes) else json.dumps(reply).encode(), wait=wait)
+        return Act(
+            body=reply if isinstance(reply, bytes) else json.dumps(reply).encode(), wait=wait
+        )
 
     def completion(self, body):
         """Return the JSON of vLLM's reply; what is left out of a request has vLLM's defaults."""
         from ponder.decode import budget, hf
+
         stops = body.get("stop_token_ids", []) + ([] if body.get("ignore_eos") else list(self.ends))
-        bias = {int(token): max(-100.0, min(100.0, by)) for token, by in body.get("logit_bias", {}).items()}
+        bias = {
+            int(token): max(-100.0, min(100.0, by))
+            for token, by in body.get("logit_bias", {}).items()
+        }
         hot = body.get("temperature", 1.0)
         pick = hf.sampling(hot, [str(body.get("seed"))]) if hot else hf.greedy
 
@@ -212,15 +282,35 @@ class Tokens(Misbehaving):
             return pick(logits_BV, rows)
 
         def one():
-            return (yield budget.Request(0, (), body.get("max_tokens", 16), tuple((token,) for token in stops), False))
+            return (
+                yield budget.Request(
+                    0, (), body.get("max_tokens", 16), tuple((token,) for token in stops), False
+                )
+            )
 
-        (_, done), = hf.run(self.network, [body["prompt"]], [one()], 1, choose)
+        ((_, done),) = hf.run(self.network, [body["prompt"]], [one()], 1, choose)
         listed = bool(done.stop) and done.stop[0] in body.get("stop_token_ids", [])
-        ids = {"token_ids": list(done.ids), "prompt_token_ids": body["prompt"]} if body.get("return_token_ids") else {}
-        choice = {"index": 0, "text": "?" * len(done.ids), "logprobs": None, "finish_reason": "stop" if done.stop else "length",
-                  "stop_reason": done.stop[0] if listed else None, **ids}
-        return {"id": "cmpl-1", "object": "text_completion", "created": 1700000000, "model": body["model"], "choices": [choice],
-                "usage": {"prompt_tokens": len(body["prompt"]), "completion_tokens": len(done.ids)}}
+        ids = (
+            {"token_ids": list(done.ids), "prompt_token_ids": body["prompt"]}
+            if body.get("return_token_ids")
+            else {}
+        )
+        choice = {
+            "index": 0,
+            "text": "?" * len(done.ids),
+            "logprobs": None,
+            "finish_reason": "stop" if done.stop else "length",
+            "stop_reason": done.stop[0] if listed else None,
+            **ids,
+        }
+        return {
+            "id": "cmpl-1",
+            "object": "text_completion",
+            "created": 1700000000,
+            "model": body["model"],
+            "choices": [choice],
+            "usage": {"prompt_tokens": len(body["prompt"]), "completion_tokens": len(done.ids)},
+        }
 
 
 @contextlib.contextmanager
@@ -230,9 +320,22 @@ def transformers_serve(model, home, seconds=600):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = os.environ | {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    (home / "hub").mkdir(parents=True, exist_ok=True)    # without it /v1/models is a 500
-    command = [sys.executable, "-c", "from transformers.cli.transformers import main; main()", "serve", str(model),
-               "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
+    (home / "hub").mkdir(parents=True, exist_ok=True)  # without it /v1/models is a 500
+    command = [
+        sys.executable,
+        "-c",
+        "from transformers.cli.transformers import main; main()",
+        "serve",
+        str(model),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--device",
+        "cpu",
+        "--dtype",
+        "float32",
+    ]
     with open(home / "log", "wb") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
     try:

@@ -1,4 +1,5 @@
 """What counts as the answer of a reply to a benchmark question, and which are the same text; the faults of s1's harness."""
+
 import inspect
 import time
 from fractions import Fraction
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from ponder.grading import answers, crosscheck
 from ponder.grading.answers import Answer, choice, extract, normal, number
 
-FOUND = [    # (reply, answer, where it stood)
+FOUND = [  # (reply, answer, where it stood)
     (r"so \boxed{7}", "7", "box"),
     (r"\boxed{1}, no: \boxed{2}", "2", "box"),
     (r"\boxed{\frac{1}{\sqrt{2}}} it is", r"\frac{1}{\sqrt{2}}", "box"),
@@ -35,8 +36,19 @@ FOUND = [    # (reply, answer, where it stood)
     ("204", "204", "text"),
     (" 204 \n", "204", "text"),
 ]
-NOTHING = ["", " \n", "I think it is 7\nor 8", "Final Answer:", "Final Answer: 7\nFinal Answer:", r"\boxed{}", r"\boxed{7",
-           r"\boxed{" + "7" * 257 + "}", "Final Answer: " + "7" * 100_000, "7" * 100_000, r"\boxed{" + "7" * 100_000 + "}"]
+NOTHING = [
+    "",
+    " \n",
+    "I think it is 7\nor 8",
+    "Final Answer:",
+    "Final Answer: 7\nFinal Answer:",
+    r"\boxed{}",
+    r"\boxed{7",
+    r"\boxed{" + "7" * 257 + "}",
+    "Final Answer: " + "7" * 100_000,
+    "7" * 100_000,
+    r"\boxed{" + "7" * 100_000 + "}",
+]
 
 
 @pytest.mark.parametrize("reply, text, how", FOUND)
@@ -55,22 +67,61 @@ def test_an_answer_of_256_characters_is_the_longest():
         assert extract(text % ("a" * 257)) is None
 
 
-SAME = [("7", "7.0"), ("7", "+7"), ("7", "007"), ("1/2", r"\frac{1}{2}"), ("0.5", r"\dfrac12"), (".5", "0.50"),
-        ("-0.5", r"-\frac{1}{2}"),
-        (r"1\frac{4}{5}", "9/5"), ("10,080", r"10,\!080"), (r"\$36", "36"), ("$36$", "36"), (r"90^\circ", "90"),
-        ("90 degrees", "90"),
-        ("5 cm", r"5 \text{ cm}"), ("5", r"5\text{ cm}^2"), ("5.4 cents", r"5.4 \text{ cents}"), (r"864 \mbox{ inches}^2", "864"),
-        (r"50\%", "50"), (r"\text{east}", "East"), (r"\text{(C)}", "C"), ("(C)", "C"),
-        (r"\left( 3, \frac{\pi}{2} \right)", r"(3,\tfrac{\pi}2)"),
-        ("x=5", "5"), ("y = 2x + 3", "2x+3"), (r"x \in [-2,7]", "[-2,7]"), (r"3\sqrt{13}", r"3 \sqrt {13}"),
-        ("3\u221a5", r"3\sqrt5"),
-        ("3 pi", r"3\pi"), ("sqrt(2)", r"\sqrt{2}"), ("x^{10}", "x^10"), ("42.", "42"), (r"\(42\)", "42"), ("**42**", "42"),
-        (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix}1\\2\end{pmatrix}"), ("\u22125", "-5"),
-        ("(6.0,31.00,-1)", "(6,31,-1)")]
-OTHER = [("7", "-7"), ("7", "77"), ("0.333", "1/3"), ("1/0", "1"), ("2k", "2"), (r"\text{east}", "seat"), ("(3,4]", "[3,4)"),
-         ("52_8", "52"),
-         ("1,200", "1,2"), ("(1,200)", "1200"), ("r", "R"), ("x=5", "x=6"), (r"\text{Evelyn}", "Navin"), ("5 - 7y = 0", "7y"),
-         ("4-3", "1")]
+SAME = [
+    ("7", "7.0"),
+    ("7", "+7"),
+    ("7", "007"),
+    ("1/2", r"\frac{1}{2}"),
+    ("0.5", r"\dfrac12"),
+    (".5", "0.50"),
+    ("-0.5", r"-\frac{1}{2}"),
+    (r"1\frac{4}{5}", "9/5"),
+    ("10,080", r"10,\!080"),
+    (r"\$36", "36"),
+    ("$36$", "36"),
+    (r"90^\circ", "90"),
+    ("90 degrees", "90"),
+    ("5 cm", r"5 \text{ cm}"),
+    ("5", r"5\text{ cm}^2"),
+    ("5.4 cents", r"5.4 \text{ cents}"),
+    (r"864 \mbox{ inches}^2", "864"),
+    (r"50\%", "50"),
+    (r"\text{east}", "East"),
+    (r"\text{(C)}", "C"),
+    ("(C)", "C"),
+    (r"\left( 3, \frac{\pi}{2} \right)", r"(3,\tfrac{\pi}2)"),
+    ("x=5", "5"),
+    ("y = 2x + 3", "2x+3"),
+    (r"x \in [-2,7]", "[-2,7]"),
+    (r"3\sqrt{13}", r"3 \sqrt {13}"),
+    ("3\u221a5", r"3\sqrt5"),
+    ("3 pi", r"3\pi"),
+    ("sqrt(2)", r"\sqrt{2}"),
+    ("x^{10}", "x^10"),
+    ("42.", "42"),
+    (r"\(42\)", "42"),
+    ("**42**", "42"),
+    (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix}1\\2\end{pmatrix}"),
+    ("\u22125", "-5"),
+    ("(6.0,31.00,-1)", "(6,31,-1)"),
+]
+OTHER = [
+    ("7", "-7"),
+    ("7", "77"),
+    ("0.333", "1/3"),
+    ("1/0", "1"),
+    ("2k", "2"),
+    (r"\text{east}", "seat"),
+    ("(3,4]", "[3,4)"),
+    ("52_8", "52"),
+    ("1,200", "1,2"),
+    ("(1,200)", "1200"),
+    ("r", "R"),
+    ("x=5", "x=6"),
+    (r"\text{Evelyn}", "Navin"),
+    ("5 - 7y = 0", "7y"),
+    ("4-3", "1"),
+]
 
 
 @pytest.mark.parametrize("one, other", SAME)
@@ -84,20 +135,46 @@ def test_these_are_not_the_same_text(one, other):
 
 
 def test_a_number_is_exact():
-    assert number(normal("0.1")) == Fraction(1, 10) and number(normal("0.333333333")) != Fraction(1, 3)
-    assert number(normal("x")) is None and number(normal("1/0")) is None and number(normal("9**9")) is None
+    assert number(normal("0.1")) == Fraction(1, 10) and number(normal("0.333333333")) != Fraction(
+        1, 3
+    )
+    assert (
+        number(normal("x")) is None
+        and number(normal("1/0")) is None
+        and number(normal("9**9")) is None
+    )
 
 
-@pytest.mark.parametrize("answer, letter", [
-    ("B", "B"), ("(B)", "B"), ("B) two", "B"), ("B. two", "B"), ("**B**", "B"), (r"\text{B}", "B"), ("option B", "B"),
-                                            ("Choice (B)", "B"),
-    ("two", "B"), (" Two. ", "B"), ("$2$ m", None), ("A proton", None), ("Because", None), ("E", None), ("", None), ("b", None),
-                                            ("same", None)])
+@pytest.mark.parametrize(
+    "answer, letter",
+    [
+        ("B", "B"),
+        ("(B)", "B"),
+        ("B) two", "B"),
+        ("B. two", "B"),
+        ("**B**", "B"),
+        (r"\text{B}", "B"),
+        ("option B", "B"),
+        ("Choice (B)", "B"),
+        ("two", "B"),
+        (" Two. ", "B"),
+        ("$2$ m", None),
+        ("A proton", None),
+        ("Because", None),
+        ("E", None),
+        ("", None),
+        ("b", None),
+        ("same", None),
+    ],
+)
 def test_a_letter_is_named_or_it_is_not(answer, letter):
     assert choice(answer, ["one", "two", "same", "same"]) == letter
 
 
-NASTY = st.one_of(st.text(max_size=300), st.text("\\boxed{}answer: 0123/.-+[]()'\",\n$^_ frctexsq\u2212", max_size=300))
+NASTY = st.one_of(
+    st.text(max_size=300),
+    st.text("\\boxed{}answer: 0123/.-+[]()'\",\n$^_ frctexsq\u2212", max_size=300),
+)
 
 
 @given(NASTY)
@@ -110,8 +187,23 @@ def test_no_text_raises_and_an_answer_equals_itself(text):
             crosscheck.same(found.text, "x^2")
 
 
-@pytest.mark.parametrize("piece", ["answer:", "answer is ", "answer ", "\\boxed{", "\\boxed{}", "{", "}", " ", "\n", "\\", "*",
-                                   "7"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "answer:",
+        "answer is ",
+        "answer ",
+        "\\boxed{",
+        "\\boxed{}",
+        "{",
+        "}",
+        " ",
+        "\n",
+        "\\",
+        "*",
+        "7",
+    ],
+)
 def test_a_megabyte_is_searched_in_linear_time(piece):
     text = "Final Answer: " + piece * (10**6 // len(piece))
     began = time.process_time()
@@ -123,7 +215,9 @@ def test_a_megabyte_is_searched_in_linear_time(piece):
 # --- faults of s1's harness (lm_eval/tasks of its fork) ------------------------------------------------
 
 
-@pytest.mark.parametrize("reply", ["<|im_start|>answer\n7\n<|im_start|>8", "7<|im_start|>answer\n8"])
+@pytest.mark.parametrize(
+    "reply", ["<|im_start|>answer\n7\n<|im_start|>8", "7<|im_start|>answer\n8"]
+)
 def test_fault_3_8_1_a_delimiter_written_as_text_does_not_cut_the_reply(reply):
     """s1 takes what follows the last delimiter in the text, so a reply that writes one is graded on another part."""
     assert extract(reply + "\nFinal Answer: 5 <|im_start|>").text == "5 <|im_start|>"
@@ -133,6 +227,7 @@ def test_fault_3_8_1_a_delimiter_written_as_text_does_not_cut_the_reply(reply):
 def test_fault_3_8_1_thinking_that_never_ends_is_no_answer(chat):
     """s1 then grades the thinking without its first line. Here the reply is what the budget closed, which is nothing."""
     from ponder.decode.budget import Sample
+
     sample = Sample(ids=chat.encode("let me see\n\\boxed{7}"), closed_at=None)
     thinking, reply = chat.split(sample)
     assert "boxed" in thinking and extract(reply) is None
@@ -145,7 +240,9 @@ def test_fault_3_8_2_the_last_answer_line_counts_and_only_that_line():
 
 def test_fault_3_8_2_an_fbox_is_a_box():
     """s1 fails an assertion on it, and with it the whole evaluation."""
-    assert extract(r"so \fbox{7}") == Answer("7", "box") and crosscheck.is_correct(r"so \fbox{7}", "7")
+    assert extract(r"so \fbox{7}") == Answer("7", "box") and crosscheck.is_correct(
+        r"so \fbox{7}", "7"
+    )
 
 
 def test_fault_3_8_3_extraction_does_not_see_the_gold_nor_what_was_answered_before():
@@ -153,15 +250,26 @@ def test_fault_3_8_3_extraction_does_not_see_the_gold_nor_what_was_answered_befo
     for function in (extract, answers.tidy, normal, number, crosscheck.last_answer):
         assert len(inspect.signature(function).parameters) == 1, "one text goes in"
     source = inspect.getsource(answers)
-    assert not any(word in source for word in ("openai", "http", "global ", "cache", "random", "time."))
+    assert not any(
+        word in source for word in ("openai", "http", "global ", "cache", "random", "time.")
+    )
     assert list(inspect.signature(choice).parameters) == ["answer", "options"]
 
 
-@pytest.mark.parametrize("reply", ["", "I cannot say.", "Final Answer: none of them", "A proton is heavier,\nso nothing fits.",
-                                   "Final Answer: E"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "I cannot say.",
+        "Final Answer: none of them",
+        "A proton is heavier,\nso nothing fits.",
+        "Final Answer: E",
+    ],
+)
 def test_fault_3_8_4_no_letter_is_no_answer_and_never_an_a(reply):
     """s1 makes an "A" of anything that names no letter."""
     from ponder.grading.verify import grade
+
     for letter in "ABCD":
         row = grade(reply, letter, ["1", "2", "3", "4"])
         assert not row["correct"] and not row["second"]
@@ -169,6 +277,14 @@ def test_fault_3_8_4_no_letter_is_no_answer_and_never_an_a(reply):
 
 def test_fault_3_8_5_one_value_is_one_vote_however_it_is_written():
     """s1 counts strings, so \\frac{1}{2} and 0.5 split their votes; a vote here is the normal form, and no answer is none."""
-    votes = [extract(reply) for reply in (r"\boxed{\frac{1}{2}}", "Final Answer: 0.5", r"\boxed{\dfrac12}", r"\boxed{3}",
-                                          "\n\nhm\n\n?")]
+    votes = [
+        extract(reply)
+        for reply in (
+            r"\boxed{\frac{1}{2}}",
+            "Final Answer: 0.5",
+            r"\boxed{\dfrac12}",
+            r"\boxed{3}",
+            "\n\nhm\n\n?",
+        )
+    ]
     assert [found and normal(found.text) for found in votes] == ["1/2", "1/2", "1/2", "3", None]

@@ -1,4 +1,5 @@
 """A model teacher in this process: what is asked, what is kept raw, and what its replies become. Servers of tests/servers.py."""
+
 import contextlib
 import gzip
 import json
@@ -13,7 +14,7 @@ from servers import HANG, RESET, Misbehaving, acts, answer, status, truncated
 
 from ponder import stages
 from ponder.collect import calls, teachers, traces
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.questions import pools
 from ponder.questions.drawn import Question
 from ponder.runs import dump, read_jsonl
@@ -28,9 +29,19 @@ def out(tmp_path, pocket_folder):
 
 
 def options(out, url, *more, limit=12, size=4):
-    return (*SMOKE, "teacher=openai", f"teacher.url={url}", "selection=server", "selection.method=s1", "selection.keep_wrong=true",
-            f"selection.size={size}",
-            f"questions.limit={limit}", f"out={out}", *QUICK, *more)
+    return (
+        *SMOKE,
+        "teacher=openai",
+        f"teacher.url={url}",
+        "selection=server",
+        "selection.method=s1",
+        "selection.keep_wrong=true",
+        f"selection.size={size}",
+        f"questions.limit={limit}",
+        f"out={out}",
+        *QUICK,
+        *more,
+    )
 
 
 def collect(out, url, *more, **sizes):
@@ -43,7 +54,10 @@ def collect(out, url, *more, **sizes):
 def calls_of(run):
     """Return the packed calls of a run, what was sent and what came back read from its text."""
     rows = [json.loads(line) for line in gzip.open(run.folder / "calls.jsonl.gz", "rt")]
-    return [row | {"request": json.loads(row["request"]), "response": json.loads(row["response"])} for row in rows]
+    return [
+        row | {"request": json.loads(row["request"]), "response": json.loads(row["response"])}
+        for row in rows
+    ]
 
 
 def first_questions(number):
@@ -56,66 +70,118 @@ def test_a_server_gives_a_data_set_in_release_form(out):
     calls, traces = calls_of(run), read_jsonl(run.folder / "traces.jsonl")
     assert len(calls) == len(traces) == 12 and len(server.requests) == 12
     assert [t["id"] for t in traces] == [q.id for q in first_questions(12)]
-    assert {(t["think"], t["answer"], t["rejected"], t["teacher"]) for t in traces} == {("2 + 2 is 4.", "4", "", "openai")}
-    assert {"README.md", "croissant.json", "funnel.json", "dropped.jsonl", "train.jsonl", "length.svg", "family.svg"} <= {
-        p.name for p in run.folder.iterdir()}
+    assert {(t["think"], t["answer"], t["rejected"], t["teacher"]) for t in traces} == {
+        ("2 + 2 is 4.", "4", "", "openai")
+    }
+    assert {
+        "README.md",
+        "croissant.json",
+        "funnel.json",
+        "dropped.jsonl",
+        "train.jsonl",
+        "length.svg",
+        "family.svg",
+    } <= {p.name for p in run.folder.iterdir()}
     assert not (run.folder / "calls.jsonl").exists()
 
 
-def test_the_record_of_a_call_is_what_was_asked_and_said_and_nothing_of_the_account(out, monkeypatch):
+def test_the_record_of_a_call_is_what_was_asked_and_said_and_nothing_of_the_account(
+    out, monkeypatch
+):
     monkeypatch.setenv("OUR_KEY", "sk-very-secret-key")
     with Misbehaving() as server:
-        run = collect(out, server.url, "client.key_env=OUR_KEY", "teacher.revision=abc", "+teacher.body.temperature=0.5")
+        run = collect(
+            out,
+            server.url,
+            "client.key_env=OUR_KEY",
+            "teacher.revision=abc",
+            "+teacher.body.temperature=0.5",
+        )
         assert server.requests[0]["headers"]["authorization"] == "Bearer sk-very-secret-key"
     call = calls_of(run)[0]
     assert call["model"] == "fake" and call["revision"] == "abc" and call["status"] == "answered"
-    assert call["request"]["temperature"] == 0.5 and call["request"]["messages"][0]["content"].endswith("Final Answer: <answer>")
+    assert call["request"]["temperature"] == 0.5 and call["request"]["messages"][0][
+        "content"
+    ].endswith("Final Answer: <answer>")
     assert (call["prompt_tokens"], call["completion_tokens"]) == (10, 5)
     for path in run.folder.iterdir():
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        assert b"very-secret" not in data and b"org-secret" not in data and b"acct" not in data, path.name
-    assert b"1700000000" not in gzip.decompress((run.folder / "calls.jsonl.gz").read_bytes()), "clocks belong in timing.jsonl"
+        assert b"very-secret" not in data and b"org-secret" not in data and b"acct" not in data, (
+            path.name
+        )
+    assert b"1700000000" not in gzip.decompress((run.folder / "calls.jsonl.gz").read_bytes()), (
+        "clocks belong in timing.jsonl"
+    )
     assert b"1700000000" in (run.folder / "timing.jsonl").read_bytes()
 
 
 def test_calls_that_fail_and_replies_that_are_no_trace_are_kept_with_their_reason(out):
     asked = first_questions(7)
-    said = dict(zip([q.question for q in asked], [
-        [status(500)], [truncated()], [RESET], [HANG], [answer(reasoning="")], [answer(finish="length")],
-        [answer(reasoning=None)]]))
+    said = dict(
+        zip(
+            [q.question for q in asked],
+            [
+                [status(500)],
+                [truncated()],
+                [RESET],
+                [HANG],
+                [answer(reasoning="")],
+                [answer(finish="length")],
+                [answer(reasoning=None)],
+            ],
+        )
+    )
     with Misbehaving(acts(said)) as server:
         run = collect(out, server.url, "client.give_up=9", "client.timeout=1")
     reasons = [t["rejected"] for t in read_jsonl(run.folder / "traces.jsonl")]
     assert all(reason.startswith("failed: ") for reason in reasons[:4])
-    assert reasons[4:7] == ["empty reasoning", "finish reason length", "no reasoning"] and reasons[7:] == [""] * 5
-    assert [server.counts[text] for text in server.counts if any(q.question in text for q in asked[:4])] == [2] * 4
+    assert (
+        reasons[4:7] == ["empty reasoning", "finish reason length", "no reasoning"]
+        and reasons[7:] == [""] * 5
+    )
+    assert [
+        server.counts[text] for text in server.counts if any(q.question in text for q in asked[:4])
+    ] == [2] * 4
     funnel = json.loads((run.folder / "funnel.json").read_text())
     dropped = {row["id"]: row for row in read_jsonl(run.folder / "dropped.jsonl")}
-    assert (dropped[asked[4].id]["step"], dropped[asked[4].id]["reason"]) == ("quality", "rejected: empty reasoning")
+    assert (dropped[asked[4].id]["step"], dropped[asked[4].id]["reason"]) == (
+        "quality",
+        "rejected: empty reasoning",
+    )
     assert funnel["after"]["pool"] == 12 and funnel["after"]["quality"] == 5
     status_of = {call["id"]: call["status"] for call in calls_of(run)}
     assert [status_of[q.id] for q in asked] == ["failed"] * 4 + ["answered"] * 3
 
 
 def test_reasoning_in_the_content_counts_where_the_config_says_it_ends(out):
-    with Misbehaving(acts({"": [answer(content="2 + 2 is 4.\nFinal Answer: 4", reasoning=None)]})) as server:
+    with Misbehaving(
+        acts({"": [answer(content="2 + 2 is 4.\nFinal Answer: 4", reasoning=None)]})
+    ) as server:
         with pytest.raises(SystemExit):
             collect(out, server.url)
         run = collect(out, server.url, "teacher.reasoning_ends='Final Answer:'")
-    assert {(t["think"], t["answer"]) for t in read_jsonl(run.folder / "traces.jsonl")} == {("2 + 2 is 4.", "4")}
+    assert {(t["think"], t["answer"]) for t in read_jsonl(run.folder / "traces.jsonl")} == {
+        ("2 + 2 is 4.", "4")
+    }
 
 
 def test_a_server_that_is_down_loses_nothing_and_the_same_command_goes_on(out, capsys):
     down = [True]
-    with Misbehaving(lambda text, nth: RESET if down[0] and len(server.counts) > 5 else answer()) as server:
+    with Misbehaving(
+        lambda text, nth: RESET if down[0] and len(server.counts) > 5 else answer()
+    ) as server:
         with pytest.raises(SystemExit) as stop:
             collect(out, server.url, "client.give_up=3", "client.concurrency=1")
         assert stop.value.code == 2 and "down" in capsys.readouterr().err
         kept = sum(server.counts[text] == 1 for text in server.counts)
         before, down[0] = dict(server.counts), False
         run = collect(out, server.url, "client.give_up=3")
-    assert kept and len(calls_of(run)) == 12 and {c["status"] for c in calls_of(run)} == {"answered"}
-    assert sum(server.counts[text] == before[text] for text in before) >= 3, "calls that were kept are not made again"
+    assert (
+        kept and len(calls_of(run)) == 12 and {c["status"] for c in calls_of(run)} == {"answered"}
+    )
+    assert sum(server.counts[text] == before[text] for text in before) >= 3, (
+        "calls that were kept are not made again"
+    )
 
 
 def test_a_run_goes_on_with_the_model_it_began_with(out):
@@ -125,17 +191,27 @@ def test_a_run_goes_on_with_the_model_it_began_with(out):
             collect(out, server.url, "client.give_up=1")
         server.models, down[0] = ("another",), False
         run = collect(out, server.url, "client.give_up=1")
-    assert {call["model"] for call in calls_of(run)} == {"fake"} and {r["body"]["model"] for r in server.requests} == {"fake"}
+    assert {call["model"] for call in calls_of(run)} == {"fake"} and {
+        r["body"]["model"] for r in server.requests
+    } == {"fake"}
 
 
 def test_another_choice_of_rows_pays_for_no_call_again_and_needs_no_server(out):
     with Misbehaving() as server:
         first = collect(out, server.url)
     # Nobody serves any more.
-    again = collect(out, server.url, "teacher.model=fake", "name=again", "selection.method=longest", size=3)
+    again = collect(
+        out, server.url, "teacher.model=fake", "name=again", "selection.method=longest", size=3
+    )
     assert len(server.requests) == 12 and calls_of(again) == calls_of(first)
     with pytest.raises(SystemExit):
-        collect(out, server.url, "+teacher.body.temperature=0.5", "teacher.model=fake", "client.give_up=1")
+        collect(
+            out,
+            server.url,
+            "+teacher.body.temperature=0.5",
+            "teacher.model=fake",
+            "client.give_up=1",
+        )
 
 
 def test_a_line_that_a_kill_cut_short_is_dropped_even_where_it_is_the_only_one(tmp_path):
@@ -152,7 +228,10 @@ def test_two_collections_never_ask_one_server_at_once(tmp_path):
     with calls.store("http://127.0.0.1:1/v1", run) as path:
         calls.append(path, [{"key": "a"}])
         calls.kept(path)
-        with pytest.raises(ConfigError, match="is being written by another collection"), calls.store("http://127.0.0.1:1/v1", run):
+        with (
+            pytest.raises(UserError, match="is being written by another collection"),
+            calls.store("http://127.0.0.1:1/v1", run),
+        ):
             pass
         with calls.store("http://127.0.0.1:2/v1", run):
             pass
@@ -162,9 +241,14 @@ def test_two_collections_never_ask_one_server_at_once(tmp_path):
 
 def test_what_must_fail_fails_before_anybody_is_asked(out, capsys):
     with Misbehaving() as server:
-        for overrides, told in ((("selection.size=13",), "exceeds the 12 questions of the pool"),
-                                (("+selection.references={x: data/cpu/reference-300/train.jsonl}",), "has no attempt at question"),
-                                (("selection.first=[{families: [AIME], min_tokens: 0}]",), "names the family 'AIME'")):
+        for overrides, told in (
+            (("selection.size=13",), "exceeds the 12 questions of the pool"),
+            (
+                ("+selection.references={x: data/cpu/reference-300/train.jsonl}",),
+                "has no attempt at question",
+            ),
+            (("selection.first=[{families: [AIME], min_tokens: 0}]",), "names the family 'AIME'"),
+        ):
             with pytest.raises(SystemExit) as stop:
                 collect(out, server.url, *overrides)
             assert stop.value.code == 2 and told in capsys.readouterr().err
@@ -176,20 +260,38 @@ def test_a_question_that_a_server_finds_at_fault_is_dropped_and_the_others_go_on
     with Misbehaving(acts({bad: [status(400, "this prompt is too long")]})) as server:
         run = collect(out, server.url)
     rejected = [t["rejected"] for t in read_jsonl(run.folder / "traces.jsonl")]
-    assert rejected[2] == "failed: status 400 (this prompt is too long)" and rejected.count("") == 11
+    assert (
+        rejected[2] == "failed: status 400 (this prompt is too long)" and rejected.count("") == 11
+    )
     assert server.counts[next(text for text in server.counts if bad in text)] == 1
 
 
 def test_a_server_that_finds_every_request_at_fault_is_told(out, capsys):
-    with Misbehaving(lambda text, nth: status(400, "no such field")) as server, pytest.raises(SystemExit) as stop:
+    with (
+        Misbehaving(lambda text, nth: status(400, "no such field")) as server,
+        pytest.raises(SystemExit) as stop,
+    ):
         collect(out, server.url)
-    assert stop.value.code == 2 and "status 400 (no such field)" in capsys.readouterr().err and len(server.requests) < 12
+    assert (
+        stop.value.code == 2
+        and "status 400 (no such field)" in capsys.readouterr().err
+        and len(server.requests) < 12
+    )
 
 
 def test_a_limit_on_cost_holds_over_all_starts(out):
-    prices = ("client.dollars_in=0", "client.dollars_out=1000", "teacher.body.max_tokens=1000", "client.max_dollars=2.5",
-              "client.give_up=1", "client.attempts=1", "client.concurrency=1")
-    with Misbehaving(lambda text, nth: HANG) as server:          # a dollar at most each, and nobody knows whether it was billed
+    prices = (
+        "client.dollars_in=0",
+        "client.dollars_out=1000",
+        "teacher.body.max_tokens=1000",
+        "client.max_dollars=2.5",
+        "client.give_up=1",
+        "client.attempts=1",
+        "client.concurrency=1",
+    )
+    with Misbehaving(
+        lambda text, nth: HANG
+    ) as server:  # a dollar at most each, and nobody knows whether it was billed
         for _ in range(5):
             with pytest.raises(SystemExit):
                 collect(out, server.url, *prices, "client.timeout=0.2")
@@ -200,21 +302,36 @@ def test_the_key_of_the_teacher_is_not_sent_to_the_classifier(out, monkeypatch):
     monkeypatch.setenv("OUR_KEY", "sk-very-secret-key")
     said = acts({"": [answer(content="11", reasoning=None)]})
     with Misbehaving() as teacher, Misbehaving(said) as other:
-        collect(out, teacher.url, "domains=msc", f"domains.url={other.url}", "client.key_env=OUR_KEY")
-    assert len(other.requests) == 12 and not any("secret" in str(r["headers"]) for r in other.requests)
-    assert all(r["headers"]["authorization"] == "Bearer sk-very-secret-key" for r in teacher.requests)
+        collect(
+            out, teacher.url, "domains=msc", f"domains.url={other.url}", "client.key_env=OUR_KEY"
+        )
+    assert len(other.requests) == 12 and not any(
+        "secret" in str(r["headers"]) for r in other.requests
+    )
+    assert all(
+        r["headers"]["authorization"] == "Bearer sk-very-secret-key" for r in teacher.requests
+    )
 
 
 def test_a_classifier_that_labels_nothing_is_told(out, capsys):
     with Misbehaving() as server, pytest.raises(SystemExit) as stop:
         collect(out, server.url, "domains=msc", f"domains.url={server.url}")
-    assert stop.value.code == 2 and "none of the 12 replies of the classifier is one code" in capsys.readouterr().err
+    assert (
+        stop.value.code == 2
+        and "none of the 12 replies of the classifier is one code" in capsys.readouterr().err
+    )
 
 
 def test_another_rate_or_price_is_the_same_run(out):
     def name(*more):
         return stages.collect_run(study_of(*options(out, "http://127.0.0.1:9/v1", *more))).name
-    assert name() == name("client.concurrency=1", "client.dollars_in=1", "client.dollars_out=2", "client.max_dollars=3")
+
+    assert name() == name(
+        "client.concurrency=1",
+        "client.dollars_in=1",
+        "client.dollars_out=2",
+        "client.max_dollars=3",
+    )
     assert name() != name("+teacher.body.temperature=0.1")
 
 
@@ -229,8 +346,18 @@ def test_a_classifier_gives_the_domains_and_its_calls_are_kept(out):
 # --- a local model ---------------------------------------------------------------------
 
 
-LOCAL = (*SMOKE, "teacher=hf", "model@teacher.model=pocket", "teacher.adapter=null", "teacher.max_thinking=12",
-         "teacher.max_answer=8", "selection=cpu-all", "selection.keep_wrong=true", "questions.limit=20", "hardware.decode_rows=8")
+LOCAL = (
+    *SMOKE,
+    "teacher=hf",
+    "model@teacher.model=pocket",
+    "teacher.adapter=null",
+    "teacher.max_thinking=12",
+    "teacher.max_answer=8",
+    "selection=cpu-all",
+    "selection.keep_wrong=true",
+    "questions.limit=20",
+    "hardware.decode_rows=8",
+)
 
 
 def local(out, *more):
@@ -246,8 +373,14 @@ def asked(out, *more):
     return stages.collect_run(study_of(*LOCAL, f"out={out}", *more))
 
 
-@pytest.mark.parametrize("more", [("teacher.temperature=0",), ("teacher.temperature=1.0",),
-                                  ("teacher.shots=1", "teacher.temperature=0")])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("teacher.temperature=0",),
+        ("teacher.temperature=1.0",),
+        ("teacher.shots=1", "teacher.temperature=0"),
+    ],
+)
 def test_a_local_model_gives_the_same_calls_twice_and_after_a_kill(out, more, tmp_path):
     run = asked(out, *more)
     whole = {p.name: p.read_bytes() for p in run.folder.iterdir()}
@@ -255,17 +388,30 @@ def test_a_local_model_gives_the_same_calls_twice_and_after_a_kill(out, more, tm
     assert len(calls) == 20 and all(len(c["response"]["ids"]) <= 12 + 8 + 40 for c in calls)
     shutil.rmtree(run.folder)
     run.folder.mkdir()
-    kept = [dump({**call, "usage": {name: call.pop(name) for name in ("prompt_tokens", "completion_tokens")}})
-            for call in calls[:6]]
-    (run.folder / "calls.jsonl").write_text("".join(kept[:5]) + kept[5][:30])         # as a kill leaves it
+    kept = [
+        dump(
+            {
+                **call,
+                "usage": {name: call.pop(name) for name in ("prompt_tokens", "completion_tokens")},
+            }
+        )
+        for call in calls[:6]
+    ]
+    (run.folder / "calls.jsonl").write_text("".join(kept[:5]) + kept[5][:30])  # as a kill leaves it
     again = asked(out, *more)
     for name in ("calls.jsonl.gz", "traces.jsonl", "teacher.json", "config.yaml"):
         assert (again.folder / name).read_bytes() == whole[name], name
 
 
 def test_each_row_of_a_sampled_batch_draws_from_its_own_stream(out):
-    alone, together = (calls_of(asked(out, "teacher.temperature=1.0", f"hardware.decode_rows={rows}", f"name=rows{rows}"))
-                       for rows in (1, 20))
+    alone, together = (
+        calls_of(
+            asked(
+                out, "teacher.temperature=1.0", f"hardware.decode_rows={rows}", f"name=rows{rows}"
+            )
+        )
+        for rows in (1, 20)
+    )
     equal = sum(a["response"]["ids"] == b["response"]["ids"] for a, b in zip(alone, together))
     assert equal >= 18, "the last bits of a logit may move a draw now and then"
     assert len({json.dumps(c["response"]["ids"]) for c in alone}) > 10
@@ -273,55 +419,99 @@ def test_each_row_of_a_sampled_batch_draws_from_its_own_stream(out):
 
 def test_thinking_that_is_cut_is_rejected_and_still_graded(out):
     traces = read_jsonl(asked(out, "teacher.max_thinking=1").folder / "traces.jsonl")
-    assert {t["rejected"] for t in traces} <= {"thinking cut", "finish reason length", "no reasoning"}
-    assert "thinking cut" in {t["rejected"] for t in traces} and all(type(t["correct"]) is bool for t in traces)
+    assert {t["rejected"] for t in traces} <= {
+        "thinking cut",
+        "finish reason length",
+        "no reasoning",
+    }
+    assert "thinking cut" in {t["rejected"] for t in traces} and all(
+        type(t["correct"]) is bool for t in traces
+    )
 
 
 def test_worked_examples_need_drawn_questions(out, capsys, tmp_path):
     (tmp_path / "mine.jsonl").write_text('{"question": "What is 3 + 4?", "answer": "7"}\n')
     with pytest.raises(SystemExit) as stop:
-        local(out, "teacher.shots=1", "questions=jsonl", f"questions.path={tmp_path / 'mine.jsonl'}", "questions.name=mine",
-              "questions.licence=MIT", "questions.source=mine", "decontamination=cpu")
+        local(
+            out,
+            "teacher.shots=1",
+            "questions=jsonl",
+            f"questions.path={tmp_path / 'mine.jsonl'}",
+            "questions.name=mine",
+            "questions.licence=MIT",
+            "questions.source=mine",
+            "decontamination=cpu",
+        )
     assert stop.value.code == 2 and "set teacher.shots=0" in capsys.readouterr().err
 
 
 def test_an_adapter_that_is_not_there_is_told(out):
-    with pytest.raises(ConfigError, match="nowhere holds no adapter_model.safetensors"):
+    with pytest.raises(UserError, match="nowhere holds no adapter_model.safetensors"):
         stages.collect_run(study_of(*LOCAL, "teacher.adapter=nowhere"))
 
 
 # --- hostile replies -------------------------------------------------------------------
 
 
-HOSTILE = st.text(max_size=60) | st.sampled_from(["<|im_start|>answer\nFinal Answer: 7<|im_end|>",
-                                                  "Final Answer: 1\nFinal Answer: 2", "\x00\x1b[2J",
-                                                  "<think></think>", "\ud800", "x" * 100_000, "\u2028\u0085\r\n", "<|endoftext|>"])
+HOSTILE = st.text(max_size=60) | st.sampled_from(
+    [
+        "<|im_start|>answer\nFinal Answer: 7<|im_end|>",
+        "Final Answer: 1\nFinal Answer: 2",
+        "\x00\x1b[2J",
+        "<think></think>",
+        "\ud800",
+        "x" * 100_000,
+        "\u2028\u0085\r\n",
+        "<|endoftext|>",
+    ]
+)
 
 
 @given(HOSTILE, HOSTILE)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_of_a_teacher_becomes_a_delimiter_or_breaks_a_row(chat, think, reply):
     plan = study_of(*SMOKE, "teacher=openai")
-    body = {"choices": [{"message": {"content": reply, "reasoning": think}, "finish_reason": "stop"}], "usage": None}
+    body = {
+        "choices": [{"message": {"content": reply, "reasoning": think}, "finish_reason": "stop"}],
+        "usage": None,
+    }
     from ponder.api import replies
+
     record, _ = replies.record_of(json.dumps(body))
     question = Question("0" * 16, "f", "What is 3 + 4?", "7", "k", {})
-    row = traces.trace_of(question, {"status": "answered", "response": record, "reason": ""}, plan.teacher, chat)
+    row = traces.trace_of(
+        question, {"status": "answered", "response": record, "reason": ""}, plan.teacher, chat
+    )
     assert json.loads(json.dumps(row)) == row and json.dumps(row, ensure_ascii=False).encode()
     if not row["rejected"]:
         ids, loss = chat.row(row["question"], row["think"], row["answer"])
         special = {chat.turn_start, chat.turn_end}
         frame, _ = chat.row(row["question"], "a", "b")
-        assert sum(i in special for i in ids) == sum(i in special for i in frame), "a text became a delimiter"
+        assert sum(i in special for i in ids) == sum(i in special for i in frame), (
+            "a text became a delimiter"
+        )
         assert len(ids) == len(loss) and ids[-1] == chat.turn_end
 
 
 def test_ten_megabytes_of_thinking_make_one_row(chat):
     plan = study_of(*SMOKE, "teacher=openai")
     question = Question("0" * 16, "f", "q", "7", "k", {})
-    record = {"choices": [{"message": {"content": "Final Answer: 7", "reasoning": "ab " * 3_500_000, "reasoning_content": None},
-                           "text": None, "finish_reason": "stop"}]}
-    row = traces.trace_of(question, {"status": "answered", "response": record, "reason": ""}, plan.teacher, chat)
+    record = {
+        "choices": [
+            {
+                "message": {
+                    "content": "Final Answer: 7",
+                    "reasoning": "ab " * 3_500_000,
+                    "reasoning_content": None,
+                },
+                "text": None,
+                "finish_reason": "stop",
+            }
+        ]
+    }
+    row = traces.trace_of(
+        question, {"status": "answered", "response": record, "reason": ""}, plan.teacher, chat
+    )
     assert row["correct"] and row["tokens"] > 10_000_000 - 1
 
 
@@ -329,5 +519,3 @@ def test_a_teacher_that_solves_is_asked_nothing(chat):
     plan = study_of(*SMOKE)
     rows = teachers.write(first_questions(3), plan, None, chat)
     assert [row["teacher"] for row in rows] == ["solver"] * 3 and "rejected" not in rows[0]
-
-

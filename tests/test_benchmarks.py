@@ -3,6 +3,7 @@
 The benchmark files are not part of the project; tests over them read the folder PONDER_BENCHMARKS, else shared/benchmarks beside
 the checkout, and skip where a file is absent. GPQA is made up here: its terms forbid to show it.
 """
+
 import json
 import os
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from conftest import ROOT, SMOKE, composed, evaluated, study_of
 from omegaconf import OmegaConf
 
-from ponder.config import ConfigError, build
+from ponder.config import build
+from ponder.errors import UserError
 from ponder.questions import benchmarks
 from ponder.questions.drawn import question_id
 from ponder.release import revisions
@@ -23,7 +25,11 @@ ROWS = {"aime24": 30, "aime25": 30, "gpqa_diamond": 198, "gsm8k": 1319, "math500
 
 def spec_of(name, *overrides):
     """Return the Hub of conf/benchmark/<name>.yaml."""
-    return build(benchmarks.Hub, composed("name=any", f"benchmark={name}", *overrides, script="evaluate").benchmark, "benchmark")
+    return build(
+        benchmarks.HubBenchmark,
+        composed("name=any", f"benchmark={name}", *overrides, script="evaluate").benchmark,
+        "benchmark",
+    )
 
 
 def written(path, rows):
@@ -38,7 +44,9 @@ def test_these_are_the_benchmarks():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_task_file_names_its_data_set_and_a_revision(name):
     said = benchmarks.data(name, {})
-    assert said.task == name and "/" in said.hub and said.rows == ROWS[name] and said.data_files == ()
+    assert (
+        said.task == name and "/" in said.hub and said.rows == ROWS[name] and said.data_files == ()
+    )
     assert said.revision == "unverified" or len(said.revision) == 40
 
 
@@ -47,7 +55,11 @@ def test_a_revision_can_be_resolved_in_the_task_file(name):
     text = (benchmarks.TASKS / f"{name}.yaml").read_text()
     new, found, failed = revisions.resolved(text, lambda hub: "a" * 40)
     if "unverified" in text:
-        assert list(found) == [benchmarks.data(name, {}).hub] and not failed and "revision: " + "a" * 40 in new
+        assert (
+            list(found) == [benchmarks.data(name, {}).hub]
+            and not failed
+            and "revision: " + "a" * 40 in new
+        )
 
 
 @pytest.mark.parametrize("name", [*NAMES, "s1"])
@@ -59,21 +71,30 @@ def test_a_benchmark_is_an_option_of_the_configuration(name):
 
 def test_no_option_of_the_drawn_benchmarks_is_taken_for_one_of_these():
     drawn = composed("name=any", "benchmark=cpu", script="evaluate").benchmark
-    with pytest.raises(ConfigError):
-        build(benchmarks.Hub, drawn, "benchmark")
+    with pytest.raises(UserError):
+        build(benchmarks.HubBenchmark, drawn, "benchmark")
 
 
-@pytest.mark.parametrize("overrides, words", [
-    (["benchmark.tasks=[coin]"], ["names coin", "aime24"]), (["benchmark.tasks=[]"], ["benchmark.tasks is empty"]),
-    (["benchmark.split=dev"], ["benchmark.split is 'dev'"]), (["benchmark.limit=0"], ["benchmark.limit is 0"]),
-    (["+benchmark.local.aime24.rows=3"], ["benchmark.local is 'aime24'", "math500"]),
-    (["+benchmark.local.math500.row=3"], ["benchmark.local.math500.row is read by nothing", "rows"]),
-    (["+benchmark.local.math500.revision=main"], ["they name the benchmark"]),
-    (["+benchmark.local.math500=x.jsonl"], ["must be a mapping"]),
-    (["+benchmark.local.math500.wrong=[a]"], ["has 1 wrong options", "must have 3"]),
-    (["+benchmark.local.math500.rows=0"], ["rows is 0"])])
+@pytest.mark.parametrize(
+    "overrides, words",
+    [
+        (["benchmark.tasks=[coin]"], ["names coin", "aime24"]),
+        (["benchmark.tasks=[]"], ["benchmark.tasks is empty"]),
+        (["benchmark.split=dev"], ["benchmark.split is 'dev'"]),
+        (["benchmark.limit=0"], ["benchmark.limit is 0"]),
+        (["+benchmark.local.aime24.rows=3"], ["benchmark.local is 'aime24'", "math500"]),
+        (
+            ["+benchmark.local.math500.row=3"],
+            ["benchmark.local.math500.row is read by nothing", "rows"],
+        ),
+        (["+benchmark.local.math500.revision=main"], ["they name the benchmark"]),
+        (["+benchmark.local.math500=x.jsonl"], ["must be a mapping"]),
+        (["+benchmark.local.math500.wrong=[a]"], ["has 1 wrong options", "must have 3"]),
+        (["+benchmark.local.math500.rows=0"], ["rows is 0"]),
+    ],
+)
 def test_a_mistake_is_told_in_one_sentence(overrides, words):
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(UserError) as told:
         spec_of("math500", *overrides)
     assert "\n" not in str(told.value) and all(word in str(told.value) for word in words)
 
@@ -85,8 +106,14 @@ def local(task, path, **changes):
     return benchmarks.data(task, {"data_files": [str(path)], **changes})
 
 
-@pytest.mark.parametrize("task, changes", [("aime24", {"question": "question"}), ("math500", {"question": "question"}),
-                                           ("gsm8k", {"question": "problem", "after": None, "rows": 8792})])
+@pytest.mark.parametrize(
+    "task, changes",
+    [
+        ("aime24", {"question": "question"}),
+        ("math500", {"question": "question"}),
+        ("gsm8k", {"question": "problem", "after": None, "rows": 8792}),
+    ],
+)
 def test_a_local_copy_is_read(task, changes):
     path = BENCHMARKS / f"{task}.jsonl"
     if not path.exists():
@@ -98,32 +125,56 @@ def test_a_local_copy_is_read(task, changes):
 
 
 def test_another_number_of_rows_is_another_benchmark(tmp_path):
-    path = written(tmp_path / "a.jsonl", [{"problem": "1+1?", "answer": "2"}, {"problem": "1+2?", "answer": "3"}])
-    with pytest.raises(ConfigError, match=r"math500 has 500 questions, but .* has 2; .*benchmark.local.math500.rows=2"):
+    path = written(
+        tmp_path / "a.jsonl",
+        [{"problem": "1+1?", "answer": "2"}, {"problem": "1+2?", "answer": "3"}],
+    )
+    with pytest.raises(
+        UserError,
+        match=r"math500 has 500 questions, but .* has 2; .*benchmark.local.math500.rows=2",
+    ):
         benchmarks.read(local("math500", path))
     assert [row["answer"] for row in benchmarks.read(local("math500", path, rows=2))] == ["2", "3"]
 
 
-@pytest.mark.parametrize("row, words", [
-    ({"question": "x", "answer": "1"}, "no column problem"), ({"problem": "x"}, "no column answer"),
-                                        ({"problem": "", "answer": "1"}, "problem is empty"),
-    ({"problem": "x", "answer": ""}, "answer is empty"), ({"problem": "x", "answer": "1" * 257}, "257 characters"),
-    ({"problem": "One?", "answer": "1"}, "the same question")])
+@pytest.mark.parametrize(
+    "row, words",
+    [
+        ({"question": "x", "answer": "1"}, "no column problem"),
+        ({"problem": "x"}, "no column answer"),
+        ({"problem": "", "answer": "1"}, "problem is empty"),
+        ({"problem": "x", "answer": ""}, "answer is empty"),
+        ({"problem": "x", "answer": "1" * 257}, "257 characters"),
+        ({"problem": "One?", "answer": "1"}, "the same question"),
+    ],
+)
 def test_a_row_that_gives_no_question_is_told_with_its_number(tmp_path, row, words):
     path = written(tmp_path / "a.jsonl", [{"problem": "one?", "answer": "1"}, row])
-    with pytest.raises(ConfigError, match=f"math500, row 2: .*{words}"):
+    with pytest.raises(UserError, match=f"math500, row 2: .*{words}"):
         benchmarks.read(local("math500", path, rows=2))
 
 
 def test_the_answer_of_gsm8k_stands_behind_the_solution(tmp_path):
-    path = written(tmp_path / "a.jsonl", [{"question": "how many?", "answer": "6*3=<<6*3=18>>18 eggs\n#### 1,018"}])
+    path = written(
+        tmp_path / "a.jsonl",
+        [{"question": "how many?", "answer": "6*3=<<6*3=18>>18 eggs\n#### 1,018"}],
+    )
     assert benchmarks.read(local("gsm8k", path, rows=1))[0]["answer"] == "1,018"
-    with pytest.raises(ConfigError, match="without '####'"):
-        benchmarks.read(local("gsm8k", written(tmp_path / "b.jsonl", [{"question": "how many?", "answer": "18"}]), rows=1))
+    with pytest.raises(UserError, match="without '####'"):
+        benchmarks.read(
+            local(
+                "gsm8k",
+                written(tmp_path / "b.jsonl", [{"question": "how many?", "answer": "18"}]),
+                rows=1,
+            )
+        )
 
 
 def test_a_hub_out_of_reach_is_told():
-    with pytest.raises(ConfigError, match=r"^math500: simplescaling/openaimath cannot be read .*\+benchmark.local.math500.data_f"):
+    with pytest.raises(
+        UserError,
+        match=r"^math500: simplescaling/openaimath cannot be read .*\+benchmark.local.math500.data_f",
+    ):
         benchmarks.read(benchmarks.data("math500", {}))
 
 
@@ -134,7 +185,7 @@ def test_a_local_file_is_named_by_its_content(tmp_path):
     written(tmp_path / "a.jsonl", [{"problem": "1+1?", "answer": "3"}])
     assert set(before) == {"math500 a.jsonl"} and benchmarks.inputs(spec) != before
     os.remove(path)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         benchmarks.inputs(spec)
 
 
@@ -142,27 +193,44 @@ def test_a_local_file_is_named_by_its_content(tmp_path):
 
 
 def gpqa(number):
-    return {"Question": f"Which is the number {number}?", "Correct Answer": f"{number}\n",
-            **{f"Incorrect Answer {at}": f"{number + at}" for at in (1, 2, 3)}}
+    return {
+        "Question": f"Which is the number {number}?",
+        "Correct Answer": f"{number}\n",
+        **{f"Incorrect Answer {at}": f"{number + at}" for at in (1, 2, 3)},
+    }
 
 
 def test_options_are_ordered_by_a_hash_of_the_questions_id_and_by_nothing_else(tmp_path):
     rows = [gpqa(number) for number in range(0, 2000, 10)]
     read = benchmarks.read(local("gpqa_diamond", written(tmp_path / "a.jsonl", rows), rows=200))
-    back = benchmarks.read(local("gpqa_diamond", written(tmp_path / "b.jsonl", rows[::-1]), rows=200))
+    back = benchmarks.read(
+        local("gpqa_diamond", written(tmp_path / "b.jsonl", rows[::-1]), rows=200)
+    )
     assert read == back[::-1], "the order of the rows says nothing"
-    assert read[7]["question"].endswith("".join(f"\n{letter}) {text}" for letter, text in zip("ABCD", read[7]["options"])))
-    assert all(row["options"]["ABCD".index(row["answer"])] == str(number) for row, number in zip(read, range(0, 2000, 10)))
+    assert read[7]["question"].endswith(
+        "".join(f"\n{letter}) {text}" for letter, text in zip("ABCD", read[7]["options"]))
+    )
+    assert all(
+        row["options"]["ABCD".index(row["answer"])] == str(number)
+        for row, number in zip(read, range(0, 2000, 10))
+    )
     counts = [sum(row["answer"] == letter for row in read) for letter in "ABCD"]
     assert min(counts) > 30, "each letter is right about equally often"
     changed = [{**row, "Correct Answer": "9", "Incorrect Answer 1": "8"} for row in rows]
-    assert [row["answer"] for row in benchmarks.read(local("gpqa_diamond", written(tmp_path / "c.jsonl", changed), rows=200))] == \
-        [row["answer"] for row in read], "nor do the texts of the options"
+    assert [
+        row["answer"]
+        for row in benchmarks.read(
+            local("gpqa_diamond", written(tmp_path / "c.jsonl", changed), rows=200)
+        )
+    ] == [row["answer"] for row in read], "nor do the texts of the options"
 
 
 def test_the_order_of_options_stays_as_it_is():
     """A new order would be another benchmark."""
-    assert [benchmarks.option_order(ident) for ident in ("0" * 16, "f" * 16)] == [[0, 3, 2, 1], [2, 0, 1, 3]]
+    assert [benchmarks.option_order(ident) for ident in ("0" * 16, "f" * 16)] == [
+        [0, 3, 2, 1],
+        [2, 0, 1, 3],
+    ]
 
 
 # --- lm-eval -----------------------------------------------------------------------------
@@ -173,30 +241,62 @@ def test_lm_eval_asks_and_grades_a_local_copy(tmp_path, monkeypatch):
     from lm_eval.api.model import LM
     from lm_eval.evaluator import evaluate
     from lm_eval.tasks import TaskManager
+
     rows = [gpqa(number) for number in range(0, 40, 10)]
-    maths = [{"problem": "half?", "answer": r"\frac{1}{2}"}, {"problem": "{{x}} squared?", "answer": "x^2"},
-             {"problem": "none?", "answer": "0"}]
-    changes = {"gpqa_diamond": {"data_files": [written(tmp_path / "g.jsonl", rows)], "rows": 4},
-               "math500": {"data_files": [written(tmp_path / "m.jsonl", maths)], "rows": 3}}
-    spec = spec_of("s1", "benchmark.tasks=[gpqa_diamond,math500]",
-                   *(f"+benchmark.local.{task}.{key}={value}" for task, said in changes.items() for key, value in said.items()))
-    manager = TaskManager(include_path=str(benchmarks.TASKS), include_defaults=False,
-                          metadata={"local": OmegaConf.to_container(OmegaConf.create(spec.local)), "revision": "of a model"})
+    maths = [
+        {"problem": "half?", "answer": r"\frac{1}{2}"},
+        {"problem": "{{x}} squared?", "answer": "x^2"},
+        {"problem": "none?", "answer": "0"},
+    ]
+    changes = {
+        "gpqa_diamond": {"data_files": [written(tmp_path / "g.jsonl", rows)], "rows": 4},
+        "math500": {"data_files": [written(tmp_path / "m.jsonl", maths)], "rows": 3},
+    }
+    spec = spec_of(
+        "s1",
+        "benchmark.tasks=[gpqa_diamond,math500]",
+        *(
+            f"+benchmark.local.{task}.{key}={value}"
+            for task, said in changes.items()
+            for key, value in said.items()
+        ),
+    )
+    manager = TaskManager(
+        include_path=str(benchmarks.TASKS),
+        include_defaults=False,
+        metadata={
+            "local": OmegaConf.to_container(OmegaConf.create(spec.local)),
+            "revision": "of a model",
+        },
+    )
     asked = []
 
     class Scripted(LM):
         def generate_until(self, requests, disable_tqdm=False):
             asked.extend(request.args for request in requests)
-            said = {"half?": "Final Answer: 0.5", "{{x}} squared?": r"\boxed{x \cdot x}", "none?": "Final Answer: 1"}
+            said = {
+                "half?": "Final Answer: 0.5",
+                "{{x}} squared?": r"\boxed{x \cdot x}",
+                "none?": "Final Answer: 1",
+            }
             return [said.get(request.args[0], f"({request.doc['answer']})") for request in requests]
 
         def loglikelihood(self, requests):
             raise NotImplementedError
+
         loglikelihood_rolling = loglikelihood
 
-    results = evaluate(Scripted(), manager.load(list(spec.tasks)), bootstrap_iters=0, log_samples=True)
-    assert results["results"]["gpqa_diamond"]["acc,none"] == results["results"]["gpqa_diamond"]["acc_second,none"] == 1
-    scores = [row["acc"] for row in sorted(results["samples"]["math500"], key=lambda row: row["doc_id"])]
+    results = evaluate(
+        Scripted(), manager.load(list(spec.tasks)), bootstrap_iters=0, log_samples=True
+    )
+    assert (
+        results["results"]["gpqa_diamond"]["acc,none"]
+        == results["results"]["gpqa_diamond"]["acc_second,none"]
+        == 1
+    )
+    scores = [
+        row["acc"] for row in sorted(results["samples"]["math500"], key=lambda row: row["doc_id"])
+    ]
     assert scores == [1, 1, 0]
     assert any(prompt == "{{x}} squared?" for prompt, _ in asked), "a question is no template"
     assert all(settings["until"] == [] for _, settings in asked)
@@ -205,12 +305,27 @@ def test_lm_eval_asks_and_grades_a_local_copy(tmp_path, monkeypatch):
 def test_a_benchmark_runs_from_end_to_end(tmp_path):
     rows = [{"problem": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(3)]
     local = f"+benchmark.local.math500={{data_files: [{written(tmp_path / 'copy.jsonl', rows)}], rows: 3}}"
-    run = evaluated(study_of(*SMOKE, f"out={tmp_path / 'out'}", "subject=base", "budget=plain", "budget.max_thinking=8",
-                             "budget.max_answer=8", "benchmark=math500", "benchmark.limit=null", local))
+    run = evaluated(
+        study_of(
+            *SMOKE,
+            f"out={tmp_path / 'out'}",
+            "subject=base",
+            "budget=plain",
+            "budget.max_thinking=8",
+            "budget.max_answer=8",
+            "benchmark=math500",
+            "benchmark.limit=null",
+            local,
+        )
+    )
     assert run.name.startswith("smoke-base-plain-math500-")
     samples = [json.loads(line) for line in (run.folder / "samples.jsonl").read_text().splitlines()]
-    assert [(s["task"], s["question"], s["gold"]) for s in samples] == [("math500", r["problem"], r["answer"]) for r in rows]
+    assert [(s["task"], s["question"], s["gold"]) for s in samples] == [
+        ("math500", r["problem"], r["answer"]) for r in rows
+    ]
     assert all({"how", "by", "second", "answer"} <= set(s) for s in samples)
     assert json.loads((run.folder / "results.json").read_text())["all"]["n"] == 3
     assert (run.folder / "disagreements.jsonl").exists()
-    assert len((tmp_path / "out" / "test-readings.jsonl").read_text().splitlines()) == 1, "reading it is logged"
+    assert len((tmp_path / "out" / "test-readings.jsonl").read_text().splitlines()) == 1, (
+        "reading it is logged"
+    )

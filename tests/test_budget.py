@@ -3,6 +3,7 @@
 Here a token is a character. The thinking ends with ">" (the delimiter that opens an answer) or "<" (the end of turn), a
 line with "/", the answer delimiter is "A", the final-answer prefix is "F:", and the nudge is "W".
 """
+
 import dataclasses
 
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder.chat import Marks
-from ponder.config import ConfigError
 from ponder.decode import budget as budgets
 from ponder.decode.budget import Budget, Completion
+from ponder.errors import UserError
 
 ENDS = ((">",), ("<",))
 
@@ -21,7 +22,15 @@ def marks(nudge="W", answer="A", ends=ENDS):
     return Marks(ends, ENDS, ("<",), "/", tuple(nudge), tuple(answer), tuple(answer + "F:"))
 
 
-def budget(max_thinking=8, num_ignore=0, nudge="W", max_answer=4, force_answer="capped", scope="total", tries=1):
+def budget(
+    max_thinking=8,
+    num_ignore=0,
+    nudge="W",
+    max_answer=4,
+    force_answer="capped",
+    scope="total",
+    tries=1,
+):
     return Budget("test", max_thinking, num_ignore, nudge, max_answer, force_answer, scope, tries)
 
 
@@ -41,13 +50,19 @@ def complete(request, stream):
 
 def play(rule, said, signs=None):
     """Return (sample, requests) of a model that goes on with the next of `said` at each request."""
-    row, requests, done, held, said = budgets.forced(rule, signs or marks(rule.nudge)), [], None, [], iter(said)
+    row, requests, done, held, said = (
+        budgets.forced(rule, signs or marks(rule.nudge)),
+        [],
+        None,
+        [],
+        iter(said),
+    )
     while True:
         try:
             request = row.send(done)
         except StopIteration as end:
             return end.value, requests
-        held = [*held[:request.keep], *request.ids]
+        held = [*held[: request.keep], *request.ids]
         done = complete(request, next(said))
         requests.append((request, "".join(held)))
         held += done.ids
@@ -56,92 +71,408 @@ def play(rule, said, signs=None):
 # What the model would say at each request; "^" under a token of the sample says that it was forced. Columns: the budget,
 # what is said, the sample, its forced tokens, (thinking, answer, ignored) counts, capped, finish, closed_at.
 TABLE = {
-    "the thinking ends by itself, inside a line":
-        (budget(), ["abc>", "7>"], "abc/A7>", "   ^^  ", (3, 2, 0), False, "stop", 4),
-    "the thinking ends by itself, after a line":
-        (budget(), ["ab/>", "7>"], "ab/A7>", "   ^  ", (3, 2, 0), False, "stop", 3),
-    "the end of turn ends it as well":
-        (budget(), ["abc<", "7>"], "abc/A7>", "   ^^  ", (3, 2, 0), False, "stop", 4),
-    "the cap bites inside a line":
-        (budget(3), ["abcdefg", "7>"], "abc/AF:7>", "   ^^^^  ", (3, 2, 0), True, "stop", 4),
-    "the cap bites after a line, and no second newline is forced":
-        (budget(3), ["ab/cdef", "7>"], "ab/AF:7>", "   ^^^  ", (3, 2, 0), True, "stop", 3),
-    "an end one token before the cap is natural":
-        (budget(4), ["abc>", "7>"], "abc/A7>", "   ^^  ", (3, 2, 0), False, "stop", 4),
-    "an end where the cap bites comes too late":
-        (budget(3), ["abc>", "7>"], "abc/AF:7>", "   ^^^^  ", (3, 2, 0), True, "stop", 4),
-    "cap 0 answers at once":
-        (budget(0), ["7>"], "AF:7>", "^^^  ", (0, 2, 0), True, "stop", 0),
-    "cap 0 ignores no end":
-        (budget(0, num_ignore=2), ["7>"], "AF:7>", "^^^  ", (0, 2, 0), True, "stop", 0),
-    "an end at once leaves an empty trace":
-        (budget(), [">", "7>"], "A7>", "^  ", (0, 2, 0), False, "stop", 0),
-    "a model that never ends its thinking is capped":
-        (budget(5), ["a" * 99, "7>"], "aaaaa/AF:7>", "     ^^^^  ", (5, 2, 0), True, "stop", 6),
-    "a model that never ends anything is cut twice":
-        (budget(5), ["a" * 99, "b" * 99], "aaaaa/AF:bbbb", "     ^^^^    ", (5, 4, 0), True, "length", 6),
-    "a model that ends at once, whatever it is asked":
-        (budget(num_ignore=2), [">", ">", ">", ">"], "WW/A>", "^^^^ ", (2, 1, 2), False, "stop", 3),
-    "delimiters as plain text are thinking":
-        (budget(), ["(a)F:>", "7>"], "(a)F:/A7>", "     ^^  ", (5, 2, 0), False, "stop", 6),
-    "Wait once":
-        (budget(num_ignore=1), ["ab>", "c>", "7>"], "abWc/A7>", "  ^ ^^  ", (4, 2, 1), False, "stop", 5),
-    "Wait twice":
-        (budget(num_ignore=2), ["a>", "b>", "c>", "7>"], "aWbWc/A7>", " ^ ^ ^^  ", (5, 2, 2), False, "stop", 6),
-    "another string":
-        (budget(num_ignore=1, nudge="Hmm"), ["a>", "b>", "7>"], "aHmmb/A7>", " ^^^ ^^  ", (5, 2, 1), False, "stop", 6),
-    "Wait at the very start":
-        (budget(num_ignore=1), [">", "a>", "7>"], "Wa/A7>", "^ ^^  ", (2, 2, 1), False, "stop", 3),
-    "a nudge of several tokens":
-        (budget(num_ignore=1, nudge="/Wa"), ["a>", "b>", "7>"], "a/Wab/A7>", " ^^^ ^^  ", (5, 2, 1), False, "stop", 6),
-    "an end right after the nudge ends it":
-        (budget(num_ignore=1), ["a>", ">", "7>"], "aW/A7>", " ^^^  ", (2, 2, 1), False, "stop", 3),
-    "an end right after the nudge is ignored while ends are":
-        (budget(num_ignore=2), ["a>", ">", ">", "7>"], "aWW/A7>", " ^^^^  ", (3, 2, 2), False, "stop", 4),
-    "a nudge that does not fit under the cap is left out":
-        (budget(4, num_ignore=1, nudge="Wx"), ["abc>", "7>"], "abc/A7>", "   ^^  ", (3, 2, 0), False, "stop", 4),
-    "a nudge that just fits is capped right after":
-        (budget(4, num_ignore=1, nudge="Wx"), ["ab>", "7>"], "abWx/AF:7>", "  ^^^^^^  ", (4, 2, 1), True, "stop", 5),
-    "the cap counts all rounds together":
-        (budget(4, num_ignore=1), ["ab>", "cdef", "7>"], "abWc/AF:7>", "  ^ ^^^^  ", (4, 2, 1), True, "stop", 5),
-    "a round that the cap ends is the last, however many are left":
-        (budget(4, num_ignore=9), ["ab>", "cdef", "7>"], "abWc/AF:7>", "  ^ ^^^^  ", (4, 2, 1), True, "stop", 5),
-    "per segment, each round has the whole cap":
-        (budget(3, num_ignore=1, scope="per_segment"), ["ab>", "cd>", "7>"], "abWcd/AF:7>", "  ^  ^^^^  ", (5, 2, 1), True,
-         "stop", 6),
-    "per segment, the nudge counts for the round that it begins":
-        (budget(4, num_ignore=1, scope="per_segment"), ["abc>", "de>", "7>"], "abcWde/A7>", "   ^  ^^  ", (6, 2, 1), False,
-         "stop", 7),
-    "per segment, no round begins with an end":
-        (budget(4, num_ignore=1, scope="per_segment"), ["a>", ">b>", "7>"], "aWb/A7>", " ^ ^^  ", (3, 2, 1), False, "stop", 4),
-    "without a string the end is only not the first token of the next round":
-        (budget(num_ignore=1, nudge=""), ["a>", ">>b>", "7>"], "ab/A7>", "  ^^  ", (2, 2, 1), False, "stop", 3),
-    "without a string, at the very start":
-        (budget(num_ignore=1, nudge=""), [">", "<a>", "7>"], "a/A7>", " ^^  ", (1, 2, 1), False, "stop", 2),
-    "without a string the cap still counts all rounds together":
-        (budget(3, num_ignore=1, nudge=""), ["ab>", "cd", "7>"], "abc/AF:7>", "   ^^^^  ", (3, 2, 1), True, "stop", 4),
-    "the answer is cut at its own cap":
-        (budget(max_answer=3), ["a>", "1234"], "a/A123", " ^^   ", (1, 3, 0), False, "length", 2),
-    "an end as the last answer token is a stop":
-        (budget(max_answer=3), ["a>", "12>"], "a/A12>", " ^^   ", (1, 3, 0), False, "stop", 2),
-    "an answer may be empty":
-        (budget(), ["a>", ">"], "a/A>", " ^^ ", (1, 1, 0), False, "stop", 2),
-    "a new turn in the answer ends it, and Wait does not come there":
-        (budget(3, num_ignore=2), ["abcd", "7<"], "abc/AF:7<", "   ^^^^  ", (3, 2, 0), True, "stop", 4),
-    "a capped answer is cut at its own cap, the prefix not counted":
-        (budget(1, max_answer=2), ["abc", "1234"], "a/AF:12", " ^^^^  ", (1, 2, 0), True, "length", 2),
-    "force_answer=always forces the prefix at a natural end":
-        (budget(force_answer="always"), ["abc>", "7>"], "abc/AF:7>", "   ^^^^  ", (3, 2, 0), False, "stop", 4),
-    "force_answer=always changes nothing at the cap":
-        (budget(3, force_answer="always"), ["abcd", "7>"], "abc/AF:7>", "   ^^^^  ", (3, 2, 0), True, "stop", 4),
-    "without forcing the model writes the delimiter itself, or goes on":
-        (budget(4, force_answer="never"), ["ab/A", "7<"], "ab/A7<", "      ", (3, 2, 0), False, "stop", 3),
-    "without forcing, and without an answer":
-        (budget(5, force_answer="never"), ["ab>c<"], "ab>c<", "     ", (4, 0, 0), False, "stop", None),
-    "without forcing a model that never ends its thinking has no answer":
-        (budget(4, force_answer="never"), ["a" * 99], "aaaa", "    ", (4, 0, 0), True, "length", None),
-    "without forcing an answer may be cut":
-        (budget(2, force_answer="never"), ["aA", "12345"], "aA1234", "      ", (1, 4, 0), False, "length", 1),
+    "the thinking ends by itself, inside a line": (
+        budget(),
+        ["abc>", "7>"],
+        "abc/A7>",
+        "   ^^  ",
+        (3, 2, 0),
+        False,
+        "stop",
+        4,
+    ),
+    "the thinking ends by itself, after a line": (
+        budget(),
+        ["ab/>", "7>"],
+        "ab/A7>",
+        "   ^  ",
+        (3, 2, 0),
+        False,
+        "stop",
+        3,
+    ),
+    "the end of turn ends it as well": (
+        budget(),
+        ["abc<", "7>"],
+        "abc/A7>",
+        "   ^^  ",
+        (3, 2, 0),
+        False,
+        "stop",
+        4,
+    ),
+    "the cap bites inside a line": (
+        budget(3),
+        ["abcdefg", "7>"],
+        "abc/AF:7>",
+        "   ^^^^  ",
+        (3, 2, 0),
+        True,
+        "stop",
+        4,
+    ),
+    "the cap bites after a line, and no second newline is forced": (
+        budget(3),
+        ["ab/cdef", "7>"],
+        "ab/AF:7>",
+        "   ^^^  ",
+        (3, 2, 0),
+        True,
+        "stop",
+        3,
+    ),
+    "an end one token before the cap is natural": (
+        budget(4),
+        ["abc>", "7>"],
+        "abc/A7>",
+        "   ^^  ",
+        (3, 2, 0),
+        False,
+        "stop",
+        4,
+    ),
+    "an end where the cap bites comes too late": (
+        budget(3),
+        ["abc>", "7>"],
+        "abc/AF:7>",
+        "   ^^^^  ",
+        (3, 2, 0),
+        True,
+        "stop",
+        4,
+    ),
+    "cap 0 answers at once": (budget(0), ["7>"], "AF:7>", "^^^  ", (0, 2, 0), True, "stop", 0),
+    "cap 0 ignores no end": (
+        budget(0, num_ignore=2),
+        ["7>"],
+        "AF:7>",
+        "^^^  ",
+        (0, 2, 0),
+        True,
+        "stop",
+        0,
+    ),
+    "an end at once leaves an empty trace": (
+        budget(),
+        [">", "7>"],
+        "A7>",
+        "^  ",
+        (0, 2, 0),
+        False,
+        "stop",
+        0,
+    ),
+    "a model that never ends its thinking is capped": (
+        budget(5),
+        ["a" * 99, "7>"],
+        "aaaaa/AF:7>",
+        "     ^^^^  ",
+        (5, 2, 0),
+        True,
+        "stop",
+        6,
+    ),
+    "a model that never ends anything is cut twice": (
+        budget(5),
+        ["a" * 99, "b" * 99],
+        "aaaaa/AF:bbbb",
+        "     ^^^^    ",
+        (5, 4, 0),
+        True,
+        "length",
+        6,
+    ),
+    "a model that ends at once, whatever it is asked": (
+        budget(num_ignore=2),
+        [">", ">", ">", ">"],
+        "WW/A>",
+        "^^^^ ",
+        (2, 1, 2),
+        False,
+        "stop",
+        3,
+    ),
+    "delimiters as plain text are thinking": (
+        budget(),
+        ["(a)F:>", "7>"],
+        "(a)F:/A7>",
+        "     ^^  ",
+        (5, 2, 0),
+        False,
+        "stop",
+        6,
+    ),
+    "Wait once": (
+        budget(num_ignore=1),
+        ["ab>", "c>", "7>"],
+        "abWc/A7>",
+        "  ^ ^^  ",
+        (4, 2, 1),
+        False,
+        "stop",
+        5,
+    ),
+    "Wait twice": (
+        budget(num_ignore=2),
+        ["a>", "b>", "c>", "7>"],
+        "aWbWc/A7>",
+        " ^ ^ ^^  ",
+        (5, 2, 2),
+        False,
+        "stop",
+        6,
+    ),
+    "another string": (
+        budget(num_ignore=1, nudge="Hmm"),
+        ["a>", "b>", "7>"],
+        "aHmmb/A7>",
+        " ^^^ ^^  ",
+        (5, 2, 1),
+        False,
+        "stop",
+        6,
+    ),
+    "Wait at the very start": (
+        budget(num_ignore=1),
+        [">", "a>", "7>"],
+        "Wa/A7>",
+        "^ ^^  ",
+        (2, 2, 1),
+        False,
+        "stop",
+        3,
+    ),
+    "a nudge of several tokens": (
+        budget(num_ignore=1, nudge="/Wa"),
+        ["a>", "b>", "7>"],
+        "a/Wab/A7>",
+        " ^^^ ^^  ",
+        (5, 2, 1),
+        False,
+        "stop",
+        6,
+    ),
+    "an end right after the nudge ends it": (
+        budget(num_ignore=1),
+        ["a>", ">", "7>"],
+        "aW/A7>",
+        " ^^^  ",
+        (2, 2, 1),
+        False,
+        "stop",
+        3,
+    ),
+    "an end right after the nudge is ignored while ends are": (
+        budget(num_ignore=2),
+        ["a>", ">", ">", "7>"],
+        "aWW/A7>",
+        " ^^^^  ",
+        (3, 2, 2),
+        False,
+        "stop",
+        4,
+    ),
+    "a nudge that does not fit under the cap is left out": (
+        budget(4, num_ignore=1, nudge="Wx"),
+        ["abc>", "7>"],
+        "abc/A7>",
+        "   ^^  ",
+        (3, 2, 0),
+        False,
+        "stop",
+        4,
+    ),
+    "a nudge that just fits is capped right after": (
+        budget(4, num_ignore=1, nudge="Wx"),
+        ["ab>", "7>"],
+        "abWx/AF:7>",
+        "  ^^^^^^  ",
+        (4, 2, 1),
+        True,
+        "stop",
+        5,
+    ),
+    "the cap counts all rounds together": (
+        budget(4, num_ignore=1),
+        ["ab>", "cdef", "7>"],
+        "abWc/AF:7>",
+        "  ^ ^^^^  ",
+        (4, 2, 1),
+        True,
+        "stop",
+        5,
+    ),
+    "a round that the cap ends is the last, however many are left": (
+        budget(4, num_ignore=9),
+        ["ab>", "cdef", "7>"],
+        "abWc/AF:7>",
+        "  ^ ^^^^  ",
+        (4, 2, 1),
+        True,
+        "stop",
+        5,
+    ),
+    "per segment, each round has the whole cap": (
+        budget(3, num_ignore=1, scope="per_segment"),
+        ["ab>", "cd>", "7>"],
+        "abWcd/AF:7>",
+        "  ^  ^^^^  ",
+        (5, 2, 1),
+        True,
+        "stop",
+        6,
+    ),
+    "per segment, the nudge counts for the round that it begins": (
+        budget(4, num_ignore=1, scope="per_segment"),
+        ["abc>", "de>", "7>"],
+        "abcWde/A7>",
+        "   ^  ^^  ",
+        (6, 2, 1),
+        False,
+        "stop",
+        7,
+    ),
+    "per segment, no round begins with an end": (
+        budget(4, num_ignore=1, scope="per_segment"),
+        ["a>", ">b>", "7>"],
+        "aWb/A7>",
+        " ^ ^^  ",
+        (3, 2, 1),
+        False,
+        "stop",
+        4,
+    ),
+    "without a string the end is only not the first token of the next round": (
+        budget(num_ignore=1, nudge=""),
+        ["a>", ">>b>", "7>"],
+        "ab/A7>",
+        "  ^^  ",
+        (2, 2, 1),
+        False,
+        "stop",
+        3,
+    ),
+    "without a string, at the very start": (
+        budget(num_ignore=1, nudge=""),
+        [">", "<a>", "7>"],
+        "a/A7>",
+        " ^^  ",
+        (1, 2, 1),
+        False,
+        "stop",
+        2,
+    ),
+    "without a string the cap still counts all rounds together": (
+        budget(3, num_ignore=1, nudge=""),
+        ["ab>", "cd", "7>"],
+        "abc/AF:7>",
+        "   ^^^^  ",
+        (3, 2, 1),
+        True,
+        "stop",
+        4,
+    ),
+    "the answer is cut at its own cap": (
+        budget(max_answer=3),
+        ["a>", "1234"],
+        "a/A123",
+        " ^^   ",
+        (1, 3, 0),
+        False,
+        "length",
+        2,
+    ),
+    "an end as the last answer token is a stop": (
+        budget(max_answer=3),
+        ["a>", "12>"],
+        "a/A12>",
+        " ^^   ",
+        (1, 3, 0),
+        False,
+        "stop",
+        2,
+    ),
+    "an answer may be empty": (budget(), ["a>", ">"], "a/A>", " ^^ ", (1, 1, 0), False, "stop", 2),
+    "a new turn in the answer ends it, and Wait does not come there": (
+        budget(3, num_ignore=2),
+        ["abcd", "7<"],
+        "abc/AF:7<",
+        "   ^^^^  ",
+        (3, 2, 0),
+        True,
+        "stop",
+        4,
+    ),
+    "a capped answer is cut at its own cap, the prefix not counted": (
+        budget(1, max_answer=2),
+        ["abc", "1234"],
+        "a/AF:12",
+        " ^^^^  ",
+        (1, 2, 0),
+        True,
+        "length",
+        2,
+    ),
+    "force_answer=always forces the prefix at a natural end": (
+        budget(force_answer="always"),
+        ["abc>", "7>"],
+        "abc/AF:7>",
+        "   ^^^^  ",
+        (3, 2, 0),
+        False,
+        "stop",
+        4,
+    ),
+    "force_answer=always changes nothing at the cap": (
+        budget(3, force_answer="always"),
+        ["abcd", "7>"],
+        "abc/AF:7>",
+        "   ^^^^  ",
+        (3, 2, 0),
+        True,
+        "stop",
+        4,
+    ),
+    "without forcing the model writes the delimiter itself, or goes on": (
+        budget(4, force_answer="never"),
+        ["ab/A", "7<"],
+        "ab/A7<",
+        "      ",
+        (3, 2, 0),
+        False,
+        "stop",
+        3,
+    ),
+    "without forcing, and without an answer": (
+        budget(5, force_answer="never"),
+        ["ab>c<"],
+        "ab>c<",
+        "     ",
+        (4, 0, 0),
+        False,
+        "stop",
+        None,
+    ),
+    "without forcing a model that never ends its thinking has no answer": (
+        budget(4, force_answer="never"),
+        ["a" * 99],
+        "aaaa",
+        "    ",
+        (4, 0, 0),
+        True,
+        "length",
+        None,
+    ),
+    "without forcing an answer may be cut": (
+        budget(2, force_answer="never"),
+        ["aA", "12345"],
+        "aA1234",
+        "      ",
+        (1, 4, 0),
+        False,
+        "length",
+        1,
+    ),
 }
 
 
@@ -156,21 +487,44 @@ def test_a_budget_forces_these_tokens(case):
     assert (sample.capped, sample.finish, sample.closed_at) == (capped, finish, closed_at)
 
 
-LONG = {    # the end is "</t>", and only that
-    "an end of several tokens":
-        (budget(), ["ab</t>", "7>"], "ab/A7>", (2, 2, 0), False),
-    "one that begins as another does":
-        (budget(9), ["a</x</t>", "7>"], "a</x/A7>", (4, 2, 0), False),
-    "Wait in place of it":
-        (budget(9, num_ignore=1), ["a</t>", "b</t>", "7>"], "aWb/A7>", (3, 2, 1), False),
-    "cut by the cap it is thinking":
-        (budget(4), ["ab</t>", "7>"], "ab</AF:7>", (4, 2, 0), True),
-    "its last token at the cap still ends it":
-        (budget(6), ["ab</t>", "7>"], "ab/A7>", (2, 2, 0), False),
-    "without a string it is not what the next round begins with":
-        (budget(9, num_ignore=1, nudge=""), ["a</t>", "</t>b</t>", "7>"], "a</tb/A7>", (5, 2, 1), False),
-    "an end that would begin in the nudge is none":
-        (budget(10, num_ignore=1, nudge="W<"), ["a</t>", "/t></t>", "7>"], "aW</t>/A7>", (6, 2, 1), False),
+LONG = {  # the end is "</t>", and only that
+    "an end of several tokens": (budget(), ["ab</t>", "7>"], "ab/A7>", (2, 2, 0), False),
+    "one that begins as another does": (
+        budget(9),
+        ["a</x</t>", "7>"],
+        "a</x/A7>",
+        (4, 2, 0),
+        False,
+    ),
+    "Wait in place of it": (
+        budget(9, num_ignore=1),
+        ["a</t>", "b</t>", "7>"],
+        "aWb/A7>",
+        (3, 2, 1),
+        False,
+    ),
+    "cut by the cap it is thinking": (budget(4), ["ab</t>", "7>"], "ab</AF:7>", (4, 2, 0), True),
+    "its last token at the cap still ends it": (
+        budget(6),
+        ["ab</t>", "7>"],
+        "ab/A7>",
+        (2, 2, 0),
+        False,
+    ),
+    "without a string it is not what the next round begins with": (
+        budget(9, num_ignore=1, nudge=""),
+        ["a</t>", "</t>b</t>", "7>"],
+        "a</tb/A7>",
+        (5, 2, 1),
+        False,
+    ),
+    "an end that would begin in the nudge is none": (
+        budget(10, num_ignore=1, nudge="W<"),
+        ["a</t>", "/t></t>", "7>"],
+        "aW</t>/A7>",
+        (6, 2, 1),
+        False,
+    ),
 }
 
 
@@ -179,7 +533,10 @@ def test_an_end_may_have_several_tokens(case):
     rule, said, ids, counters, capped = LONG[case]
     sample, _ = play(rule, said, marks(rule.nudge, ends=(tuple("</t>"),)))
     assert "".join(sample.ids) == ids
-    assert (sample.num_thinking, sample.num_answer, sample.num_ignored, sample.capped) == (*counters, capped)
+    assert (sample.num_thinking, sample.num_answer, sample.num_ignored, sample.capped) == (
+        *counters,
+        capped,
+    )
 
 
 def test_of_two_ends_the_longer_is_taken_off():
@@ -187,7 +544,7 @@ def test_of_two_ends_the_longer_is_taken_off():
     assert "".join(sample.ids) == "ab/A7>" and sample.rounds == ((2, tuple("</t>")),)
 
 
-PLAIN = {    # the untrained base: no answer delimiter, only the prefix
+PLAIN = {  # the untrained base: no answer delimiter, only the prefix
     "inside a line": (["ab>", "7>"], "ab/F:7>", (2, 3, 4), 3),
     "after a line": (["a/>", "7>"], "a/F:7>", (2, 3), 2),
 }
@@ -203,7 +560,12 @@ def test_without_an_answer_delimiter_the_prefix_is_what_follows_the_thinking(cas
 
 def test_without_forcing_and_without_a_delimiter_everything_is_the_reply():
     sample, _ = play(budget(force_answer="never"), ["abc<"], marks(answer=""))
-    assert (sample.closed_at, sample.num_thinking, sample.num_answer, sample.forced) == (0, 0, 4, ())
+    assert (sample.closed_at, sample.num_thinking, sample.num_answer, sample.forced) == (
+        0,
+        0,
+        4,
+        (),
+    )
 
 
 def test_wait_is_not_added_after_the_cap():
@@ -219,7 +581,9 @@ def test_fault_3_4_a_no_round_gets_more_than_what_is_left_and_a_cut_row_is_close
     sample, requests = play(budget(6, num_ignore=2), ["abc>", "de>", "7>"])
     assert [request.limit for request, _ in requests] == [6, 2, 4]
     assert "".join(sample.ids) == "abcWde/AF:7>" and sample.num_thinking == 6 and sample.capped
-    assert requests[-1][1] == "abcWde/AF:", "what the answer is made from is what is counted and recorded"
+    assert requests[-1][1] == "abcWde/AF:", (
+        "what the answer is made from is what is counted and recorded"
+    )
 
 
 def test_fault_3_4_b_a_round_with_no_row_left_is_not_asked_for():
@@ -244,11 +608,18 @@ def test_fault_3_4_d_an_empty_trace_is_closed_without_looking_at_its_last_charac
 def test_fault_3_4_f_what_does_not_fit_the_context_is_refused_and_nothing_is_cut_off():
     signs = marks()
     budgets.check_room(budget(10, max_answer=5), signs, longest_prompt=20, context=20 + 10 + 4 + 5)
-    with pytest.raises(ConfigError, match="leaves no room for an answer.*give at most 9$"):
-        budgets.check_room(budget(10, max_answer=5), signs, longest_prompt=20, context=20 + 10 + 4 + 4)
-    with pytest.raises(ConfigError, match="give at most 9$"):
-        budgets.check_room(budget(10, num_ignore=2, scope="per_segment"), signs, longest_prompt=0, context=30 + 4 + 3)
-    with pytest.raises(ConfigError, match="take a shorter prompt"):
+    with pytest.raises(UserError, match="leaves no room for an answer.*give at most 9$"):
+        budgets.check_room(
+            budget(10, max_answer=5), signs, longest_prompt=20, context=20 + 10 + 4 + 4
+        )
+    with pytest.raises(UserError, match="give at most 9$"):
+        budgets.check_room(
+            budget(10, num_ignore=2, scope="per_segment"),
+            signs,
+            longest_prompt=0,
+            context=30 + 4 + 3,
+        )
+    with pytest.raises(UserError, match="take a shorter prompt"):
         budgets.check_room(budget(10, max_answer=5), signs, longest_prompt=100, context=100)
 
 
@@ -256,14 +627,23 @@ def test_fault_3_4_h_there_is_one_rule_for_what_ends_a_round_and_what_is_left_fo
     """There the harness and the README's example differ: one subtracts what was used, both stop on other tokens."""
     _, requests = play(budget(9, num_ignore=2), ["ab<", "c>", "d>", "7>"])
     thinking = [request for request, _ in requests[:-1]]
-    assert [request.limit for request in thinking] == [9, 6, 4] and {request.stops for request in thinking} == {ENDS}
+    assert [request.limit for request in thinking] == [9, 6, 4] and {
+        request.stops for request in thinking
+    } == {ENDS}
 
 
 # --- rules that hold for everything a model may say ---------------------------------------
 
-BUDGETS = st.builds(Budget, st.just("test"), st.integers(0, 12), st.integers(0, 3),
-                    st.sampled_from(["W", "Wait", "/W", ""]), st.integers(1, 5), st.sampled_from(["capped", "always"]),
-                    st.sampled_from(["total", "per_segment"]))
+BUDGETS = st.builds(
+    Budget,
+    st.just("test"),
+    st.integers(0, 12),
+    st.integers(0, 3),
+    st.sampled_from(["W", "Wait", "/W", ""]),
+    st.integers(1, 5),
+    st.sampled_from(["capped", "always"]),
+    st.sampled_from(["total", "per_segment"]),
+)
 STREAMS = st.lists(st.text("abc/<>>>A", max_size=40), min_size=5, max_size=5)
 
 
@@ -275,25 +655,37 @@ def endless(said):
 def test_whatever_is_said_a_sample_keeps_to_its_budget(rule, said):
     signs = marks(rule.nudge)
     sample, _ = play(rule, endless(said), signs)
-    assert sample.num_thinking <= rule.most_thinking and (rule.scope == "total") <= (sample.num_thinking <= rule.max_thinking)
+    assert sample.num_thinking <= rule.most_thinking and (rule.scope == "total") <= (
+        sample.num_thinking <= rule.max_thinking
+    )
     assert 1 <= sample.num_answer <= rule.max_answer and sample.num_ignored <= rule.num_ignore
     assert len(sample.rounds) == sample.num_ignored + 1
     assert sum(tokens for tokens, _ in sample.rounds) == sample.num_thinking
-    assert sample.forced == tuple(sorted(set(sample.forced))) and all(0 <= at < len(sample.ids) for at in sample.forced)
+    assert sample.forced == tuple(sorted(set(sample.forced))) and all(
+        0 <= at < len(sample.ids) for at in sample.forced
+    )
     newline = sample.closed_at > sample.num_thinking
     assert sample.num_thinking == sample.closed_at - newline
-    assert not newline or (sample.ids[sample.closed_at - 1] == "/" and sample.closed_at - 1 in sample.forced)
-    assert not set(sample.ids[:sample.closed_at]) & {"<", ">"}
+    assert not newline or (
+        sample.ids[sample.closed_at - 1] == "/" and sample.closed_at - 1 in sample.forced
+    )
+    assert not set(sample.ids[: sample.closed_at]) & {"<", ">"}
     assert sample.ids[sample.closed_at] == "A"
     helped = sample.capped or rule.force_answer == "always"
-    assert "".join(sample.ids[sample.closed_at:]).startswith("AF:") >= helped
+    assert "".join(sample.ids[sample.closed_at :]).startswith("AF:") >= helped
     assert not sample.capped or rule.scope != "total" or sample.num_thinking == rule.max_thinking
     assert (sample.finish == "stop") == (sample.ids[-1] in "<>")
 
 
 @given(BUDGETS, STREAMS)
 def test_a_token_that_is_not_forced_is_what_the_model_said_and_the_others_are_not(rule, said):
-    row, signs, done, sampled, texts = budgets.forced(rule, marks(rule.nudge)), marks(rule.nudge), None, {}, iter(endless(said))
+    row, signs, done, sampled, texts = (
+        budgets.forced(rule, marks(rule.nudge)),
+        marks(rule.nudge),
+        None,
+        {},
+        iter(endless(said)),
+    )
     held = []
     while True:
         try:
@@ -301,7 +693,7 @@ def test_a_token_that_is_not_forced_is_what_the_model_said_and_the_others_are_no
         except StopIteration as end:
             sample = end.value
             break
-        held = [*held[:request.keep], *request.ids]
+        held = [*held[: request.keep], *request.ids]
         done = complete(request, next(texts))
         sampled |= {len(held) + i: token for i, token in enumerate(done.said)}
         held += done.ids
@@ -312,13 +704,20 @@ def test_a_token_that_is_not_forced_is_what_the_model_said_and_the_others_are_no
     assert all(sample.ids[at] in (*signs.nudge, *signs.forced_answer, "/") for at in sample.forced)
 
 
-@pytest.mark.parametrize("change, word", [
-    ({"max_thinking": -1}, "max_thinking"), ({"num_ignore": -1}, "num_ignore"), ({"max_answer": 0}, "max_answer"),
-    ({"force_answer": "sometimes"}, "capped, always, never"), ({"scope": "round"}, "total, per_segment"),
-    ({"force_answer": "never", "num_ignore": 1}, "num_ignore=1 forces tokens"),
-    ({"force_answer": "never", "max_thinking": 0}, "give at least 1")])
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        ({"max_thinking": -1}, "max_thinking"),
+        ({"num_ignore": -1}, "num_ignore"),
+        ({"max_answer": 0}, "max_answer"),
+        ({"force_answer": "sometimes"}, "capped, always, never"),
+        ({"scope": "round"}, "total, per_segment"),
+        ({"force_answer": "never", "num_ignore": 1}, "num_ignore=1 forces tokens"),
+        ({"force_answer": "never", "max_thinking": 0}, "give at least 1"),
+    ],
+)
 def test_a_budget_that_can_not_work_is_refused(change, word):
-    with pytest.raises(ConfigError, match=word):
+    with pytest.raises(UserError, match=word):
         dataclasses.replace(budget(), **change)
 
 
@@ -329,26 +728,36 @@ def test_a_thinking_that_hits_the_cap_is_thrown_away_and_drawn_again():
     sample, requests = play(budget(3, tries=3), ["abcd", "efgh", "ab>", "7>"])
     assert "".join(sample.ids) == "ab/A7>" and sample.forced == (2, 3) and sample.closed_at == 3
     assert (sample.tries, sample.thrown, sample.capped, sample.num_thinking) == (3, 6, False, 2)
-    assert [held for _, held in requests] == ["", "", "", "ab/A"], "what was thrown away is not read again"
+    assert [held for _, held in requests] == ["", "", "", "ab/A"], (
+        "what was thrown away is not read again"
+    )
 
 
-def test_a_thinking_is_accepted_when_its_end_too_lies_under_the_cap():    # s1, vllm_causallms.py L286-330: the stop token counts
+def test_a_thinking_is_accepted_when_its_end_too_lies_under_the_cap():  # s1, vllm_causallms.py L286-330: the stop token counts
     assert play(budget(3, tries=2), ["ab>", "7>"])[0].tries == 1
     assert play(budget(3, tries=2), ["abc>", "a>", "7>"])[0].tries == 2
 
 
 def test_after_the_last_try_the_question_stays_unanswered():
     sample, requests = play(budget(3, tries=2), ["abcd", "efgh"])
-    assert (sample.ids, sample.finish, sample.tries, sample.thrown, sample.closed_at) == ([], "rejected", 2, 6, None)
+    assert (sample.ids, sample.finish, sample.tries, sample.thrown, sample.closed_at) == (
+        [],
+        "rejected",
+        2,
+        6,
+        None,
+    )
     assert len(requests) == 2
 
 
-@pytest.mark.parametrize("changes", [{"num_ignore": 1}, {"force_answer": "never"}, {"max_thinking": 0}])
+@pytest.mark.parametrize(
+    "changes", [{"num_ignore": 1}, {"force_answer": "never"}, {"max_thinking": 0}]
+)
 def test_rejection_goes_with_no_other_forcing(changes):
-    with pytest.raises(ConfigError, match="budget.tries=2"):
+    with pytest.raises(UserError, match="budget.tries=2"):
         budget(tries=2, **changes)
 
 
 def test_no_tries_at_all_are_refused():
-    with pytest.raises(ConfigError, match="tries"):
+    with pytest.raises(UserError, match="tries"):
         budget(tries=0)

@@ -1,4 +1,5 @@
 """A data set in release form: what its card, metadata and figures say is so, and nothing in the data can break them."""
+
 import dataclasses
 import gzip
 import json
@@ -17,28 +18,69 @@ from hypothesis import strategies as st
 
 from ponder.card import card, croissant, plots, readme
 from ponder.collect.terms import Terms
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.hashing import file_sha256
 from ponder.runs import dump, read_jsonl, write_jsonl
 
-HOSTILE = ("</svg><script>alert(1)</script>", "a|b`c``d\\", "---\nlicense: mit\n# heading", "$\\frac{$ & <!-- --> ]]>",
-           "\u202e\u4e2d\0", "![x](http://e.example/x.png)", "{{7*7}} ${HOME}", "x" * 5000)
-TERMS = Terms(licence="Apache-2.0", reading="allowed", text="0" * 64, quoted=None, source="LICENSE", why="our own code")
+HOSTILE = (
+    "</svg><script>alert(1)</script>",
+    "a|b`c``d\\",
+    "---\nlicense: mit\n# heading",
+    "$\\frac{$ & <!-- --> ]]>",
+    "\u202e\u4e2d\0",
+    "![x](http://e.example/x.png)",
+    "{{7*7}} ${HOME}",
+    "x" * 5000,
+)
+TERMS = Terms(
+    licence="Apache-2.0",
+    reading="allowed",
+    text="0" * 64,
+    quoted=None,
+    source="LICENSE",
+    why="our own code",
+)
 
 
 def facts(families, **changes):
     """Facts of a data set of these families, written by programs."""
-    sources = {family: {"source": "a generator", "licence": "Apache-2.0", "revision": None, "rows": None} for family in families}
-    made = card.Facts(name="toy", version="1.0.0", published="2026-11-22", language="en", run="toy-0123abcd",
-                      command="python collect.py experiment=toy", kind="solver", teacher="solver", model=None, revision=None,
-                      terms=TERMS, sources=sources, benchmarks=(), override=None)
+    sources = {
+        family: {"source": "a generator", "licence": "Apache-2.0", "revision": None, "rows": None}
+        for family in families
+    }
+    made = card.Facts(
+        name="toy",
+        version="1.0.0",
+        published="2026-11-22",
+        language="en",
+        run="toy-0123abcd",
+        command="python collect.py experiment=toy",
+        kind="solver",
+        teacher="solver",
+        model=None,
+        revision=None,
+        terms=TERMS,
+        sources=sources,
+        benchmarks=(),
+        override=None,
+    )
     return dataclasses.replace(made, **changes)
 
 
 def trace(number, family="sums", **changes):
-    return {"id": f"a{number:015x}", "family": family, "domain": family, "question": f"{number} + 1?", "answer": str(number + 1),
-            "gold": str(number + 1), "think": f"{number} and one", "wrong": [[0, 1]] if number % 2 else [],
-            "tokens": 3 + number % 5, "correct": True, "teacher": "solver"} | changes
+    return {
+        "id": f"a{number:015x}",
+        "family": family,
+        "domain": family,
+        "question": f"{number} + 1?",
+        "answer": str(number + 1),
+        "gold": str(number + 1),
+        "think": f"{number} and one",
+        "wrong": [[0, 1]] if number % 2 else [],
+        "tokens": 3 + number % 5,
+        "correct": True,
+        "teacher": "solver",
+    } | changes
 
 
 def data_set(folder, traces, train, **files):
@@ -48,34 +90,105 @@ def data_set(folder, traces, train, **files):
     dropped = {row["id"]: "draw: not drawn" for row in traces if row["id"] not in ids}
     write_jsonl(folder / "traces.jsonl", traces)
     write_jsonl(folder / "train.jsonl", train)
-    funnel = {"after": {"pool": len(traces), "quality": len(traces), "draw": len(train)}, "dropped": dropped}
+    funnel = {
+        "after": {"pool": len(traces), "quality": len(traces), "draw": len(train)},
+        "dropped": dropped,
+    }
     (folder / "funnel.json").write_text(dump(funnel, indent=1))
     for name, rows in files.items():
-        packed = {"calls": "calls.jsonl.gz", "contamination": "contamination.jsonl", "dropped": "dropped.jsonl"}[name]
+        packed = {
+            "calls": "calls.jsonl.gz",
+            "contamination": "contamination.jsonl",
+            "dropped": "dropped.jsonl",
+        }[name]
         data = "".join(dump(row) for row in rows).encode()
-        (folder / packed).write_bytes(gzip.compress(data, mtime=0) if packed.endswith(".gz") else data)
+        (folder / packed).write_bytes(
+            gzip.compress(data, mtime=0) if packed.endswith(".gz") else data
+        )
     return folder
 
 
 def from_a_model(folder):
     """Write a data set as a model teacher gives it: rejected calls, hits, domains, and hostile words everywhere."""
-    traces = [trace(i, HOSTILE[i % len(HOSTILE)], domain=f"domain {i % 3}", question=HOSTILE[i % 7], think=HOSTILE[(i + 1) % 7],
-                    rejected=None) for i in range(40)]
+    traces = [
+        trace(
+            i,
+            HOSTILE[i % len(HOSTILE)],
+            domain=f"domain {i % 3}",
+            question=HOSTILE[i % 7],
+            think=HOSTILE[(i + 1) % 7],
+            rejected=None,
+        )
+        for i in range(40)
+    ]
     for row in traces[::4]:
-        row |= {"rejected": f"failed: 500: {HOSTILE[0]}", "think": "", "answer": "", "correct": False, "tokens": 0}
-    call = {"purpose": "trace", "teacher": "m", "model": HOSTILE[2], "revision": None, "request": dump({"messages": []}),
-            "response": dump({"choices": [HOSTILE[0]]}), "status": "answered", "reason": None, "prompt_tokens": 4}
-    calls = [call | {"key": f"b{i:015x}", "id": row["id"], "completion_tokens": row["tokens"] or None}
-             for i, row in enumerate(traces)]
-    hit = {"id": traces[1]["id"], "where": "question", "benchmark": HOSTILE[1], "benchmark_id": "1a", "by": "8-gram",
-           "form": "words", "share": 0.5, "overlap": HOSTILE[0], "text": HOSTILE[2], "benchmark_text": HOSTILE[3]}
+        row |= {
+            "rejected": f"failed: 500: {HOSTILE[0]}",
+            "think": "",
+            "answer": "",
+            "correct": False,
+            "tokens": 0,
+        }
+    call = {
+        "purpose": "trace",
+        "teacher": "m",
+        "model": HOSTILE[2],
+        "revision": None,
+        "request": dump({"messages": []}),
+        "response": dump({"choices": [HOSTILE[0]]}),
+        "status": "answered",
+        "reason": None,
+        "prompt_tokens": 4,
+    }
+    calls = [
+        call | {"key": f"b{i:015x}", "id": row["id"], "completion_tokens": row["tokens"] or None}
+        for i, row in enumerate(traces)
+    ]
+    hit = {
+        "id": traces[1]["id"],
+        "where": "question",
+        "benchmark": HOSTILE[1],
+        "benchmark_id": "1a",
+        "by": "8-gram",
+        "form": "words",
+        "share": 0.5,
+        "overlap": HOSTILE[0],
+        "text": HOSTILE[2],
+        "benchmark_text": HOSTILE[3],
+    }
     dropped = [{"id": row["id"], "step": "draw", "reason": "not drawn"} for row in traces[:30]]
-    data_set(folder, traces, traces[1:4] + traces[5:8], calls=calls, contamination=[hit, hit], dropped=dropped)
+    data_set(
+        folder,
+        traces,
+        traces[1:4] + traces[5:8],
+        calls=calls,
+        contamination=[hit, hit],
+        dropped=dropped,
+    )
     families = {row["family"] for row in traces}
-    sources = {name: {"source": HOSTILE[5], "licence": HOSTILE[2], "revision": "unverified", "rows": 1} for name in families}
-    terms = Terms(licence=HOSTILE[0], reading="restricted", text=None, quoted=HOSTILE[1], source=HOSTILE[2], why=HOSTILE[3])
-    return facts(families, kind="openai", teacher=HOSTILE[2], model=HOSTILE[0], name=HOSTILE[2], terms=terms, sources=sources,
-                 benchmarks=(HOSTILE[1], "clean"), language=None)
+    sources = {
+        name: {"source": HOSTILE[5], "licence": HOSTILE[2], "revision": "unverified", "rows": 1}
+        for name in families
+    }
+    terms = Terms(
+        licence=HOSTILE[0],
+        reading="restricted",
+        text=None,
+        quoted=HOSTILE[1],
+        source=HOSTILE[2],
+        why=HOSTILE[3],
+    )
+    return facts(
+        families,
+        kind="openai",
+        teacher=HOSTILE[2],
+        model=HOSTILE[0],
+        name=HOSTILE[2],
+        terms=terms,
+        sources=sources,
+        benchmarks=(HOSTILE[1], "clean"),
+        language=None,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,26 +213,35 @@ def model_set(tmp_path_factory):
 
 
 def front_matter(folder):
-    return yaml.safe_load((folder / "README.md").read_text().split("\n---\n")[0].removeprefix("---\n"))
+    return yaml.safe_load(
+        (folder / "README.md").read_text().split("\n---\n")[0].removeprefix("---\n")
+    )
 
 
 def opened(folder):
     """Return (dataset, warnings) of a folder's Croissant metadata; mlcroissant raises on errors."""
     import mlcroissant
+
     found = mlcroissant.Dataset(jsonld=str(folder / "croissant.json"))
     return found, set(found.metadata.ctx.issues.warnings)
 
 
 def records(found, name):
     """Return the rows of a record set, as JSON has them."""
+
     def plain(value):
         return value.decode() if isinstance(value, bytes) else value
-    return [{key.split("/")[1]: plain(value) for key, value in row.items()} for row in found.records(name)]
+
+    return [
+        {key.split("/")[1]: plain(value) for key, value in row.items()}
+        for row in found.records(name)
+    ]
 
 
 def loaded(path, *config):
     """Return the rows of load_dataset, of a file or of a configuration of a folder."""
     import datasets
+
     datasets.disable_progress_bars()
     cache = str(path.parent / "cache")
     if config:
@@ -142,7 +264,10 @@ def test_croissant_lists_every_file_with_its_hash_and_types_every_column(release
     for folder in (*released.values(), model_set):
         said = json.loads((folder / "croissant.json").read_text())
         files = {entry["contentUrl"]: entry["sha256"] for entry in said["distribution"]}
-        assert set(files) == {p.name for p in folder.iterdir() if p.is_file()} - {"manifest.json", "croissant.json"}
+        assert set(files) == {p.name for p in folder.iterdir() if p.is_file()} - {
+            "manifest.json",
+            "croissant.json",
+        }
         assert all(file_sha256(folder / name) == digest for name, digest in files.items())
         for records in said["recordSet"]:
             name = next(name for name in files if croissant.stem(name) == records["@id"])
@@ -154,7 +279,12 @@ def test_croissant_lists_every_file_with_its_hash_and_types_every_column(release
 def test_a_hostile_data_set_of_a_model_validates_and_loads(model_set):
     found, warnings = opened(model_set)
     assert warnings == set()
-    for label, name in (("train", "train.jsonl"), ("traces", "traces.jsonl"), ("calls", "calls.jsonl.gz"), ("contamination",) * 2):
+    for label, name in (
+        ("train", "train.jsonl"),
+        ("traces", "traces.jsonl"),
+        ("calls", "calls.jsonl.gz"),
+        ("contamination",) * 2,
+    ):
         path = model_set / (name if "." in name else f"{name}.jsonl")
         assert records(found, label) == list(card.lines(path)), label
 
@@ -174,7 +304,9 @@ COMMITTED = sorted(ROOT.glob("data/*/*/croissant.json"))
 def test_the_released_croissant_files_validate_and_fit_their_files(path):
     opened(path.parent)
     for entry in json.loads(path.read_text())["distribution"]:
-        assert file_sha256(path.parent / entry["contentUrl"]) == entry["sha256"], entry["contentUrl"]
+        assert file_sha256(path.parent / entry["contentUrl"]) == entry["sha256"], entry[
+            "contentUrl"
+        ]
 
 
 # --- load_dataset ----------------------------------------------------------------------
@@ -185,7 +317,10 @@ def test_every_file_opens_with_load_dataset(released, model_set):
         for name in (name for name in card.KNOWN if (folder / name).exists()):
             rows = loaded(folder / name)
             if name == "funnel.json":
-                assert rows.num_rows == 1 and rows[0]["after"] == json.loads((folder / name).read_text())["after"]
+                assert (
+                    rows.num_rows == 1
+                    and rows[0]["after"] == json.loads((folder / name).read_text())["after"]
+                )
             else:
                 assert rows.to_list() == list(card.lines(folder / name)), name
 
@@ -193,11 +328,17 @@ def test_every_file_opens_with_load_dataset(released, model_set):
 def test_every_configuration_of_the_card_opens_with_the_types_that_it_says(released, model_set):
     for folder in (*released.values(), model_set):
         head = front_matter(folder)
-        files = {config["config_name"]: config["data_files"][0]["path"] for config in head["configs"]}
-        assert set(files.values()) == {name for name in card.KNOWN if (folder / name).exists()} - {"funnel.json"}
+        files = {
+            config["config_name"]: config["data_files"][0]["path"] for config in head["configs"]
+        }
+        assert set(files.values()) == {name for name in card.KNOWN if (folder / name).exists()} - {
+            "funnel.json"
+        }
         for label, name in files.items():
             rows, written = loaded(folder, label), list(card.lines(folder / name))
-            typed = next(entry["features"] for entry in head["dataset_info"] if entry["config_name"] == label)
+            typed = next(
+                entry["features"] for entry in head["dataset_info"] if entry["config_name"] == label
+            )
             assert rows.features._to_yaml_list() == typed
             assert rows.to_list() == written, label
 
@@ -207,7 +348,11 @@ def test_every_configuration_of_the_card_opens_with_the_types_that_it_says(relea
 
 def cells(folder, first):
     """Return the other cells of the table lines of a card whose first cell is this."""
-    found = [line for line in (folder / "README.md").read_text().splitlines() if line.startswith(f"| {first} |")]
+    found = [
+        line
+        for line in (folder / "README.md").read_text().splitlines()
+        if line.startswith(f"| {first} |")
+    ]
     return [[cell.strip() for cell in line.strip("|").split("|")][1:] for line in found]
 
 
@@ -215,27 +360,46 @@ def test_the_numbers_of_the_card_are_counted_in_the_files(released):
     folder = released["cpu"]
     traces, train = (read_jsonl(folder / f"{name}.jsonl") for name in ("traces", "train"))
     assert cells(folder, "rows") == [[f"{len(traces):,}", f"{len(train):,}"]]
-    assert cells(folder, "thinking tokens, sum") == [[f"{sum(row['tokens'] for row in rows):,}" for rows in (traces, train)]]
+    assert cells(folder, "thinking tokens, sum") == [
+        [f"{sum(row['tokens'] for row in rows):,}" for rows in (traces, train)]
+    ]
     pool, chosen = (Counter(row["family"] for row in rows) for rows in (traces, train))
     said = {family: cells(folder, f"`{family}`")[0][-2:] for family in pool}
     assert said == {family: [f"{pool[family]:,}", f"{chosen[family]:,}"] for family in pool}
     after = json.loads((folder / "funnel.json").read_text())["after"]
-    assert [cells(folder, f"`{step}`")[0][1] for step in ("quality", "difficulty", "diversity")] == [
-        f"{after[step]:,}" for step in ("quality", "difficulty", "diversity")]
-    assert [cells(folder, f"`{step}`")[0][2] for step in ("quality", "difficulty", "diversity")] == ["inert", "inert", ""]
+    assert [
+        cells(folder, f"`{step}`")[0][1] for step in ("quality", "difficulty", "diversity")
+    ] == [f"{after[step]:,}" for step in ("quality", "difficulty", "diversity")]
+    assert [
+        cells(folder, f"`{step}`")[0][2] for step in ("quality", "difficulty", "diversity")
+    ] == ["inert", "inert", ""]
 
 
 def test_the_front_matter_is_what_the_hub_reads(released, model_set):
     head = front_matter(released["cpu"])
-    assert (head["license"], head["language"], head["size_categories"]) == ("apache-2.0", ["en"], ["1K<n<10K"])
-    assert [config["config_name"] for config in head["configs"] if config.get("default")] == ["train"]
+    assert (head["license"], head["language"], head["size_categories"]) == (
+        "apache-2.0",
+        ["en"],
+        ["1K<n<10K"],
+    )
+    assert [config["config_name"] for config in head["configs"] if config.get("default")] == [
+        "train"
+    ]
     head = front_matter(model_set)
-    assert head["license"] == "other" and head["size_categories"] == ["n<1K"] and "language" not in head
+    assert (
+        head["license"] == "other"
+        and head["size_categories"] == ["n<1K"]
+        and "language" not in head
+    )
 
 
 def test_the_card_tells_programs_from_distillation(released, model_set):
     text = (released["cpu"] / "README.md").read_text()
-    assert "program-written traces" in text and "**What it is not:** distillation" in text and "reasoning-gym==0.1.25" in text
+    assert (
+        "program-written traces" in text
+        and "**What it is not:** distillation" in text
+        and "reasoning-gym==0.1.25" in text
+    )
     text = (model_set / "README.md").read_text()
     assert "**What it is:** distillation" in text and "10 of 40 questions got no reply" in text
     assert "**restricted**" in text and "decision record" in text
@@ -246,7 +410,10 @@ def test_only_a_release_of_a_restricted_teacher_names_its_decision(tmp_path):
     folder = tmp_path / "set"
     told = dataclasses.replace(from_a_model(folder), override="logs/decisions/0099-why.md")
     card.write(folder, told)
-    assert "released all the same, by the decision record `logs/decisions/0099-why.md`" in (folder / "README.md").read_text()
+    assert (
+        "released all the same, by the decision record `logs/decisions/0099-why.md`"
+        in (folder / "README.md").read_text()
+    )
 
 
 def test_nothing_in_the_data_can_break_the_card(model_set):
@@ -270,8 +437,15 @@ def test_nothing_in_the_data_can_break_the_card(model_set):
 @example("a\x7f\x85\u2028|`<&>")
 def test_text_of_the_data_stays_on_its_line_and_in_its_span(text):
     for shown in (plots.plain(text), plots.plain(text, 28)):
-        assert shown.isascii() and shown.isprintable() and not set("`|<>&") & set(shown) and len(shown) <= 80
-    assert readme.prose(text).isascii() and not set("`|<>*[]#~!\\") & set(re.sub(r"&#\d+;", "", readme.prose(text)))
+        assert (
+            shown.isascii()
+            and shown.isprintable()
+            and not set("`|<>&") & set(shown)
+            and len(shown) <= 80
+        )
+    assert readme.prose(text).isascii() and not set("`|<>*[]#~!\\") & set(
+        re.sub(r"&#\d+;", "", readme.prose(text))
+    )
 
 
 # --- figures ---------------------------------------------------------------------------
@@ -284,19 +458,40 @@ def comments(path):
 
 def test_the_figures_have_their_labels_and_counts(released):
     said = comments(released["cpu"] / "length.svg")
-    assert {"thinking tokens of a trace", "share of traces, %", "all 5,160 traces, median 25 tokens"} <= set(said)
+    assert {
+        "thinking tokens of a trace",
+        "share of traces, %",
+        "all 5,160 traces, median 25 tokens",
+    } <= set(said)
     said = comments(released["cpu"] / "family.svg")
     chosen = Counter(row["family"] for row in read_jsonl(released["cpu"] / "train.jsonl"))
-    assert {"family", *chosen, *map(str, chosen.values()), "all 5,160 rows", "1,000 chosen"} <= set(said) and "domain" not in said
+    assert {"family", *chosen, *map(str, chosen.values()), "all 5,160 rows", "1,000 chosen"} <= set(
+        said
+    ) and "domain" not in said
 
 
 def test_a_name_in_a_figure_is_text(model_set):
     from xml.etree import ElementTree
+
     for name in ("length.svg", "family.svg"):
         text = (model_set / name).read_text(encoding="ascii")
         assert "<script" not in text and "onload" not in text
         tags = {element.tag.split("}")[1] for element in ElementTree.fromstring(text).iter()}
-        assert tags <= {"svg", "metadata", "RDF", "Work", "type", "format", "defs", "style", "g", "path", "use", "clipPath", "rect"}
+        assert tags <= {
+            "svg",
+            "metadata",
+            "RDF",
+            "Work",
+            "type",
+            "format",
+            "defs",
+            "style",
+            "g",
+            "path",
+            "use",
+            "clipPath",
+            "rect",
+        }
     said = comments(model_set / "family.svg")
     assert {"family", "domain", "domain 0"} <= set(said) and any("$" in text for text in said)
 
@@ -311,7 +506,9 @@ def test_many_groups_and_long_tails_are_drawn_and_counted(tmp_path):
     pool = {f"group {i}": 100 - i for i in range(50)}
     plots.groups(tmp_path / "g.svg", {"domain": (pool, {"group 49": 3})})
     rest = sum(100 - i for i in range(plots.GROUPS, 50))
-    assert f"{50 - plots.GROUPS} other groups are not drawn: {rest:,} rows, 3 chosen" in comments(tmp_path / "g.svg")
+    assert f"{50 - plots.GROUPS} other groups are not drawn: {rest:,} rows, 3 chosen" in comments(
+        tmp_path / "g.svg"
+    )
     tokens = [2 ** (i / 10) for i in range(1, 150)]
     plots.length(tmp_path / "l.svg", [int(t) + 1 for t in tokens], [40])
     assert "thinking tokens of a trace (logarithmic)" in comments(tmp_path / "l.svg")
@@ -321,20 +518,29 @@ def test_many_groups_and_long_tails_are_drawn_and_counted(tmp_path):
 @given(st.lists(st.integers(1, 200_000), min_size=1, max_size=50))
 def test_every_length_is_in_a_bin(tokens):
     edges = plots.edges(tokens)
-    assert edges[0] <= min(tokens) and max(tokens) < edges[-1] and edges == sorted(set(edges)) and len(edges) <= 80
+    assert (
+        edges[0] <= min(tokens)
+        and max(tokens) < edges[-1]
+        and edges == sorted(set(edges))
+        and len(edges) <= 80
+    )
 
 
 # --- bytes and errors ------------------------------------------------------------------
 
 
 def test_the_same_files_and_facts_give_the_same_bytes_whatever_the_hash_seed(tmp_path):
-    code = ("import pathlib, sys; sys.path[:0] = ['tests', '.']; import test_card as t; from ponder.card import card; "
-            "folder = pathlib.Path(sys.argv[1]); card.write(folder, t.from_a_model(folder))")
+    code = (
+        "import pathlib, sys; sys.path[:0] = ['tests', '.']; import test_card as t; from ponder.card import card; "
+        "folder = pathlib.Path(sys.argv[1]); card.write(folder, t.from_a_model(folder))"
+    )
     made = []
     for seed, backend in (("1", "agg"), ("2", "svg")):
         folder = tmp_path / seed
         env = os.environ | {"PYTHONHASHSEED": seed, "MPLBACKEND": backend}
-        subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, env=env, check=True, timeout=120)
+        subprocess.run(
+            [sys.executable, "-c", code, str(folder)], cwd=ROOT, env=env, check=True, timeout=120
+        )
         made.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert made[0] == made[1] and set(card.WRITTEN) < set(made[0])
     card.write(tmp_path / "1", from_a_model(tmp_path / "1"))
@@ -343,27 +549,52 @@ def test_the_same_files_and_facts_give_the_same_bytes_whatever_the_hash_seed(tmp
 
 def test_packed_traces_and_an_empty_report_are_described(tmp_path):
     folder = data_set(tmp_path / "set", [trace(i) for i in range(4)], [trace(1)], contamination=[])
-    (folder / "traces.jsonl.gz").write_bytes(gzip.compress((folder / "traces.jsonl").read_bytes(), mtime=0))
+    (folder / "traces.jsonl.gz").write_bytes(
+        gzip.compress((folder / "traces.jsonl").read_bytes(), mtime=0)
+    )
     (folder / "traces.jsonl").unlink()
     card.write(folder, facts({"sums"}, benchmarks=("cpu_dev",)))
     text = (folder / "README.md").read_text()
     assert "`contamination.jsonl` has no rows" in text and "Nothing of the kind was found." in text
-    assert [config["config_name"] for config in front_matter(folder)["configs"]] == ["traces", "train"]
+    assert [config["config_name"] for config in front_matter(folder)["configs"]] == [
+        "traces",
+        "train",
+    ]
     assert len(records(opened(folder)[0], "traces")) == 4
 
 
-@pytest.mark.parametrize("break_it, said", [
-    (lambda folder: (folder / "train.jsonl").unlink(), "is no data set"),
-    (lambda folder: (folder / "train.jsonl").write_text(""), "goes from 3 rows to 1, but traces and train have 3 and 0"),
-    (lambda folder: (folder / "traces.jsonl").write_text("{}\n[1]\n"), "line 2 is no JSON object"),
-    (lambda folder: write_jsonl(folder / "traces.jsonl", [trace(0) | {"tokens": "3"}]), "row 1 has tokens: str"),
-    (lambda folder: write_jsonl(folder / "traces.jsonl", [trace(0) | {"extra": 1}]), "row 1 has extra: int"),
-    (lambda folder: write_jsonl(folder / "traces.jsonl", [trace(i, f"new {i}") for i in range(3)]), "the family 'new 0'"),
-])
+@pytest.mark.parametrize(
+    "break_it, said",
+    [
+        (lambda folder: (folder / "train.jsonl").unlink(), "is no data set"),
+        (
+            lambda folder: (folder / "train.jsonl").write_text(""),
+            "goes from 3 rows to 1, but traces and train have 3 and 0",
+        ),
+        (
+            lambda folder: (folder / "traces.jsonl").write_text("{}\n[1]\n"),
+            "line 2 is no JSON object",
+        ),
+        (
+            lambda folder: write_jsonl(folder / "traces.jsonl", [trace(0) | {"tokens": "3"}]),
+            "row 1 has tokens: str",
+        ),
+        (
+            lambda folder: write_jsonl(folder / "traces.jsonl", [trace(0) | {"extra": 1}]),
+            "row 1 has extra: int",
+        ),
+        (
+            lambda folder: write_jsonl(
+                folder / "traces.jsonl", [trace(i, f"new {i}") for i in range(3)]
+            ),
+            "the family 'new 0'",
+        ),
+    ],
+)
 def test_a_data_set_that_does_not_fit_is_refused_in_one_sentence(tmp_path, break_it, said):
     folder = data_set(tmp_path / "set", [trace(i) for i in range(3)], [trace(1)])
     break_it(folder)
-    with pytest.raises(ConfigError, match=re.escape(said)):
+    with pytest.raises(UserError, match=re.escape(said)):
         card.write(folder, facts({"sums"}))
     assert not (folder / "README.md").exists()
 
@@ -372,7 +603,10 @@ def test_the_command_changes_no_file_and_does_nothing_twice(released, capsys):
     folder = released["cpu"]
     for name in ("traces.jsonl", "train.jsonl", "funnel.json", "manifest.json"):
         assert (folder / name).read_bytes() == (ROOT / "data" / "cpu" / "cpu" / name).read_bytes()
-    for arguments, said in (([str(folder), "2026-11-22"], "never change"), ([str(folder)], "the day of its release")):
+    for arguments, said in (
+        ([str(folder), "2026-11-22"], "never change"),
+        ([str(folder)], "the day of its release"),
+    ):
         with pytest.raises(SystemExit) as stop:
             card.main(arguments)
         assert stop.value.code == 2 and said in capsys.readouterr().err

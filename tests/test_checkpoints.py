@@ -1,4 +1,5 @@
 """Checkpoints: the same bits on any number of processes, whole or not there at any kill, and one sentence for bad ones."""
+
 import contextlib
 import json
 import os
@@ -18,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from ponder.config import ConfigError, user_errors
+from ponder.errors import UserError, user_errors
 from ponder.runs import read_jsonl, write_jsonl
 from ponder.train import checkpoints, sft
 
@@ -30,11 +31,17 @@ class Tiny(torch.nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.layer, self.head = torch.nn.Linear(3, 5), torch.nn.Linear(5, 1)
-        self.frozen, self.scale = torch.nn.Linear(3, 3).requires_grad_(False), torch.nn.Parameter(torch.ones(4, 2, 2))
+        self.frozen, self.scale = (
+            torch.nn.Linear(3, 3).requires_grad_(False),
+            torch.nn.Parameter(torch.ones(4, 2, 2)),
+        )
 
     def forward(self, x):
         """Return one number."""
-        return self.head(torch.tanh(self.layer(self.frozen(x)))).square().mean() + self.scale.sum().sin()
+        return (
+            self.head(torch.tanh(self.layer(self.frozen(x)))).square().mean()
+            + self.scale.sum().sin()
+        )
 
 
 def made(world=1):
@@ -44,7 +51,9 @@ def made(world=1):
         mesh = init_device_mesh("cpu", (world,))
         for part in (network.layer, network):
             fully_shard(part, mesh=mesh)
-    return network, torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=0.1, fused=True)
+    return network, torch.optim.AdamW(
+        [p for p in network.parameters() if p.requires_grad], lr=0.1, fused=True
+    )
 
 
 def fit(network, optimizer, steps):
@@ -71,19 +80,25 @@ def state(network, optimizer):
     """Return all that a checkpoint holds as full tensors."""
     found = {f"weight/{name}": whole(p) for name, p in network.named_parameters()}
     for name, p in network.named_parameters():
-        found |= {f"{kind}/{name}": whole(value) for kind, value in optimizer.state.get(p, {}).items()}
+        found |= {
+            f"{kind}/{name}": whole(value) for kind, value in optimizer.state.get(p, {}).items()
+        }
     return found
 
 
 def same(one, other):
-    return one.keys() == other.keys() and all(one[key].dtype == other[key].dtype and torch.equal(one[key], other[key])
-                                              for key in one)
+    return one.keys() == other.keys() and all(
+        one[key].dtype == other[key].dtype and torch.equal(one[key], other[key]) for key in one
+    )
 
 
 def kinds(optimizer):
     """Return what AdamW's state is made of."""
-    return [(type(value), value.dtype, value.shape, getattr(value, "placements", None))
-            for of_one in optimizer.state.values() for _, value in sorted(of_one.items())]
+    return [
+        (type(value), value.dtype, value.shape, getattr(value, "placements", None))
+        for of_one in optimizer.state.values()
+        for _, value in sorted(of_one.items())
+    ]
 
 
 def saved_by(folder, rank=0, world=1, barrier=lambda: None):
@@ -91,7 +106,7 @@ def saved_by(folder, rank=0, world=1, barrier=lambda: None):
     network, optimizer = made(world)
     fit(network, optimizer, range(3))
     if rank == 0:
-        run_in(folder)    # its metrics are written by one process
+        run_in(folder)  # its metrics are written by one process
     barrier()
     checkpoints.save(run_in(folder), network, optimizer, 3, rank, world, barrier)
     now = state(network, optimizer)
@@ -128,7 +143,9 @@ def process(rank, world, place):
     """One of `world` real processes: saves, resumes what others saved, and meets a disk that is full for the last of them."""
     place = Path(place)
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{place}/store-{world}", rank=rank, world_size=world)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{place}/store-{world}", rank=rank, world_size=world
+    )
     fresh = saved_by(place / f"by-{world}", rank, world, dist.barrier)
     for theirs in (1, 2, 3):
         now, later, of = resumed_by(place / f"by-{theirs}", rank, world)
@@ -137,8 +154,13 @@ def process(rank, world, place):
         assert theirs != world or same(later, load_file(place / f"by-{theirs}/later.safetensors"))
     network, optimizer = made(world)
     fit(network, optimizer, range(4))
-    with files_of_at_most(100) if rank == world - 1 else contextlib.nullcontext(), pytest.raises(ConfigError) as told:
-        checkpoints.save(run_in(place / f"by-{world}"), network, optimizer, 4, rank, world, dist.barrier)
+    with (
+        files_of_at_most(100) if rank == world - 1 else contextlib.nullcontext(),
+        pytest.raises(UserError) as told,
+    ):
+        checkpoints.save(
+            run_in(place / f"by-{world}"), network, optimizer, 4, rank, world, dist.barrier
+        )
     (place / f"told-{rank}-of-{world}").write_text(str(told.value))
     sft.save_weights(network, place / f"by-{world}/adapter", rank == 0)
     truth = {name: whole(p).bfloat16() for name, p in network.named_parameters() if p.requires_grad}
@@ -166,7 +188,7 @@ def saved(tmp_path_factory):
     place = tmp_path_factory.mktemp("saved")
     saved_by(place / "by-1")
     dealt(place / "by-1", 3, place / "by-3")
-    torch.multiprocessing.spawn(process, (2, str(place)), nprocs=2)    # which resume all of them
+    torch.multiprocessing.spawn(process, (2, str(place)), nprocs=2)  # which resume all of them
     return place
 
 
@@ -184,13 +206,17 @@ def test_one_process_resumes_what_any_number_saved_to_the_bit(saved, world):
 
 
 def test_two_processes_resume_what_any_number_saved_to_the_bit(saved):
-    assert (saved / "told-1-of-2").exists(), "the fixture's two processes assert it, and got through"
+    assert (saved / "told-1-of-2").exists(), (
+        "the fixture's two processes assert it, and got through"
+    )
 
 
 def test_no_process_goes_on_when_one_of_them_has_no_room(saved):
     told = [(saved / f"told-{rank}-of-2").read_text() for rank in range(2)]
     assert "another process could not write its shard" in told[0] and "File too large" in told[1]
-    assert all(text.endswith("free some space, and the same command goes on from step 3") for text in told)
+    assert all(
+        text.endswith("free some space, and the same command goes on from step 3") for text in told
+    )
     assert [p.name for p in (saved / "by-2").glob("checkpoint*")] == ["checkpoint-3"]
 
 
@@ -213,24 +239,34 @@ def file_of(header, body=b""):
 
 def with_header(shape, offsets):
     """Return a change to one tensor of 4 bytes that is described otherwise."""
-    return lambda path: path.write_bytes(file_of({"a": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}, b"1234"))
+    return lambda path: path.write_bytes(
+        file_of({"a": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}, b"1234")
+    )
 
 
 def changed(**facts):
     """Return a change of the metadata."""
+
     def change(path):
         with checkpoints.safe_open(path, "pt") as file:
             before = file.metadata()
-        save_file(load_file(path), path, {key: value for key, value in (before | facts).items() if value is not None})
+        save_file(
+            load_file(path),
+            path,
+            {key: value for key, value in (before | facts).items() if value is not None},
+        )
+
     return change
 
 
 def with_tensors(change):
     """Return a change of the tensors."""
+
     def apply(path):
         with checkpoints.safe_open(path, "pt") as file:
             facts = file.metadata()
         save_file(change(load_file(path)), path, facts)
+
     return apply
 
 
@@ -246,14 +282,18 @@ BAD = {
     "noise": lambda path: path.write_bytes(b"\xff" * 50),
     "a pickle": lambda path: path.write_bytes(pickle.dumps(Bomb())),
     "a file of torch.save": lambda path: torch.save({"weight": Bomb()}, path),
-    "an old file of torch.save": lambda path: torch.save({"weight": Bomb()}, path, _use_new_zipfile_serialization=False),
+    "an old file of torch.save": lambda path: torch.save(
+        {"weight": Bomb()}, path, _use_new_zipfile_serialization=False
+    ),
     "a header of 2**63 bytes": lambda path: path.write_bytes(struct.pack("<Q", 2**63) + b"{}"),
     "a header longer than the file": lambda path: path.write_bytes(struct.pack("<Q", 5000) + b"{}"),
     "a tensor of 2**62 bytes": with_header([2**60], [0, 2**62]),
     "a tensor longer than the file": with_header([9], [0, 36]),
     "negative offsets": with_header([1], [-4, 0]),
     "deep nesting": lambda path: path.write_bytes(file_of(b"[" * 100_000)),
-    "metadata that is no text": lambda path: path.write_bytes(file_of({"__metadata__": {"step": 3}})),
+    "metadata that is no text": lambda path: path.write_bytes(
+        file_of({"__metadata__": {"step": 3}})
+    ),
     "no metadata": lambda path: save_file(load_file(path), path),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
     "another run": changed(run="other-01234567"),
@@ -262,15 +302,23 @@ BAD = {
     "another world": changed(world="2"),
     "no rank": changed(rank=None),
     "another type": with_tensors(lambda t: t | {"weight/scale": t["weight/scale"].double()}),
-    "a type of half the size": with_tensors(lambda t: t | {"exp_avg/scale": t["exp_avg/scale"].bfloat16()}),
+    "a type of half the size": with_tensors(
+        lambda t: t | {"exp_avg/scale": t["exp_avg/scale"].bfloat16()}
+    ),
     "another shape": with_tensors(lambda t: t | {"weight/scale": t["weight/scale"].view(2, 4, 2)}),
     "more rows": with_tensors(lambda t: t | {"weight/scale": torch.ones(5, 2, 2)}),
-    "a tensor too few": with_tensors(lambda t: {key: value for key, value in t.items() if key != "exp_avg_sq/layer.bias"}),
+    "a tensor too few": with_tensors(
+        lambda t: {key: value for key, value in t.items() if key != "exp_avg_sq/layer.bias"}
+    ),
     "a tensor too many": with_tensors(lambda t: t | {"../../../evil": torch.ones(1)}),
-    "weights that are not trained": with_tensors(lambda t: t | {"weight/frozen.weight": torch.ones(3, 3)}),
+    "weights that are not trained": with_tensors(
+        lambda t: t | {"weight/frozen.weight": torch.ones(3, 3)}
+    ),
     "no such shard": lambda path: path.unlink(),
     "the shard of two": lambda path: path.rename(path.with_name("shard-0-of-2.safetensors")),
-    "the shards of one and of two": lambda path: shutil.copy(path, path.with_name("shard-0-of-2.safetensors")),
+    "the shards of one and of two": lambda path: shutil.copy(
+        path, path.with_name("shard-0-of-2.safetensors")
+    ),
     "a file for a folder": lambda path: (shutil.rmtree(path.parent), path.parent.write_bytes(b"x")),
 }
 
@@ -281,7 +329,7 @@ def test_a_bad_checkpoint_is_refused_in_one_sentence_with_nothing_loaded(good, m
     BAD[bad](shard_of(good))
     network, optimizer = made()
     before = state(network, optimizer)
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(UserError) as told:
         checkpoints.resume(run_in(good), network, optimizer)
     assert "\n" not in str(told.value) and len(str(told.value)) < 700
     assert str(told.value).endswith(f"delete {good}/checkpoint-3 to start again")
@@ -295,7 +343,7 @@ def test_a_checkpoint_cut_anywhere_is_refused(good):
     data = path.read_bytes()
     for length in {*range(16), *range(16, len(data), 23), len(data) - 1}:
         path.write_bytes(data[:length])
-        with pytest.raises(ConfigError, match="cannot be read.*to start again"):
+        with pytest.raises(UserError, match="cannot be read.*to start again"):
             checkpoints.resume(run_in(good), *network)
 
 
@@ -307,12 +355,12 @@ def test_a_header_with_any_changed_byte_is_refused_or_read_but_nothing_else(good
         value = (data[place] ^ 1, 0, 255, ord("9"), ord('"'))[place % 5]
         if value == data[place]:
             continue
-        path.write_bytes(data[:place] + bytes([value]) + data[place + 1:])
+        path.write_bytes(data[:place] + bytes([value]) + data[place + 1 :])
         try:
             checkpoints.resume(run_in(good), *network)
-        except ConfigError:
+        except UserError:
             continue
-        accepted.append(data[place:place + 1])
+        accepted.append(data[place : place + 1])
     assert set(accepted) <= {b" "}, "only the spaces after the header may be anything"
 
 
@@ -320,14 +368,20 @@ def test_without_a_checkpoint_a_run_starts_at_its_first_step(tmp_path):
     run = run_in(tmp_path / "run")
     (run.folder / "checkpoint-9.part").mkdir()
     assert checkpoints.resume(run, *made()) == 0
-    assert read_jsonl(run.folder / "metrics.jsonl") == [] and not (run.folder / "checkpoint-9.part").exists()
+    assert (
+        read_jsonl(run.folder / "metrics.jsonl") == []
+        and not (run.folder / "checkpoint-9.part").exists()
+    )
 
 
 def test_only_the_first_process_tidies_the_folder(tmp_path):
     run = run_in(tmp_path / "run")
     (run.folder / "checkpoint-9.part").mkdir()
     assert checkpoints.resume(run, *made(), rank=1, world=2) == 0
-    assert len(read_jsonl(run.folder / "metrics.jsonl")) == 3 and (run.folder / "checkpoint-9.part").exists()
+    assert (
+        len(read_jsonl(run.folder / "metrics.jsonl")) == 3
+        and (run.folder / "checkpoint-9.part").exists()
+    )
 
 
 class Killed(BaseException):
@@ -335,7 +389,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_save_killed_at_any_moment_leaves_the_old_checkpoint_or_the_new_one(good, monkeypatch, late):
+def test_a_save_killed_at_any_moment_leaves_the_old_checkpoint_or_the_new_one(
+    good, monkeypatch, late
+):
     truth, found = {3: load_file(good / "truth.safetensors")}, []
     write_jsonl(good / "metrics.jsonl", [{"step": step} for step in range(1, 5)])
     network, optimizer = made()
@@ -350,13 +406,22 @@ def test_a_save_killed_at_any_moment_leaves_the_old_checkpoint_or_the_new_one(go
             if late and next(moments) == 0:
                 raise Killed
             return done
+
         return call
+
     for moment in range(100):
         shutil.copytree(good, run := good.parent / f"killed-{moment}")
         moments = iter(range(moment, -1000, -1))
         with monkeypatch.context() as patch:
-            for place, name in ((checkpoints, "write"), (checkpoints, "save_file"), (os, "rename"), (os, "unlink"), (os, "rmdir"),
-                                (os, "fsync"), (os, "chmod")):
+            for place, name in (
+                (checkpoints, "write"),
+                (checkpoints, "save_file"),
+                (os, "rename"),
+                (os, "unlink"),
+                (os, "rmdir"),
+                (os, "fsync"),
+                (os, "chmod"),
+            ):
                 patch.setattr(place, name, killing(getattr(place, name), moments))
             try:
                 checkpoints.save(run_in(run), network, optimizer, 4)
@@ -377,7 +442,7 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_nothing_half_written(good):
     network, optimizer = made()
     fit(network, optimizer, range(4))
     told = r"after step 4 cannot be written.*\(File too large\); free some space, and the same command goes on from step 3"
-    with files_of_at_most(500), pytest.raises(ConfigError, match=told):
+    with files_of_at_most(500), pytest.raises(UserError, match=told):
         checkpoints.save(run_in(good), network, optimizer, 4)
     assert [p.name for p in good.glob("checkpoint*")] == ["checkpoint-3"]
     resumed_by(good)
@@ -388,7 +453,9 @@ def small_disk(tmp_path):
     """A disk of 64 KB."""
     place = tmp_path / "disk"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True
+    ).returncode:
         pytest.skip("mounting a small disk needs root")
     yield place
     subprocess.run(["umount", "-l", place], check=True)
@@ -399,10 +466,16 @@ def test_a_disk_that_is_really_full_is_told_and_left_as_it_was(small_disk):
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)
     network(torch.ones(1, 100)).sum().backward()
     optimizer.step()
-    with pytest.raises(ConfigError, match=r"step 1 cannot be written.*\(No space left on device\).*goes on from the start"):
+    with pytest.raises(
+        UserError,
+        match=r"step 1 cannot be written.*\(No space left on device\).*goes on from the start",
+    ):
         checkpoints.save(run_in(small_disk), network, optimizer, 1)
     (small_disk / "filler").write_bytes(b"0" * 50_000)
-    with pytest.raises(ConfigError, match=r"trained weights cannot be written.*\(No space left on device\); free some space"):
+    with pytest.raises(
+        UserError,
+        match=r"trained weights cannot be written.*\(No space left on device\); free some space",
+    ):
         sft.save_weights(network, small_disk / "adapter")
     (small_disk / "filler").unlink()
     assert [p.name for p in small_disk.rglob("*") if p.name != "metrics.jsonl"] == ["adapter"]
@@ -415,7 +488,7 @@ def test_trained_weights_without_room_leave_the_ones_before(tmp_path):
     sft.save_weights(network, tmp_path / "adapter")
     before = (tmp_path / "adapter/adapter_model.safetensors").read_bytes()
     told = r"\(File too large\).*the same command goes on from the last checkpoint"
-    with files_of_at_most(100), pytest.raises(ConfigError, match=told):
+    with files_of_at_most(100), pytest.raises(UserError, match=told):
         sft.save_weights(network, tmp_path / "adapter")
     assert [p.name for p in (tmp_path / "adapter").iterdir()] == ["adapter_model.safetensors"]
     assert (tmp_path / "adapter/adapter_model.safetensors").read_bytes() == before
@@ -431,6 +504,7 @@ def test_a_full_disk_anywhere_in_a_script_is_one_sentence_and_exit_code_2(tmp_pa
     def main():
         with files_of_at_most(100):
             (tmp_path / "rows").write_bytes(b"0" * 1000)
+
     with pytest.raises(SystemExit) as left:
         user_errors(main)()
     assert left.value.code == 2
@@ -441,5 +515,6 @@ def test_a_full_disk_anywhere_in_a_script_is_one_sentence_and_exit_code_2(tmp_pa
 def test_another_error_of_the_system_is_not_taken_for_a_full_disk():
     def main():
         raise PermissionError(13, "Permission denied")
+
     with pytest.raises(PermissionError):
         user_errors(main)()

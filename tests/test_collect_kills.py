@@ -1,4 +1,5 @@
 """The whole collect stage, killed with kill -9 at random moments, ends in the bytes of a straight run (issue 3)."""
+
 import gzip
 import json
 import os
@@ -18,14 +19,27 @@ from ponder.runs import NOT_REPRODUCED, read_jsonl
 KILLS = 20
 QUESTIONS = 120
 SOLVER = (*SMOKE, "wandb=disabled", "questions.limit=600")
-SERVER = (*SMOKE, "wandb=disabled", "teacher=openai", f"questions.limit={QUESTIONS}", "selection=server",
-          "selection.keep_wrong=true", "client.concurrency=4")
+SERVER = (
+    *SMOKE,
+    "wandb=disabled",
+    "teacher=openai",
+    f"questions.limit={QUESTIONS}",
+    "selection=server",
+    "selection.keep_wrong=true",
+    "client.concurrency=4",
+)
 
 
 def start(out, *overrides):
     """Start collect.py as a process of its own."""
-    return subprocess.Popen([sys.executable, "collect.py", *overrides, f"out={out}"], cwd=ROOT, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return subprocess.Popen(
+        [sys.executable, "collect.py", *overrides, f"out={out}"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
 
 
 def finish(out, *overrides):
@@ -37,14 +51,18 @@ def finish(out, *overrides):
 
 
 def folder_of(out):
-    folder, = (out / "collect").iterdir()
+    (folder,) = (out / "collect").iterdir()
     return folder
 
 
 def bytes_of(folder):
     """Return {file: bytes} of what a run promises to make again."""
     assert json.loads((folder / "status.json").read_text())["status"] == "completed"
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in (*NOT_REPRODUCED, "manifest.json")}
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.name not in (*NOT_REPRODUCED, "manifest.json")
+    }
 
 
 @pytest.fixture
@@ -73,7 +91,7 @@ def test_programs_killed_at_random_moments_write_the_bytes_of_a_straight_run(out
         if caught == KILLS:
             break
         if process.returncode == 0:
-            shutil.rmtree(folder_of(killed))     # it was faster than the kill
+            shutil.rmtree(folder_of(killed))  # it was faster than the kill
     assert caught == KILLS
     assert bytes_of(finish(killed, *SOLVER)) == whole
 
@@ -81,7 +99,11 @@ def test_programs_killed_at_random_moments_write_the_bytes_of_a_straight_run(out
 def reply(text):
     """Return what the model of these tests says to a text, always the same."""
     rng = random.Random(text)
-    return answer(content=f"Final Answer: {rng.choice(['north', 'True', '3'])}", reasoning="so " * rng.randrange(1, 30), wait=0.02)
+    return answer(
+        content=f"Final Answer: {rng.choice(['north', 'True', '3'])}",
+        reasoning="so " * rng.randrange(1, 30),
+        wait=0.02,
+    )
 
 
 @pytest.mark.slow
@@ -110,10 +132,13 @@ def test_calls_killed_at_random_moments_are_made_once_and_give_the_bytes_of_a_st
                     settled.setdefault(text, server.counts[text])
         moment = None
         assert bytes_of(finish(killed, *SERVER, f"teacher.url={server.url}")) == whole
-        assert settled and all(server.counts[text] == count for text, count in settled.items()), \
+        assert settled and all(server.counts[text] == count for text, count in settled.items()), (
             "a call that was kept was made again"
+        )
         assert set(server.counts) == {
-            json.loads(json.loads(line)["request"])["messages"][-1]["content"] for line in lines(whole["calls.jsonl.gz"])}
+            json.loads(json.loads(line)["request"])["messages"][-1]["content"]
+            for line in lines(whole["calls.jsonl.gz"])
+        }
 
 
 def lines(packed):

@@ -1,4 +1,5 @@
 """The engine `server` against a server of token ids over the engine `hf`, against hostile ones, and against a real one."""
+
 import asyncio
 import dataclasses
 import gc
@@ -17,17 +18,30 @@ from servers import HANG, RESET, Act, Tokens, status
 
 from ponder import chat, config
 from ponder.api.client import Client
-from ponder.config import ConfigError
 from ponder.decode import budget as budgets
 from ponder.decode import hf, sweep
 from ponder.decode import server as completions
 from ponder.decode.budget import Budget, Request
-from ponder.decode.server import Hf, Server
+from ponder.decode.server import HfEngine, ServerEngine
+from ponder.errors import UserError
 
-QUICK = Client(name="test", key_env=None, concurrency=4, per_minute=None, timeout=60.0, attempts=3, backoff=0.01, give_up=5,
-               dollars_in=None, dollars_out=None, max_dollars=None)
-ENDS = tuple((token,) for token in range(0, 258, 9))    # many, so that rows end at different times
-MARKS = chat.Marks(ENDS, ENDS, (257,), newline=10, nudge=(87, 97), answer=(256, 65), forced_answer=(256, 65, 70))
+QUICK = Client(
+    name="test",
+    key_env=None,
+    concurrency=4,
+    per_minute=None,
+    timeout=60.0,
+    attempts=3,
+    backoff=0.01,
+    give_up=5,
+    dollars_in=None,
+    dollars_out=None,
+    max_dollars=None,
+)
+ENDS = tuple((token,) for token in range(0, 258, 9))  # many, so that rows end at different times
+MARKS = chat.Marks(
+    ENDS, ENDS, (257,), newline=10, nudge=(87, 97), answer=(256, 65), forced_answer=(256, 65, 70)
+)
 NONE = dataclasses.replace(MARKS, nudge=())
 
 
@@ -39,12 +53,14 @@ def prompts_of(*lengths):
 PROMPTS = prompts_of(7, 12, 3, 20, 5, 9)
 
 
-def rule(max_thinking=24, num_ignore=0, nudge="W", max_answer=9, force_answer="capped", scope="total"):
+def rule(
+    max_thinking=24, num_ignore=0, nudge="W", max_answer=9, force_answer="capped", scope="total"
+):
     return Budget("test", max_thinking, num_ignore, nudge, max_answer, force_answer, scope)
 
 
 def connected(server, chat, client=QUICK, model=None):
-    return completions.connect(Server("server", "test", server.url, model), client, chat)
+    return completions.connect(ServerEngine("server", "test", server.url, model), client, chat)
 
 
 def served(server, chat, prompts, rows, client=QUICK, **options):
@@ -56,7 +72,7 @@ def served(server, chat, prompts, rows, client=QUICK, **options):
 
 def refused(server, chat, prompts=(), rows=(), client=QUICK, model=None):
     """Return what is said when connecting or running is refused."""
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(UserError) as told:
         connection = connected(server, chat, client, model)
         list(completions.run(connection, prompts, rows))
     assert str(told.value).isprintable() and len(str(told.value)) < 600
@@ -71,26 +87,37 @@ def rows_of(budget, marks, number):
 
 
 def test_both_engines_of_conf_are_what_the_code_reads():
-    made = [config.build(cls, OmegaConf.load(f"conf/engine/{name}.yaml")) for cls, name in ((Hf, "hf"), (Server, "server"))]
-    assert made == [Hf("hf", "hf"), Server("server", "server", "http://127.0.0.1:8000/v1", None)]
+    made = [
+        config.build(cls, OmegaConf.load(f"conf/engine/{name}.yaml"))
+        for cls, name in ((HfEngine, "hf"), (ServerEngine, "server"))
+    ]
+    assert made == [
+        HfEngine("hf", "hf"),
+        ServerEngine("server", "server", "http://127.0.0.1:8000/v1", None),
+    ]
 
 
 def test_an_address_with_a_secret_in_it_is_refused_and_not_repeated():
-    with pytest.raises(ConfigError) as told:
-        Server("server", "test", "http://me:hunter2@host/v1", None)
+    with pytest.raises(UserError) as told:
+        ServerEngine("server", "test", "http://me:hunter2@host/v1", None)
     assert "environment variable" in str(told.value) and "hunter2" not in str(told.value)
 
 
 def test_a_limit_on_dollars_is_refused_where_none_are_counted(chat):
     client = dataclasses.replace(QUICK, dollars_in=1.0, dollars_out=1.0, max_dollars=5.0)
-    with pytest.raises(ConfigError, match="max_dollars=5 .*leave it null"):
-        completions.connect(Server("server", "test", "http://127.0.0.1:9/v1", None), client, chat)
+    with pytest.raises(UserError, match="max_dollars=5 .*leave it null"):
+        completions.connect(
+            ServerEngine("server", "test", "http://127.0.0.1:9/v1", None), client, chat
+        )
 
 
 # --- the same tokens as the engine hf --------------------------------------------------
 
 BUDGETS = {
-    "free": (rule(), MARKS), "a cap": (rule(3), MARKS), "a cap of zero": (rule(0), MARKS), "Wait": (rule(num_ignore=2), MARKS),
+    "free": (rule(), MARKS),
+    "a cap": (rule(3), MARKS),
+    "a cap of zero": (rule(0), MARKS),
+    "Wait": (rule(num_ignore=2), MARKS),
     "Wait and a forced answer": (rule(num_ignore=2, force_answer="always"), MARKS),
     "no string": (rule(num_ignore=2, nudge=""), NONE),
     "no string, each round its own cap": (rule(6, 3, "", scope="per_segment"), NONE),
@@ -101,11 +128,21 @@ BUDGETS = {
 
 def long_marks(network):
     """Return Marks whose stops have several tokens that the network really says, and others that only begin like them."""
-    said = [sample.ids for sample in hf.decode(network, PROMPTS, rule(24, max_answer=1),
-                                                   dataclasses.replace(MARKS, ends=(), answer_ends=()), 8)]
-    ends = tuple(tuple(ids[4 + at:6 + at + at % 2]) for at, ids in enumerate(said))
+    said = [
+        sample.ids
+        for sample in hf.decode(
+            network,
+            PROMPTS,
+            rule(24, max_answer=1),
+            dataclasses.replace(MARKS, ends=(), answer_ends=()),
+            8,
+        )
+    ]
+    ends = tuple(tuple(ids[4 + at : 6 + at + at % 2]) for at, ids in enumerate(said))
     decoys = tuple((ids[2], 256, ids[3]) for ids in said)
-    return dataclasses.replace(MARKS, ends=ends + decoys, answer_ends=(*ENDS, *ends), answer=ends[0])
+    return dataclasses.replace(
+        MARKS, ends=ends + decoys, answer_ends=(*ENDS, *ends), answer=ends[0]
+    )
 
 
 @pytest.mark.parametrize("name", BUDGETS)
@@ -114,18 +151,31 @@ def test_every_budget_gets_the_token_ids_of_the_engine_hf(network, chat, name):
     wanted = hf.decode(network, PROMPTS, budget, marks, 8)
     with Tokens(network) as server:
         assert served(server, chat, PROMPTS, rows_of(budget, marks, 6)) == wanted
-    assert len({len(sample.ids) for sample in wanted}) > 1 or name in ("a cap of zero", "no forcing")
+    assert len({len(sample.ids) for sample in wanted}) > 1 or name in (
+        "a cap of zero",
+        "no forcing",
+    )
 
 
-@pytest.mark.parametrize("budget", [rule(), rule(num_ignore=2), rule(num_ignore=2, nudge="", scope="per_segment"),
-                                    rule(force_answer="never")], ids=["free", "Wait", "no string", "no forcing"])
+@pytest.mark.parametrize(
+    "budget",
+    [
+        rule(),
+        rule(num_ignore=2),
+        rule(num_ignore=2, nudge="", scope="per_segment"),
+        rule(force_answer="never"),
+    ],
+    ids=["free", "Wait", "no string", "no forcing"],
+)
 def test_stops_of_several_tokens_end_where_they_end_on_the_engine_hf(network, chat, budget):
     marks = long_marks(network)
     marks = marks if budget.nudge else dataclasses.replace(marks, nudge=())
     wanted = hf.decode(network, PROMPTS, budget, marks, 8)
     with Tokens(network) as server:
         assert served(server, chat, PROMPTS, rows_of(budget, marks, 6)) == wanted
-    assert any(len(stop) > 1 for sample in wanted for _, stop in sample.rounds), "such a stop should be met"
+    assert any(len(stop) > 1 for sample in wanted for _, stop in sample.rounds), (
+        "such a stop should be met"
+    )
 
 
 def test_the_rows_of_a_sweep_are_rows_like_any_other(network, chat):
@@ -141,21 +191,30 @@ def test_a_row_that_asks_for_nothing_and_no_rows_at_all_send_nothing(network, ch
     def silent():
         return "nothing"
         yield
+
     with Tokens(network) as server:
         connection = connected(server, chat)
         before = len(server.requests)
-        assert sorted(completions.run(connection, [[1], [2]], [silent(), silent()])) == [(0, "nothing"), (1, "nothing")]
+        assert sorted(completions.run(connection, [[1], [2]], [silent(), silent()])) == [
+            (0, "nothing"),
+            (1, "nothing"),
+        ]
         assert list(completions.run(connection, [], [])) == [] and len(server.requests) == before
 
 
 # --- stops and what is suppressed, whatever a model says -------------------------------
 
-STOPS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=3).map(tuple), max_size=3).map(tuple)
+STOPS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=3).map(tuple), max_size=3).map(
+    tuple
+)
 
 
 @given(st.integers(0, 99), STOPS, st.booleans(), st.integers(1, 12), st.integers(0, 3))
-def test_calls_that_stop_at_single_tokens_make_what_one_row_of_tokens_makes(seed, stops, suppress, limit, keep):
+def test_calls_that_stop_at_single_tokens_make_what_one_row_of_tokens_makes(
+    seed, stops, suppress, limit, keep
+):
     """Three tokens, so that stops begin in each other; a fourth, 3, is what is said where the others are barred."""
+
     def say(held, said, barred=()):
         rng = random.Random(f"{seed}/{held}/{list(said)}")
         return next((token for token in rng.sample(range(3), 3) if token not in barred), 3)
@@ -171,12 +230,18 @@ def test_calls_that_stop_at_single_tokens_make_what_one_row_of_tokens_makes(seed
         numbers.append(number)
         held, said = prompt[1:], []
         while len(said) < most and not (said and said[-1] in singles):
-            said.append(say([], held + said, barred))    # one text, wherever the prompt ends and the completion begins
-        assert most >= 1 and (not barred or most == 1) and all(type(token) is int for token in singles)
+            said.append(
+                say([], held + said, barred)
+            )  # one text, wherever the prompt ends and the completion begins
+        assert (
+            most >= 1 and (not barred or most == 1) and all(type(token) is int for token in singles)
+        )
         return tuple(said)
 
     made = asyncio.run(completions.decoded([0], row(), call))
-    assert made == answered(row(), lambda held, said, barred: say([], list(held) + list(said), barred))
+    assert made == answered(
+        row(), lambda held, said, barred: say([], list(held) + list(said), barred)
+    )
     assert numbers == list(range(len(numbers)))
 
 
@@ -189,7 +254,9 @@ def test_a_stop_of_several_tokens_costs_no_call_until_it_begins():
     assert completions.next_call(request, (1, 5, 8)) == (17, [5, 9], [])
     hushed = dataclasses.replace(request, suppress=True)
     assert completions.next_call(hushed, ()) == (1, [5, 9], [9])
-    assert completions.next_call(hushed, (5,)) == (1, [5, 9], []), "two tokens here would be the stop unbarred"
+    assert completions.next_call(hushed, (5,)) == (1, [5, 9], []), (
+        "two tokens here would be the stop unbarred"
+    )
     assert completions.next_call(hushed, (5, 6)) == (1, [5, 9], [7])
     assert completions.next_call(hushed, (1,)) == (19, [5, 9], [])
 
@@ -199,10 +266,19 @@ def test_the_models_own_ends_count_only_where_they_are_asked_for(network, chat):
     wanted = hf.decode(network, PROMPTS, rule(num_ignore=2, nudge=""), NONE, 8)
     said = {token for sample in wanted for token in sample.ids}
     with Tokens(network, ends=tuple(said)) as server:
-        assert served(server, chat, PROMPTS, rows_of(rule(num_ignore=2, nudge=""), NONE, 6)) == wanted
+        assert (
+            served(server, chat, PROMPTS, rows_of(rule(num_ignore=2, nudge=""), NONE, 6)) == wanted
+        )
         bodies = [request["body"] for request in server.requests[1:]]
-    assert all(body["ignore_eos"] and "min_tokens" not in body and "stop" not in body for body in bodies)
-    assert all(body["top_p"] == body["repetition_penalty"] == 1 and body["top_k"] == -1 and body["min_p"] == 0 for body in bodies)
+    assert all(
+        body["ignore_eos"] and "min_tokens" not in body and "stop" not in body for body in bodies
+    )
+    assert all(
+        body["top_p"] == body["repetition_penalty"] == 1
+        and body["top_k"] == -1
+        and body["min_p"] == 0
+        for body in bodies
+    )
 
 
 # --- order, chance and failures --------------------------------------------------------
@@ -214,8 +290,12 @@ def test_answers_in_any_order_and_any_number_at_once_change_nothing(network, cha
     waits = random.Random("waits")
     with Tokens(network, wait=lambda nth: waits.choice((0, 0, 0.02))) as server:
         client = dataclasses.replace(QUICK, concurrency=concurrency)
-        assert served(server, chat, PROMPTS, rows_of(rule(num_ignore=2), MARKS, 6), client) == wanted
-        assert server.most == min(concurrency, 6) or concurrency > 1 and 1 < server.most <= concurrency
+        assert (
+            served(server, chat, PROMPTS, rows_of(rule(num_ignore=2), MARKS, 6), client) == wanted
+        )
+        assert (
+            server.most == min(concurrency, 6) or concurrency > 1 and 1 < server.most <= concurrency
+        )
 
 
 def test_what_is_drawn_depends_on_the_purpose_and_the_call_alone(network, chat):
@@ -224,16 +304,34 @@ def test_what_is_drawn_depends_on_the_purpose_and_the_call_alone(network, chat):
     for concurrency, purposes in ((1, names), (6, names), (6, names[::-1])):
         with Tokens(network, wait=lambda nth: 0.01 * (nth % 3)) as server:
             client = dataclasses.replace(QUICK, concurrency=concurrency)
-            made.append(served(server, chat, PROMPTS, rows_of(rule(num_ignore=1), MARKS, 6), client, temperature=1.0,
-                               purposes=purposes))
-            seeds = [request["body"]["seed"] for request in server.requests if "seed" in request["body"]]
+            made.append(
+                served(
+                    server,
+                    chat,
+                    PROMPTS,
+                    rows_of(rule(num_ignore=1), MARKS, 6),
+                    client,
+                    temperature=1.0,
+                    purposes=purposes,
+                )
+            )
+            seeds = [
+                request["body"]["seed"] for request in server.requests if "seed" in request["body"]
+            ]
             assert len(set(seeds)) == len(seeds) > 6 and all(0 <= seed < 2**63 for seed in seeds)
     assert made[0] == made[1] != made[2]
 
 
 def test_one_prompt_drawn_for_several_purposes_gives_several_answers(network, chat):
     with Tokens(network) as server:
-        made = served(server, chat, [PROMPTS[0]] * 4, rows_of(rule(), MARKS, 4), temperature=1.0, purposes=list("abcd"))
+        made = served(
+            server,
+            chat,
+            [PROMPTS[0]] * 4,
+            rows_of(rule(), MARKS, 4),
+            temperature=1.0,
+            purposes=list("abcd"),
+        )
     assert len({tuple(sample.ids) for sample in made}) > 1
 
 
@@ -245,15 +343,20 @@ def test_greedy_decoding_sends_no_seed(network, chat):
 
 @pytest.mark.parametrize("temperature", [0.005, 2.5, -1.0])
 def test_a_temperature_that_the_server_would_change_is_refused(temperature):
-    with pytest.raises(ConfigError, match="give 0, or 0.01 to 2"):
+    with pytest.raises(UserError, match="give 0, or 0.01 to 2"):
         list(completions.run(None, [], [], temperature, []))
 
 
-@pytest.mark.parametrize("first", [RESET, status(503), status(429, retry_after="0.01"), Act(body=b"<html>"), Act(body=b"{}")],
-                         ids=["a reset", "503", "429", "no JSON", "no choices"])
+@pytest.mark.parametrize(
+    "first",
+    [RESET, status(503), status(429, retry_after="0.01"), Act(body=b"<html>"), Act(body=b"{}")],
+    ids=["a reset", "503", "429", "no JSON", "no choices"],
+)
 def test_an_attempt_that_fails_is_made_again(network, chat, first):
     wanted = hf.decode(network, PROMPTS, rule(num_ignore=1), MARKS, 8)
-    with Tokens(network, script=lambda text, nth: first if nth == 1 and len(text) % 2 else None) as server:
+    with Tokens(
+        network, script=lambda text, nth: first if nth == 1 and len(text) % 2 else None
+    ) as server:
         assert served(server, chat, PROMPTS, rows_of(rule(num_ignore=1), MARKS, 6)) == wanted
         assert max(server.counts.values()) > 1
 
@@ -282,11 +385,19 @@ def test_a_server_that_dies_midway_and_comes_back_changes_nothing(network, chat)
     second[0].__exit__()
 
 
-@pytest.mark.parametrize("act, words", [
-    (RESET, "attempt 3 ended with the connection broke; see that it runs"), (status(500), "attempt 3 ended with status 500"),
-    (status(400, "maximum context length is 8"), "refuses a prompt of 7 token ids, 24 to follow, with status 400 (maximum context"),
-    (status(401, "sk-hunter2"), "answered 401"), (HANG, "attempt 1 ended with no whole reply in 1 seconds"),
-])
+@pytest.mark.parametrize(
+    "act, words",
+    [
+        (RESET, "attempt 3 ended with the connection broke; see that it runs"),
+        (status(500), "attempt 3 ended with status 500"),
+        (
+            status(400, "maximum context length is 8"),
+            "refuses a prompt of 7 token ids, 24 to follow, with status 400 (maximum context",
+        ),
+        (status(401, "sk-hunter2"), "answered 401"),
+        (HANG, "attempt 1 ended with no whole reply in 1 seconds"),
+    ],
+)
 def test_a_server_that_fails_for_good_is_said_in_one_sentence(network, chat, act, words):
     sent = str(PROMPTS[0])
     client = dataclasses.replace(QUICK, timeout=1.0, attempts=1) if act is HANG else QUICK
@@ -301,16 +412,17 @@ def test_what_is_done_is_handed_out_while_others_are_under_way(network, chat):
     with Tokens(network, script=lambda text, nth: HANG if text == stuck else None) as server:
         made = completions.run(connected(server, chat, client), PROMPTS, rows_of(rule(), MARKS, 6))
         assert 0 not in {index for index, _ in (next(made) for _ in range(5))}
-        with pytest.raises(ConfigError, match="no whole reply in 5 seconds"):
+        with pytest.raises(UserError, match="no whole reply in 5 seconds"):
             next(made)
 
 
 def test_rows_that_fail_together_are_told_once(monkeypatch, caplog):
     async def failing(*_):
-        raise ConfigError("no")
+        raise UserError("no")
+
     monkeypatch.setattr(completions, "_completion", failing)
     connection = completions.Connection("http://127.0.0.1:9/v1", "m", QUICK, 258, "vllm 0.33.0")
-    with pytest.raises(ConfigError, match="^no$"):
+    with pytest.raises(UserError, match="^no$"):
         list(completions.run(connection, PROMPTS, rows_of(rule(), MARKS, 6)))
     gc.collect()
     assert not caplog.records, "asyncio logs the traceback of a task that nobody asked after"
@@ -346,9 +458,18 @@ HOSTILE = {
     "a stop in the middle": (GOOD | {"token_ids": [4, 9, 5, 9]}, "goes on after a token"),
     "a stop left out": (GOOD | {"token_ids": [4, 5]}, "leaves out the token that it stopped at"),
     "nothing, stopped": (GOOD | {"token_ids": []}, "leaves out the token that it stopped at"),
-    "nothing, cut": (GOOD | {"token_ids": [], "finish_reason": "length"}, "ends after 0 of 5 tokens"),
-    "a short context": (GOOD | {"token_ids": [4, 5], "finish_reason": "length"}, "ends after 2 of 5 tokens"),
-    "a stop that it calls the limit": (GOOD | {"token_ids": [4, 4, 4, 4, 9], "finish_reason": "length"}, "does not fit the tokens"),
+    "nothing, cut": (
+        GOOD | {"token_ids": [], "finish_reason": "length"},
+        "ends after 0 of 5 tokens",
+    ),
+    "a short context": (
+        GOOD | {"token_ids": [4, 5], "finish_reason": "length"},
+        "ends after 2 of 5 tokens",
+    ),
+    "a stop that it calls the limit": (
+        GOOD | {"token_ids": [4, 4, 4, 4, 9], "finish_reason": "length"},
+        "does not fit the tokens",
+    ),
     "an abort": (GOOD | {"finish_reason": "abort"}, "does not fit the tokens"),
     "no reason": (GOOD | {"finish_reason": None}, "does not fit the tokens"),
     "a reason that is a list": (GOOD | {"finish_reason": ["stop"]}, "does not fit the tokens"),
@@ -364,15 +485,32 @@ def test_what_does_not_fit_is_not_believed(case):
     assert ids == () and words in wrong
 
 
-@pytest.mark.parametrize("text", ["", "[", "[" * 100_000, "5", "null", '{"choices": 5}', '{"choices": {"a": 1}}', '{"choices": []}',
-                                  '{"choices": [5]}', '{"choices": [[]]}', reply(GOOD, GOOD), '{"choices": [' + "9" * 5000 + "]}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[",
+        "[" * 100_000,
+        "5",
+        "null",
+        '{"choices": 5}',
+        '{"choices": {"a": 1}}',
+        '{"choices": []}',
+        '{"choices": [5]}',
+        '{"choices": [[]]}',
+        reply(GOOD, GOOD),
+        '{"choices": [' + "9" * 5000 + "]}",
+    ],
+)
 def test_what_is_no_completion_is_not_believed(text):
     assert completions.read(text, [1, 2], 5, [9], 258) == ((), "returns no single completion")
 
 
 def test_a_completion_that_fits_is_taken_as_it_is():
     assert completions.read(reply(GOOD), [1, 2], 5, [9], 258) == ((4, 5, 9), "")
-    silent = {key: value for key, value in GOOD.items() if key != "prompt_token_ids"}    # not every server repeats the prompt
+    silent = {
+        key: value for key, value in GOOD.items() if key != "prompt_token_ids"
+    }  # not every server repeats the prompt
     assert completions.read(reply(silent), [1, 2], 5, [9], 258) == ((4, 5, 9), "")
     cut = GOOD | {"token_ids": [4, 5], "finish_reason": "length"}
     assert completions.read(reply(cut), [1, 2], 2, [9], 258) == ((4, 5), "")
@@ -389,16 +527,27 @@ def stripped(body, reply, nth):
 
 
 UNFIT = {
-    "takes text alone": ({"script": lambda text, nth: status(400, "prompt must be a string.")},
-                         "token ids, 1 to follow, with status 400 (prompt must be a string.)"),
-    "returns text alone": ({"alter": lambda body, reply, nth: {"choices": [{"text": "hello", "finish_reason": "length"}]}},
-                           "returns text without token ids"),
+    "takes text alone": (
+        {"script": lambda text, nth: status(400, "prompt must be a string.")},
+        "token ids, 1 to follow, with status 400 (prompt must be a string.)",
+    ),
+    "returns text alone": (
+        {
+            "alter": lambda body, reply, nth: {
+                "choices": [{"text": "hello", "finish_reason": "length"}]
+            }
+        },
+        "returns text without token ids",
+    ),
     "drops special tokens": ({"alter": stripped}, "leaves out the token that it stopped at"),
     "knows no stop_token_ids": ({"drop": "stop_token_ids"}, "goes on after a token"),
     "knows no ignore_eos": ({"drop": "ignore_eos"}, "stops where it was not told to"),
     "knows no logit_bias": ({"drop": "logit_bias"}, "in spite of a logit_bias of 100"),
     "knows no return_token_ids": ({"drop": "return_token_ids"}, "returns text without token ids"),
-    "reads another prompt": ({"alter": lambda body, reply, nth: changed(reply, prompt_token_ids=[1])}, "reads other tokens"),
+    "reads another prompt": (
+        {"alter": lambda body, reply, nth: changed(reply, prompt_token_ids=[1])},
+        "reads other tokens",
+    ),
 }
 
 
@@ -408,21 +557,40 @@ def test_a_server_that_cannot_be_forced_is_refused_before_any_row_is_asked(netwo
 
     class Without(Tokens):
         def completion(self, body):
-            return super().completion({key: value for key, value in body.items() if key != options["drop"]})
+            return super().completion(
+                {key: value for key, value in body.items() if key != options["drop"]}
+            )
+
     server = Without(network) if "drop" in options else Tokens(network, **options)
     with server:
         told = refused(server, chat)
-        assert words in told and told.endswith(completions.NEEDED) and told.startswith("http://127.0.0.1:")
-        assert {str(request["body"]["prompt"]) for request in server.requests} == {str(chat.prompt("2 + 2"))}
+        assert (
+            words in told
+            and told.endswith(completions.NEEDED)
+            and told.startswith("http://127.0.0.1:")
+        )
+        assert {str(request["body"]["prompt"]) for request in server.requests} == {
+            str(chat.prompt("2 + 2"))
+        }
 
 
-@pytest.mark.parametrize("fields, words", [
-    ({"token_ids": [300]}, "ids of the 258 tokens"), ({"token_ids": ["a"]}, "ids of the 258 tokens"),
-    ({"token_ids": [1] * 200}, "returns 200 tokens"), ({"finish_reason": "abort"}, "does not fit"),
-    ({"token_ids": None}, "text without token ids"), ({"prompt_token_ids": [5]}, "reads other tokens")])
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"token_ids": [300]}, "ids of the 258 tokens"),
+        ({"token_ids": ["a"]}, "ids of the 258 tokens"),
+        ({"token_ids": [1] * 200}, "returns 200 tokens"),
+        ({"finish_reason": "abort"}, "does not fit"),
+        ({"token_ids": None}, "text without token ids"),
+        ({"prompt_token_ids": [5]}, "reads other tokens"),
+    ],
+)
 def test_a_server_that_turns_hostile_is_refused_midway(network, chat, fields, words):
     prompt = str(PROMPTS[0])
-    with Tokens(network, alter=lambda body, r, nth: changed(r, **fields) if str(body["prompt"]) == prompt else r) as server:
+    with Tokens(
+        network,
+        alter=lambda body, r, nth: changed(r, **fields) if str(body["prompt"]) == prompt else r,
+    ) as server:
         told = refused(server, chat, PROMPTS, rows_of(rule(), MARKS, 6))
     assert words in told and told.endswith(completions.NEEDED)
 
@@ -441,10 +609,15 @@ def test_a_bias_that_is_not_kept_to_is_noticed(network, chat):
     first = hf.decode(network, [PROMPTS[0]], rule(1), MARKS, 1)[0].ids[0]
 
     def alter(body, reply, nth):
-        return changed(reply, token_ids=[first], finish_reason="stop") if str(first) in body.get("logit_bias", {}) else reply
+        return (
+            changed(reply, token_ids=[first], finish_reason="stop")
+            if str(first) in body.get("logit_bias", {})
+            else reply
+        )
 
     def row():
         return (yield Request(0, (), 5, ((first,),), True))
+
     with Tokens(network, alter=alter) as server:
         assert "in spite of a logit_bias of -100" in refused(server, chat, [PROMPTS[0]], [row()])
 
@@ -452,21 +625,43 @@ def test_a_bias_that_is_not_kept_to_is_noticed(network, chat):
 # --- who answers -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options, said", [
-    ({}, "vllm 0.33.0"), ({"version": None}, "vllm version not stated"), ({"version": "0.1\nrun"}, "vllm version not stated"),
-    ({"version": {"a": 1}}, "vllm version not stated"),
-    ({"models": Act(body=b'{"data": [{"id": "m"}]}')}, "engine not stated, 0.33.0"),
-    ({"models": Act(body=b'{"data": [{"id": "m", "owned_by": "a\\nb"}, 7]}')}, "engine not stated, 0.33.0")])
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({}, "vllm 0.33.0"),
+        ({"version": None}, "vllm version not stated"),
+        ({"version": "0.1\nrun"}, "vllm version not stated"),
+        ({"version": {"a": 1}}, "vllm version not stated"),
+        ({"models": Act(body=b'{"data": [{"id": "m"}]}')}, "engine not stated, 0.33.0"),
+        (
+            {"models": Act(body=b'{"data": [{"id": "m", "owned_by": "a\\nb"}, 7]}')},
+            "engine not stated, 0.33.0",
+        ),
+    ],
+)
 def test_the_engine_and_its_version_are_what_the_server_states(network, chat, options, said):
     with Tokens(network, **options) as server:
         connection = connected(server, chat)
-    assert (connection.said, connection.vocabulary) == (said, 258) and connection.model in ("pocket", "m")
+    assert (connection.said, connection.vocabulary) == (said, 258) and connection.model in (
+        "pocket",
+        "m",
+    )
 
 
-@pytest.mark.parametrize("offer, words", [
-    ((), "lists no model"), (("a", "b"), "lists a, b;"), (("bad\nname",), "lists no model"), (Act(500), "(status 500)"),
-    (Act(body=b"<html>"), "(no list in its reply)"), (Act(body=b"[" * 10**5), "(no list in its reply)")])
-def test_a_server_that_lists_no_single_model_leaves_the_choice_to_the_user(network, chat, offer, words):
+@pytest.mark.parametrize(
+    "offer, words",
+    [
+        ((), "lists no model"),
+        (("a", "b"), "lists a, b;"),
+        (("bad\nname",), "lists no model"),
+        (Act(500), "(status 500)"),
+        (Act(body=b"<html>"), "(no list in its reply)"),
+        (Act(body=b"[" * 10**5), "(no list in its reply)"),
+    ],
+)
+def test_a_server_that_lists_no_single_model_leaves_the_choice_to_the_user(
+    network, chat, offer, words
+):
     with Tokens(network, models=offer) as server:
         told = refused(server, chat)
         assert words in told and "engine.model=..." in told
@@ -485,20 +680,30 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(network, chat,
     client = dataclasses.replace(QUICK, key_env="PONDER_TEST_KEY")
     with Tokens(network) as server:
         connection = connected(server, chat, client)
-        assert all(request["headers"]["authorization"] == "Bearer sk-hunter2-secret" for request in server.requests)
+        assert all(
+            request["headers"]["authorization"] == "Bearer sk-hunter2-secret"
+            for request in server.requests
+        )
     assert "hunter2" not in repr(connection)
-    with Tokens(network, script=lambda text, nth: status(400, "bad key sk-hunter2-secret")) as server:
+    with Tokens(
+        network, script=lambda text, nth: status(400, "bad key sk-hunter2-secret")
+    ) as server:
         assert "hunter2" not in refused(server, chat, client=client)
     monkeypatch.delenv("PONDER_TEST_KEY")
     assert "PONDER_TEST_KEY" in refused(server, chat, client=client)
 
 
 @pytest.mark.slow
-def test_a_real_transformers_serve_is_refused_because_it_takes_text_alone(pocket_folder, chat, tmp_path):
+def test_a_real_transformers_serve_is_refused_because_it_takes_text_alone(
+    pocket_folder, chat, tmp_path
+):
     with servers.transformers_serve(pocket_folder, tmp_path) as url:
-        server = Server("server", "test", url, str(pocket_folder))
-        with pytest.raises(ConfigError) as told:
+        server = ServerEngine("server", "test", url, str(pocket_folder))
+        with pytest.raises(UserError) as told:
             completions.connect(server, dataclasses.replace(QUICK, timeout=300.0), chat)
     told = str(told.value)
     length = len(chat.prompt("2 + 2"))
-    assert told == f"{url[:-3]} refuses a prompt of {length} token ids, 1 to follow, with status 400; {completions.NEEDED}"
+    assert (
+        told
+        == f"{url[:-3]} refuses a prompt of {length} token ids, 1 to follow, with status 400; {completions.NEEDED}"
+    )

@@ -1,4 +1,5 @@
 """conf/ as a specification: all of it composes, all of it is read, and a mistake is told in a sentence."""
+
 import re
 from pathlib import Path
 
@@ -7,15 +8,22 @@ from conftest import ROOT, SMOKE, composed, study_of
 from omegaconf import OmegaConf
 
 from ponder import study
-from ponder.config import ConfigError, build
+from ponder.config import build
+from ponder.errors import UserError
 
 CONF = ROOT / "conf"
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
-OPTIONS = [(p.parent.name, p.stem) for p in sorted(CONF.glob("*/*.yaml")) if p.parent.name != "experiment"]
+OPTIONS = [
+    (p.parent.name, p.stem) for p in sorted(CONF.glob("*/*.yaml")) if p.parent.name != "experiment"
+]
 COMMENTED = ("train", "budget", "selection", "hardware")
-VALUES = [f"{p.relative_to(CONF)}:{n}: {line}" for group in COMMENTED for p in sorted((CONF / group).glob("*.yaml"))
-          for n, line in enumerate(p.read_text().splitlines(), 1)
-          if re.match(r"[a-z_]\w*:", line) and not line.startswith("name:")]
+VALUES = [
+    f"{p.relative_to(CONF)}:{n}: {line}"
+    for group in COMMENTED
+    for p in sorted((CONF / group).glob("*.yaml"))
+    for n, line in enumerate(p.read_text().splitlines(), 1)
+    if re.match(r"[a-z_]\w*:", line) and not line.startswith("name:")
+]
 
 
 @pytest.mark.parametrize("script", ["collect", "train", "evaluate"])
@@ -26,15 +34,30 @@ def test_every_experiment_composes_for_every_script(experiment, script):
 
 
 def test_the_named_experiments_are_there():
-    assert {"cpu", "cpu-correct", "cpu-answers", "cpu-distilled", "cpu-s1", "s1-32b", "server", "smoke"} <= set(EXPERIMENTS)
+    assert {
+        "cpu",
+        "cpu-correct",
+        "cpu-answers",
+        "cpu-distilled",
+        "cpu-s1",
+        "s1-32b",
+        "server",
+        "smoke",
+    } <= set(EXPERIMENTS)
 
 
 @pytest.mark.parametrize("group, option", OPTIONS)
 def test_every_option_of_every_group_composes_and_is_named_after_its_file(group, option):
-    own = [f"questions.{key}={option}" for key in ("name", "path", "licence", "source")] if option == "jsonl" else []
+    own = (
+        [f"questions.{key}={option}" for key in ("name", "path", "licence", "source")]
+        if option == "jsonl"
+        else []
+    )
     plan = study_of("name=any", f"{group}={option}", *own)
     part = getattr(plan, group)
-    number = getattr(part, "limit", None) or getattr(part, "samples", None)    # control=tokens is named tokens32, and so on
+    number = getattr(part, "limit", None) or getattr(
+        part, "samples", None
+    )  # control=tokens is named tokens32, and so on
     assert part.name in (option, f"{option}{number}")
 
 
@@ -49,7 +72,7 @@ def test_an_experiment_is_the_same_study_for_all_three_scripts():
         assert plans[0] == plans[1] == plans[2]
 
 
-MISTAKES = {    # overrides -> words of the sentence
+MISTAKES = {  # overrides -> words of the sentence
     ("+foo=1",): ["foo is read by nothing"],
     ("+train.extra=1",): ["train.extra is read by nothing"],
     ("+train.learning_rat=1",): ["train.learning_rat is read by nothing"],
@@ -82,20 +105,30 @@ MISTAKES = {    # overrides -> words of the sentence
     ("questions=jsonl",): ["questions.name is missing"],
     ("questions.kind=web",): ["questions.kind is 'web'", "drawn, jsonl, hub"],
     ("teacher=hf", "teacher.kind=solver"): ["is read by nothing"],
-    ("teacher=openai", "teacher.url=http://me:secret@host/v1"): ["with no user, password or query in it"],
+    ("teacher=openai", "teacher.url=http://me:secret@host/v1"): [
+        "with no user, password or query in it"
+    ],
     ("teacher=openai", "+teacher.body.messages=[]"): ["teacher.body has messages"],
-    ("teacher=openai", "teacher.body.max_tokens=0"): ["teacher.body.max_tokens is 0", "bounds the cost"],
+    ("teacher=openai", "teacher.body.max_tokens=0"): [
+        "teacher.body.max_tokens is 0",
+        "bounds the cost",
+    ],
     ("teacher=hf", "teacher.max_answer=0"): ["teacher.max_answer is 0", "1 or more"],
     ("teacher=hf", "teacher.temperature=-1"): ["teacher.temperature is -1", "0 or more"],
-    ("teacher.terms.reading=fine",): ["teacher.terms.reading is 'fine'", "allowed, restricted, unclear"],
+    ("teacher.terms.reading=fine",): [
+        "teacher.terms.reading is 'fine'",
+        "allowed, restricted, unclear",
+    ],
     ("teacher.terms.text=null",): ["rests on no text"],
     ("teacher.terms.quoted=so",): ["both a text and a quotation"],
 }
 
 
-@pytest.mark.parametrize("overrides", [key for key in MISTAKES if key != ("train=7",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "overrides", [key for key in MISTAKES if key != ("train=7",)], ids=" ".join
+)
 def test_a_mistake_is_told_in_one_sentence(overrides):
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(UserError) as told:
         study_of(*SMOKE, *overrides)
     sentence = str(told.value)
     assert "\n" not in sentence
@@ -107,22 +140,38 @@ def test_a_group_that_is_no_mapping_is_told():
     cfg = composed(*SMOKE)
     OmegaConf.set_struct(cfg, False)
     cfg.train = 7
-    with pytest.raises(ConfigError, match="train is 7, but must be a mapping"):
+    with pytest.raises(UserError, match="train is 7, but must be a mapping"):
         study.read(cfg)
 
 
 def test_a_study_without_an_experiment_is_told_to_have_one():
-    with pytest.raises(ConfigError, match="name"):
+    with pytest.raises(UserError, match="name"):
         study_of()
 
 
-@pytest.mark.parametrize("override", [
-    "hardware.threads=0", "hardware.decode_rows=0", "selection.size=0", "subject.shots=-1", "benchmark.limit=0",
-    "benchmark.tasks=[]", "train.lora_rank=0", "train.lr=-1", "train.clip=0", "train.loss_rows=0",
-    "train.compute=int8", "train.weights=float16", "train.beta1=1.5", "train.warmup=-0.5", "train.weight_decay=-1",
-    "hardware.device=tpu"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "hardware.threads=0",
+        "hardware.decode_rows=0",
+        "selection.size=0",
+        "subject.shots=-1",
+        "benchmark.limit=0",
+        "benchmark.tasks=[]",
+        "train.lora_rank=0",
+        "train.lr=-1",
+        "train.clip=0",
+        "train.loss_rows=0",
+        "train.compute=int8",
+        "train.weights=float16",
+        "train.beta1=1.5",
+        "train.warmup=-0.5",
+        "train.weight_decay=-1",
+        "hardware.device=tpu",
+    ],
+)
 def test_a_value_that_can_not_work_is_refused_before_any_work(override):
-    with pytest.raises(ConfigError, match=re.escape(override.split("=")[0].split(".")[1])):
+    with pytest.raises(UserError, match=re.escape(override.split("=")[0].split(".")[1])):
         study_of(*SMOKE, override)
 
 
@@ -132,8 +181,13 @@ def test_an_int_may_stand_for_a_float_and_nothing_else_is_converted():
 
 
 def test_a_mapping_is_built_without_hydra_too():
-    assert build(study.Hardware, {"name": "x", "device": "cpu", "threads": 1, "decode_rows": 2}).decode_rows == 2
-    with pytest.raises(ConfigError, match="Hardware"):
+    assert (
+        build(
+            study.Hardware, {"name": "x", "device": "cpu", "threads": 1, "decode_rows": 2}
+        ).decode_rows
+        == 2
+    )
+    with pytest.raises(UserError, match="Hardware"):
         build(study.Hardware, [1])
 
 
@@ -146,6 +200,8 @@ def test_there_are_values_to_look_at():
     assert len(VALUES) > 40
 
 
-@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: Path(p).relative_to(CONF).as_posix())
+@pytest.mark.parametrize(
+    "path", sorted(CONF.rglob("*.yaml")), ids=lambda p: Path(p).relative_to(CONF).as_posix()
+)
 def test_no_config_names_code_to_run(path):
     assert "_target_" not in path.read_text()

@@ -3,6 +3,7 @@
 The benchmark files are not part of the project. Tests over them read the folder PONDER_BENCHMARKS, else shared/benchmarks
 beside the checkout, with aime24.jsonl, math500.jsonl and gsm8k.jsonl, and skip where they are not.
 """
+
 import dataclasses
 import json
 import os
@@ -18,14 +19,32 @@ from hypothesis import strategies as st
 
 from ponder import config
 from ponder.collect import contamination
-from ponder.collect.contamination import Decontamination, files, hits, plain, read_benchmarks, reasons
-from ponder.config import ConfigError
+from ponder.collect.contamination import (
+    Decontamination,
+    files,
+    hits,
+    plain,
+    read_benchmarks,
+    reasons,
+)
+from ponder.errors import UserError
 from ponder.questions.drawn import Question, question_id, read_split
 
 BENCHMARKS = Path(os.environ.get("PONDER_BENCHMARKS", ROOT.parent / "shared" / "benchmarks"))
 COLUMNS = {"aime24": "question", "math500": "question", "gsm8k": "problem"}
-KNOWN = "test/intermediate_algebra/1849.json"       # AIME 2017 II-7 in math500.jsonl
-NAMES = ["id", "where", "benchmark", "benchmark_id", "by", "form", "share", "overlap", "text", "benchmark_text"]
+KNOWN = "test/intermediate_algebra/1849.json"  # AIME 2017 II-7 in math500.jsonl
+NAMES = [
+    "id",
+    "where",
+    "benchmark",
+    "benchmark_id",
+    "by",
+    "form",
+    "share",
+    "overlap",
+    "text",
+    "benchmark_text",
+]
 
 SOURCE = {"path": None, "field": "question", "id": "id", "key": None}
 RULE = Decontamination("test", None, (), (8, 13), 0.6, True, True, {"b": SOURCE})
@@ -38,7 +57,12 @@ def question(text, key=None):
 
 
 def held(*texts, name="b"):
-    return {name: [{"id": str(number), "question": text, "key": question_id(text)} for number, text in enumerate(texts)]}
+    return {
+        name: [
+            {"id": str(number), "question": text, "key": question_id(text)}
+            for number, text in enumerate(texts)
+        ]
+    }
 
 
 def trace(think, ident="t"):
@@ -47,7 +71,9 @@ def trace(think, ident="t"):
 
 def only(**changes):
     """A rule that looks for nothing but what is named."""
-    return dataclasses.replace(RULE, **{"ngrams": (), "minhash": None, "keys": False, "traces": False, **changes})
+    return dataclasses.replace(
+        RULE, **{"ngrams": (), "minhash": None, "keys": False, "traces": False, **changes}
+    )
 
 
 def by(found):
@@ -57,13 +83,31 @@ def by(found):
 # --- n-grams ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text, form, overlap", [
-    ("so A train  LEAVES the station at noon and stops", "words", "a train leaves the station at noon and"),
-    ("so a train leaves the station (at noon) and stops", "plain", "a train leaves the station at noon and"),
-    ("so $a$ train, leaves: the station at noon + and - stops", "plain", "a train leaves the station at noon and"),
-    ("so a train leaves the station at noon", None, None),
-    ("a train leaves the big station at noon and drives", None, None),
-    ("", None, None), ("...", None, None), ("train " * 9, None, None)])
+@pytest.mark.parametrize(
+    "text, form, overlap",
+    [
+        (
+            "so A train  LEAVES the station at noon and stops",
+            "words",
+            "a train leaves the station at noon and",
+        ),
+        (
+            "so a train leaves the station (at noon) and stops",
+            "plain",
+            "a train leaves the station at noon and",
+        ),
+        (
+            "so $a$ train, leaves: the station at noon + and - stops",
+            "plain",
+            "a train leaves the station at noon and",
+        ),
+        ("so a train leaves the station at noon", None, None),
+        ("a train leaves the big station at noon and drives", None, None),
+        ("", None, None),
+        ("...", None, None),
+        ("train " * 9, None, None),
+    ],
+)
 def test_eight_words_in_a_row_are_a_hit_in_one_of_two_forms(text, form, overlap):
     found = hits([question(text)], [], held(LEAK, OTHER), only(ngrams=(8,)))
     assert [(row["form"], row["overlap"]) for row in found] == ([(form, overlap)] if form else [])
@@ -71,25 +115,51 @@ def test_eight_words_in_a_row_are_a_hit_in_one_of_two_forms(text, form, overlap)
 
 def test_what_a_hit_says():
     text = "so a train leaves the station at noon and stops"
-    row, = hits([question(text)], [], held(OTHER, LEAK), only(ngrams=(8,)))
-    assert row == {"id": question_id(text), "where": "question", "benchmark": "b", "benchmark_id": "1", "by": "8-gram",
-                   "form": "words", "share": 1 / 16, "overlap": "a train leaves the station at noon and", "text": text,
-                   "benchmark_text": LEAK}
+    (row,) = hits([question(text)], [], held(OTHER, LEAK), only(ngrams=(8,)))
+    assert row == {
+        "id": question_id(text),
+        "where": "question",
+        "benchmark": "b",
+        "benchmark_id": "1",
+        "by": "8-gram",
+        "form": "words",
+        "share": 1 / 16,
+        "overlap": "a train leaves the station at noon and",
+        "text": text,
+        "benchmark_text": LEAK,
+    }
     assert list(row) == NAMES and json.loads(json.dumps(row)) == row
 
 
 def test_signs_alone_are_words_of_the_first_form_only():
     """s1 keeps punctuation, so a formula with spaces has many words."""
-    found = hits([question("Show that a + b + c = d holds")], [], held("Is a + b + c = d true?"), only(ngrams=(7, 8)))
-    assert [(row["by"], row["form"], row["overlap"]) for row in found] == [("7-gram", "words", "a + b + c = d")]
+    found = hits(
+        [question("Show that a + b + c = d holds")],
+        [],
+        held("Is a + b + c = d true?"),
+        only(ngrams=(7, 8)),
+    )
+    assert [(row["by"], row["form"], row["overlap"]) for row in found] == [
+        ("7-gram", "words", "a + b + c = d")
+    ]
 
 
 def test_a_formula_that_is_taken_apart_is_no_hit():
     """Common ones, as in AM-GM, would else flag a large part of all traces."""
-    asked = question(r"Show that $\frac{a}{b} + \frac{b}{c} + \frac{c}{a} \ge 3$ for all positive numbers.")
-    benchmarks = held(r"Find the least value of $\frac{a}{b}+\frac{b}{c}+\frac{c}{a}$ for triangles.")
-    assert len(plain(r"$\frac{a}{b} + \frac{b}{c} + \frac{c}{a}$")) == 9 and hits([asked], [], benchmarks, only(ngrams=(8,))) == []
-    assert [row["form"] for row in hits([asked], [], held("For all positive numbers!"), only(ngrams=(4,)))] == ["plain"]
+    asked = question(
+        r"Show that $\frac{a}{b} + \frac{b}{c} + \frac{c}{a} \ge 3$ for all positive numbers."
+    )
+    benchmarks = held(
+        r"Find the least value of $\frac{a}{b}+\frac{b}{c}+\frac{c}{a}$ for triangles."
+    )
+    assert (
+        len(plain(r"$\frac{a}{b} + \frac{b}{c} + \frac{c}{a}$")) == 9
+        and hits([asked], [], benchmarks, only(ngrams=(8,))) == []
+    )
+    assert [
+        row["form"]
+        for row in hits([asked], [], held("For all positive numbers!"), only(ngrams=(4,)))
+    ] == ["plain"]
 
 
 def test_every_length_is_looked_for_and_the_form_of_s1_is_named_first():
@@ -100,34 +170,64 @@ def test_every_length_is_looked_for_and_the_form_of_s1_is_named_first():
 
 
 def test_no_run_reaches_from_one_benchmark_question_into_the_next():
-    assert hits([question("one two three four five six seven eight")], [], held("one two three four", "five six seven eight"),
-                only(ngrams=(8, 5))) == []
+    assert (
+        hits(
+            [question("one two three four five six seven eight")],
+            [],
+            held("one two three four", "five six seven eight"),
+            only(ngrams=(8, 5)),
+        )
+        == []
+    )
 
 
 def test_three_passages_are_shown_and_the_others_are_counted():
-    parts = [" ".join(f"{word}{number}" for word in "abcdefghijkl"[:8 + number % 3]) for number in range(5)]
+    parts = [
+        " ".join(f"{word}{number}" for word in "abcdefghijkl"[: 8 + number % 3])
+        for number in range(5)
+    ]
     found = hits([question(" gap ".join(parts))], [], held(" hole ".join(parts)), only(ngrams=(8,)))
     words = [" ".join(part.split()) for part in parts]
-    assert [row["overlap"] for row in found] == [" ... ".join([words[1], words[2], words[4], "(2 more)"])]
+    assert [row["overlap"] for row in found] == [
+        " ... ".join([words[1], words[2], words[4], "(2 more)"])
+    ]
 
 
 def test_every_pair_is_in_the_report():
     texts = [f"{number} {LEAK}" for number in range(30)]
-    found = hits([question(f"So {text}") for text in texts[:10]], [], held(*texts), only(ngrams=(8,)))
+    found = hits(
+        [question(f"So {text}") for text in texts[:10]], [], held(*texts), only(ngrams=(8,))
+    )
     assert len({(row["id"], row["benchmark_id"]) for row in found}) == len(found) == 300
 
 
-@given(st.lists(st.sampled_from("abcd"), max_size=30),
-       st.lists(st.lists(st.sampled_from("abcde"), max_size=12), min_size=1, max_size=4), st.integers(2, 5))
+@given(
+    st.lists(st.sampled_from("abcd"), max_size=30),
+    st.lists(st.lists(st.sampled_from("abcde"), max_size=12), min_size=1, max_size=4),
+    st.integers(2, 5),
+)
 def test_grams_are_found_exactly(words, items, n):
     def grams(of):
-        return {tuple(of[start:start + n]) for start in range(len(of) - n + 1)}
-    found = hits([question(" ".join(words))], [], held(*(" ".join(item) for item in items)), only(ngrams=(n,)))
-    expected = {str(number): len(grams(words) & grams(item)) / len(grams(item)) for number, item in enumerate(items)
-                if grams(words) & grams(item)}
+        return {tuple(of[start : start + n]) for start in range(len(of) - n + 1)}
+
+    found = hits(
+        [question(" ".join(words))],
+        [],
+        held(*(" ".join(item) for item in items)),
+        only(ngrams=(n,)),
+    )
+    expected = {
+        str(number): len(grams(words) & grams(item)) / len(grams(item))
+        for number, item in enumerate(items)
+        if grams(words) & grams(item)
+    }
     assert {row["benchmark_id"]: row["share"] for row in found} == pytest.approx(expected, abs=1e-4)
     for row in found:
-        assert all(passage in " ".join(words) for passage in row["overlap"].split(" ... ") if "more)" not in passage)
+        assert all(
+            passage in " ".join(words)
+            for passage in row["overlap"].split(" ... ")
+            if "more)" not in passage
+        )
 
 
 # --- near-duplicates and keys ----------------------------------------------------------
@@ -135,26 +235,40 @@ def test_grams_are_found_exactly(words, items, n):
 
 def test_a_near_duplicate_is_a_hit_from_the_threshold_on():
     changed = question(LEAK.replace("noon", "midnight"))
-    row, = hits([changed, question(OTHER)], [], held(LEAK), only(minhash=0.6))
+    (row,) = hits([changed, question(OTHER)], [], held(LEAK), only(minhash=0.6))
     assert (row["by"], row["id"]) == ("minhash", changed.id) and 0.7 < row["share"] < 0.8
     assert row["overlap"].startswith("a train leaves the station at ... and drives north")
     assert hits([changed], [], held(LEAK), only(minhash=0.8)) == []
 
 
 def test_a_text_shorter_than_every_gram_is_still_found():
-    found = hits([question("Compute $2+3$."), question("Compute $2-3$.")], [], held(r"compute \(2 + 3\)"), RULE)
-    assert [(row["id"], row["by"], row["share"]) for row in found] == [(question_id("Compute $2+3$."), "minhash", 1.0)]
+    found = hits(
+        [question("Compute $2+3$."), question("Compute $2-3$.")],
+        [],
+        held(r"compute \(2 + 3\)"),
+        RULE,
+    )
+    assert [(row["id"], row["by"], row["share"]) for row in found] == [
+        (question_id("Compute $2+3$."), "minhash", 1.0)
+    ]
 
 
 def test_equal_keys_are_one_question_in_any_wording():
     benchmarks = {"b": [{"id": "7", "question": "Sort 1, 2.", "key": "ascending 1 2"}]}
-    rows = [question("Order these numbers: 2, 1", "ascending 1 2"), question("Sort 1, 3.", "ascending 1 3")]
+    rows = [
+        question("Order these numbers: 2, 1", "ascending 1 2"),
+        question("Sort 1, 3.", "ascending 1 3"),
+    ]
     found = hits(rows, [], benchmarks, only(keys=True))
-    assert [(row["id"], row["by"], row["overlap"]) for row in found] == [(rows[0].id, "key", "ascending 1 2")]
+    assert [(row["id"], row["by"], row["overlap"]) for row in found] == [
+        (rows[0].id, "key", "ascending 1 2")
+    ]
 
 
 def test_keys_of_other_questions_are_hashes_so_that_equal_texts_are_found():
-    assert by(hits([question(" what  IS it?")], [], held("What is it?"), only(keys=True))) == {("0", "question", "key")}
+    assert by(hits([question(" what  IS it?")], [], held("What is it?"), only(keys=True))) == {
+        ("0", "question", "key")
+    }
 
 
 # --- traces ----------------------------------------------------------------------------
@@ -162,20 +276,43 @@ def test_keys_of_other_questions_are_hashes_so_that_equal_texts_are_found():
 
 def test_a_trace_is_searched_for_n_grams_and_shown_around_them():
     think = f"{'before ' * 60}{LEAK} {'after ' * 60}"
-    found = hits([question(OTHER)], [trace(think), trace("", "u"), trace(OTHER, "v")], held(LEAK), RULE)
-    assert {(row["id"], row["where"], row["by"]) for row in found} == {("t", "trace", "8-gram"), ("t", "trace", "13-gram")}
+    found = hits(
+        [question(OTHER)], [trace(think), trace("", "u"), trace(OTHER, "v")], held(LEAK), RULE
+    )
+    assert {(row["id"], row["where"], row["by"]) for row in found} == {
+        ("t", "trace", "8-gram"),
+        ("t", "trace", "13-gram"),
+    }
     words = found[0]["text"].split()
-    assert words.count("before") == contamination.CONTEXT and len(words) < 120 and found[0]["share"] == 1.0
+    assert (
+        words.count("before") == contamination.CONTEXT
+        and len(words) < 120
+        and found[0]["share"] == 1.0
+    )
     assert hits([], [trace(think)], held(LEAK), dataclasses.replace(RULE, traces=False)) == []
-    assert hits([], [trace("") | {"answer": f"{LEAK} is 7"}], held(LEAK), RULE), "the answer is trained on, too"
+    assert hits([], [trace("") | {"answer": f"{LEAK} is 7"}], held(LEAK), RULE), (
+        "the answer is trained on, too"
+    )
 
 
-@pytest.mark.parametrize("filler, size", [
-    ("the number of primes below ", 10**7), ("a\u0301\x00 ", 10**6), ("1 2 3 ", 10**6), ("\\begin{", 10**6), ("<math", 10**6),
-    ("\u4e2d\u6587", 10**6), ("\\", 10**6)])
+@pytest.mark.parametrize(
+    "filler, size",
+    [
+        ("the number of primes below ", 10**7),
+        ("a\u0301\x00 ", 10**6),
+        ("1 2 3 ", 10**6),
+        ("\\begin{", 10**6),
+        ("<math", 10**6),
+        ("\u4e2d\u6587", 10**6),
+        ("\\", 10**6),
+    ],
+)
 def test_ten_megabytes_of_anything_hide_nothing(filler, size):
     found = hits([], [trace(filler * (size // len(filler)) + f" ; {LEAK} ")], held(LEAK), RULE)
-    assert by(found) == {("0", "trace", "8-gram"), ("0", "trace", "13-gram")} and len(found[0]["overlap"]) < 200
+    assert (
+        by(found) == {("0", "trace", "8-gram"), ("0", "trace", "13-gram")}
+        and len(found[0]["overlap"]) < 200
+    )
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
@@ -190,19 +327,36 @@ def test_any_text_is_only_compared(one, other):
 # --- the report as a whole -------------------------------------------------------------
 
 
-TEXTS = st.lists(st.lists(st.sampled_from("a b c d e f".split()), max_size=14).map(" ".join), min_size=1, max_size=6, unique=True)
+TEXTS = st.lists(
+    st.lists(st.sampled_from("a b c d e f".split()), max_size=14).map(" ".join),
+    min_size=1,
+    max_size=6,
+    unique=True,
+)
 
 
 @given(TEXTS, TEXTS, st.randoms(use_true_random=False))
 def test_order_does_not_matter(texts, others, rng):
     rule = dataclasses.replace(RULE, ngrams=(3, 5))
-    rows, traces = [question(text) for text in texts], [trace(text, f"t{number}") for number, text in enumerate(texts)]
+    rows, traces = (
+        [question(text) for text in texts],
+        [trace(text, f"t{number}") for number, text in enumerate(texts)],
+    )
     benchmarks = held(*others) | held(*others[::2], name="a")
     found = hits(rows, traces, benchmarks, rule)
-    assert len({tuple(row[name] for name in ("id", "where", "benchmark", "benchmark_id", "by")) for row in found}) == len(found)
+    assert len(
+        {
+            tuple(row[name] for name in ("id", "where", "benchmark", "benchmark_id", "by"))
+            for row in found
+        }
+    ) == len(found)
     mixed = {name: rng.sample(items, len(items)) for name, items in reversed(benchmarks.items())}
     assert hits(rng.sample(rows, len(rows)), rng.sample(traces, len(traces)), mixed, rule) == found
-    assert list(reasons(found)) and set(reasons(found)) == {row["id"] for row in found} if found else reasons(found) == {}
+    assert (
+        list(reasons(found)) and set(reasons(found)) == {row["id"] for row in found}
+        if found
+        else reasons(found) == {}
+    )
 
 
 @given(TEXTS, TEXTS)
@@ -210,30 +364,76 @@ def test_a_question_is_no_hit_of_itself_and_a_benchmark_question_is_its_own(text
     rule = dataclasses.replace(RULE, ngrams=(3,))
     apart = [text.translate(str.maketrans("abcdef", "uvwxyz")) for text in texts]
     benchmarks = held(*(text for text in others if text))
-    assert hits([question(text) for text in apart if text], [trace(text) for text in apart], benchmarks, rule) == []
+    assert (
+        hits(
+            [question(text) for text in apart if text],
+            [trace(text) for text in apart],
+            benchmarks,
+            rule,
+        )
+        == []
+    )
     for row in held(*others)["b"]:
-        assert (row["id"], "question", "key") in by(hits([question(row["question"])], [], held(*others), rule))
+        assert (row["id"], "question", "key") in by(
+            hits([question(row["question"])], [], held(*others), rule)
+        )
 
 
 def test_the_reason_of_an_id_is_its_strongest_hit():
     def row(ident, how, share, where="question", name="0"):
-        said = {"id": ident, "by": how, "share": share, "where": where, "benchmark": "b", "benchmark_id": name}
+        said = {
+            "id": ident,
+            "by": how,
+            "share": share,
+            "where": where,
+            "benchmark": "b",
+            "benchmark_id": name,
+        }
         return dict.fromkeys(NAMES, "") | said
-    found = [row("1", "8-gram", 1.0), row("1", "minhash", 0.7), row("2", "minhash", 1.0), row("2", "13-gram", 0.1, "trace"),
-             row("3", "13-gram", 1.0), row("3", "key", 1.0), row("4", "8-gram", 0.2), row("4", "8-gram", 0.3, name="1"),
-             row("5", "8-gram", 0.2, name="0"), row("5", "8-gram", 0.2, name="1")]
-    assert reasons(found) == {"1": "minhash: b 0, question", "2": "13-gram: b 0, trace", "3": "key: b 0, question",
-                              "4": "8-gram: b 1, question", "5": "8-gram: b 0, question"}
+
+    found = [
+        row("1", "8-gram", 1.0),
+        row("1", "minhash", 0.7),
+        row("2", "minhash", 1.0),
+        row("2", "13-gram", 0.1, "trace"),
+        row("3", "13-gram", 1.0),
+        row("3", "key", 1.0),
+        row("4", "8-gram", 0.2),
+        row("4", "8-gram", 0.3, name="1"),
+        row("5", "8-gram", 0.2, name="0"),
+        row("5", "8-gram", 0.2, name="1"),
+    ]
+    assert reasons(found) == {
+        "1": "minhash: b 0, question",
+        "2": "13-gram: b 0, trace",
+        "3": "key: b 0, question",
+        "4": "8-gram: b 1, question",
+        "5": "8-gram: b 0, question",
+    }
 
 
 def test_the_hash_seed_of_python_changes_nothing():
-    code = ("import json\nfrom test_contamination import *\n"
-            "rows = [question(f'{LEAK} {i}') for i in range(9)] + [question(OTHER)]\n"
-            "found = hits(rows, [trace(LEAK + OTHER)], held(*(f'{i} {LEAK}' for i in range(9))) | held(OTHER, name='a'), RULE)\n"
-            "print(json.dumps([found, reasons(found)]))")
-    said = [subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True,
-                           env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}).stdout
-            for seed in ("0", "1")]
+    code = (
+        "import json\nfrom test_contamination import *\n"
+        "rows = [question(f'{LEAK} {i}') for i in range(9)] + [question(OTHER)]\n"
+        "found = hits(rows, [trace(LEAK + OTHER)], held(*(f'{i} {LEAK}' for i in range(9))) | held(OTHER, name='a'), RULE)\n"
+        "print(json.dumps([found, reasons(found)]))"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={
+                **os.environ,
+                "PYTHONHASHSEED": seed,
+                "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+            },
+        ).stdout
+        for seed in ("0", "1")
+    ]
     assert said[0] == said[1] and len(json.loads(said[0])[0]) > 100
 
 
@@ -242,58 +442,102 @@ def test_the_hash_seed_of_python_changes_nothing():
 
 def written(folder, *rows, name="b.jsonl"):
     path = folder / name
-    path.write_bytes(b"".join(row if isinstance(row, bytes) else json.dumps(row).encode() + b"\n" for row in rows))
+    path.write_bytes(
+        b"".join(
+            row if isinstance(row, bytes) else json.dumps(row).encode() + b"\n" for row in rows
+        )
+    )
     return str(path)
 
 
 def test_benchmarks_are_read_by_their_columns(tmp_path):
     one = written(tmp_path, {"q": " Why?\r\n", "n": 3}, {"q": "How?", "n": 4})
     written(tmp_path, {"q": "Who?", "n": 5}, name="c.jsonl")
-    rule = dataclasses.replace(RULE, benchmarks={"z": {**SOURCE, "path": one, "field": "q", "id": "n"},
-                                                 "y": {"path": f"{tmp_path}/*.jsonl", "field": "q", "id": None, "key": "n"}})
+    rule = dataclasses.replace(
+        RULE,
+        benchmarks={
+            "z": {**SOURCE, "path": one, "field": "q", "id": "n"},
+            "y": {"path": f"{tmp_path}/*.jsonl", "field": "q", "id": None, "key": "n"},
+        },
+    )
     assert read_benchmarks(rule) == {
-        "y": [{"id": "b.jsonl:1", "question": "Why?", "key": "3"}, {"id": "b.jsonl:2", "question": "How?", "key": "4"},
-              {"id": "c.jsonl:1", "question": "Who?", "key": "5"}],
-        "z": [{"id": "3", "question": "Why?", "key": question_id("why?")},
-              {"id": "4", "question": "How?", "key": question_id("how?")}]}
+        "y": [
+            {"id": "b.jsonl:1", "question": "Why?", "key": "3"},
+            {"id": "b.jsonl:2", "question": "How?", "key": "4"},
+            {"id": "c.jsonl:1", "question": "Who?", "key": "5"},
+        ],
+        "z": [
+            {"id": "3", "question": "Why?", "key": question_id("why?")},
+            {"id": "4", "question": "How?", "key": question_id("how?")},
+        ],
+    }
     assert list(read_benchmarks(rule)) == ["y", "z"] and files(rule) == [one, f"{tmp_path}/c.jsonl"]
 
 
-@pytest.mark.parametrize("rows, said", [
-    ([], "holds no question"), ([{"id": "1", "question": "Why?"}, {"id": "2"}], "line 2: no column question"),
-    ([{"id": "1", "question": ["Why?"]}], "line 1: column question holds no question"), ([{"id": "1", "question": " "}], "line 1"),
-    ([{"question": "Why?"}], "line 1: no column id"), ([{"id": "", "question": "Why?"}], "column id is empty"),
-    ([{"id": "1", "question": "\ud800"}], "line 1"), ([{"id": "\ud800", "question": "Why?"}], "line 1"), ([b"{\n"], "line 1"),
-    ([b'{"id": "1", "question": "\xff"}\n'], "line 1"), ([{"id": "1", "question": "x" * 10**7}], "line 1: question of more than")])
+@pytest.mark.parametrize(
+    "rows, said",
+    [
+        ([], "holds no question"),
+        ([{"id": "1", "question": "Why?"}, {"id": "2"}], "line 2: no column question"),
+        ([{"id": "1", "question": ["Why?"]}], "line 1: column question holds no question"),
+        ([{"id": "1", "question": " "}], "line 1"),
+        ([{"question": "Why?"}], "line 1: no column id"),
+        ([{"id": "", "question": "Why?"}], "column id is empty"),
+        ([{"id": "1", "question": "\ud800"}], "line 1"),
+        ([{"id": "\ud800", "question": "Why?"}], "line 1"),
+        ([b"{\n"], "line 1"),
+        ([b'{"id": "1", "question": "\xff"}\n'], "line 1"),
+        ([{"id": "1", "question": "x" * 10**7}], "line 1: question of more than"),
+    ],
+)
 def test_a_row_that_is_no_question_is_an_error_that_names_it(tmp_path, rows, said):
     path = written(tmp_path, *rows)
-    with pytest.raises(ConfigError, match=said) as error:
+    with pytest.raises(UserError, match=said) as error:
         read_benchmarks(dataclasses.replace(RULE, benchmarks={"b": {**SOURCE, "path": path}}))
     assert path in str(error.value) and len(str(error.value)) < 1000
 
 
-@pytest.mark.parametrize("path, said", [(None, "is null"), ("absent/b.jsonl", "is no file"), ("absent/*.jsonl", "is no file")])
+@pytest.mark.parametrize(
+    "path, said",
+    [(None, "is null"), ("absent/b.jsonl", "is no file"), ("absent/*.jsonl", "is no file")],
+)
 def test_a_benchmark_without_a_file_is_an_error_that_says_how_to_give_one(path, said):
     rule = dataclasses.replace(RULE, benchmarks={"b": {**SOURCE, "path": path}})
     for read in (files, read_benchmarks):
-        with pytest.raises(ConfigError, match=rf"decontamination\.benchmarks\.b\.path.*{said}.*'~decontamination\.benchmarks\.b'"):
+        with pytest.raises(
+            UserError,
+            match=rf"decontamination\.benchmarks\.b\.path.*{said}.*'~decontamination\.benchmarks\.b'",
+        ):
             read(rule)
 
 
-@pytest.mark.parametrize("changes, said", [
-    ({"near": 0.3}, "near=0.3"), ({"minhash": 1.5}, "minhash=1.5"), ({"ngrams": (8, 8)}, "ngrams"),
-    ({"ngrams": (1,)}, "single word"), ({"prefer": ("a", "a")}, "prefer"), ({"ngrams": ()}, "traces=true"),
-    ({"benchmarks": {}}, "benchmarks is {}"),
-    ({"ngrams": (), "traces": False, "minhash": None, "keys": False}, "neither"), ({"benchmarks": {"b": {"path": None}}}, "field"),
-    ({"benchmarks": {"b": {**SOURCE, "fields": "x"}}}, "did you mean field")])
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"near": 0.3}, "near=0.3"),
+        ({"minhash": 1.5}, "minhash=1.5"),
+        ({"ngrams": (8, 8)}, "ngrams"),
+        ({"ngrams": (1,)}, "single word"),
+        ({"prefer": ("a", "a")}, "prefer"),
+        ({"ngrams": ()}, "traces=true"),
+        ({"benchmarks": {}}, "benchmarks is {}"),
+        ({"ngrams": (), "traces": False, "minhash": None, "keys": False}, "neither"),
+        ({"benchmarks": {"b": {"path": None}}}, "field"),
+        ({"benchmarks": {"b": {**SOURCE, "fields": "x"}}}, "did you mean field"),
+    ],
+)
 def test_a_rule_that_makes_no_sense_is_refused(changes, said):
-    with pytest.raises(ConfigError, match=re.escape(said)):
+    with pytest.raises(UserError, match=re.escape(said)):
         dataclasses.replace(RULE, **changes)
 
 
 def test_looking_for_nothing_in_no_benchmark_is_allowed():
     rule = only(benchmarks={})
-    assert files(rule) == [] and read_benchmarks(rule) == {} and hits([question(LEAK)], [trace(LEAK)], {}, rule) == []
+    assert (
+        files(rule) == []
+        and read_benchmarks(rule) == {}
+        and hits([question(LEAK)], [trace(LEAK)], {}, rule) == []
+    )
 
 
 def rule_of(*overrides):
@@ -302,22 +546,42 @@ def rule_of(*overrides):
 
 def test_the_rule_of_the_paper_asks_for_the_benchmark_files(tmp_path):
     rule = rule_of("decontamination=s1")
-    assert rule.ngrams == (8, 13) and list(rule.benchmarks) == ["aime24", "math500", "gpqa_diamond", "gsm8k"]
-    with pytest.raises(ConfigError, match=r"decontamination\.benchmarks\.aime24\.path=/"):
+    assert rule.ngrams == (8, 13) and list(rule.benchmarks) == [
+        "aime24",
+        "math500",
+        "gpqa_diamond",
+        "gsm8k",
+    ]
+    with pytest.raises(UserError, match=r"decontamination\.benchmarks\.aime24\.path=/"):
         files(rule)
     path = written(tmp_path, {"question": LEAK})
-    given = rule_of("decontamination=s1", f"decontamination.benchmarks.aime24.path={path}", "~decontamination.benchmarks.math500",
-                    "~decontamination.benchmarks.gpqa_diamond", "~decontamination.benchmarks.gsm8k")
-    assert read_benchmarks(given) == {"aime24": [{"id": "b.jsonl:1", "question": LEAK, "key": question_id(LEAK)}]}
+    given = rule_of(
+        "decontamination=s1",
+        f"decontamination.benchmarks.aime24.path={path}",
+        "~decontamination.benchmarks.math500",
+        "~decontamination.benchmarks.gpqa_diamond",
+        "~decontamination.benchmarks.gsm8k",
+    )
+    assert read_benchmarks(given) == {
+        "aime24": [{"id": "b.jsonl:1", "question": LEAK, "key": question_id(LEAK)}]
+    }
 
 
 def test_the_committed_pool_shares_no_key_with_what_is_evaluated():
     rule = rule_of()
     benchmarks, pool = read_benchmarks(rule), read_split("data/cpu/questions", "pool")
-    assert {name: len(rows) for name, rows in benchmarks.items()} == {"cpu_dev": 240, "cpu_test": 480}
+    assert {name: len(rows) for name, rows in benchmarks.items()} == {
+        "cpu_dev": 240,
+        "cpu_test": 480,
+    }
     assert hits(pool, [], benchmarks, rule) == []
-    leaked = [dataclasses.replace(q, id=f"{number:016}") for number, q in enumerate(read_split("data/cpu/questions", "dev"))]
-    assert {row["id"] for row in hits(pool + leaked, [], benchmarks, rule)} == {q.id for q in leaked}
+    leaked = [
+        dataclasses.replace(q, id=f"{number:016}")
+        for number, q in enumerate(read_split("data/cpu/questions", "dev"))
+    ]
+    assert {row["id"] for row in hits(pool + leaked, [], benchmarks, rule)} == {
+        q.id for q in leaked
+    }
 
 
 def test_n_grams_flag_templated_questions_all_over():
@@ -334,8 +598,13 @@ def test_n_grams_flag_templated_questions_all_over():
 def real():
     """{benchmark: rows} of the files beside the project."""
     if absent := [name for name in COLUMNS if not (BENCHMARKS / f"{name}.jsonl").exists()]:
-        pytest.skip(f"no {absent[0]}.jsonl in {BENCHMARKS}: name the folder of the benchmark files in PONDER_BENCHMARKS")
-    sources = {name: {**SOURCE, "path": str(BENCHMARKS / f"{name}.jsonl"), "field": column} for name, column in COLUMNS.items()}
+        pytest.skip(
+            f"no {absent[0]}.jsonl in {BENCHMARKS}: name the folder of the benchmark files in PONDER_BENCHMARKS"
+        )
+    sources = {
+        name: {**SOURCE, "path": str(BENCHMARKS / f"{name}.jsonl"), "field": column}
+        for name, column in COLUMNS.items()
+    }
     return read_benchmarks(dataclasses.replace(RULE, benchmarks=sources))
 
 
@@ -344,19 +613,29 @@ AIME_2017_II_7 = [
     "Find the number of integer values of <math>k</math> in the closed interval <math>[-500,500]</math> for which the equation "
     "<math>\\log(kx)=2\\log(x+2)</math> has exactly one real solution.",
     "Find the number of integer values of \\(k\\) in the closed interval \\(\\left[-500,\\,500\\right]\\) for which the equation "
-    "\\(\\log (kx) = 2\\log (x + 2)\\)\nhas exactly one real solution ."]
+    "\\(\\log (kx) = 2\\log (x + 2)\\)\nhas exactly one real solution .",
+]
 
 
 def test_the_known_leak_is_found(real):
     """s1K holds AIME 2017 II-7, which is in MATH-500 (s1, issue 26)."""
-    known, rows = {row["id"]: row["question"] for row in real["math500"]}[KNOWN], [question(text) for text in AIME_2017_II_7]
+    known, rows = (
+        {row["id"]: row["question"] for row in real["math500"]}[KNOWN],
+        [question(text) for text in AIME_2017_II_7],
+    )
     assert "[-500,500]" in known and question_id(known) not in {row.id for row in rows}
     found = [row for row in hits(rows, [], real, RULE) if row["benchmark"] == "math500"]
     for asked in rows:
         mine = [row for row in found if row["id"] == asked.id]
-        assert by(mine) == {(KNOWN, "question", "8-gram"), (KNOWN, "question", "13-gram"), (KNOWN, "question", "minhash")}
+        assert by(mine) == {
+            (KNOWN, "question", "8-gram"),
+            (KNOWN, "question", "13-gram"),
+            (KNOWN, "question", "minhash"),
+        }
         assert all(row["text"] == asked.question and row["benchmark_text"] == known for row in mine)
-        assert {row["share"] for row in mine if row["form"] != "words"} == {1.0}, "all but s1's own form see that it is all there"
+        assert {row["share"] for row in mine if row["form"] != "words"} == {1.0}, (
+            "all but s1's own form see that it is all there"
+        )
         assert reasons(found)[asked.id] == f"13-gram: math500 {KNOWN}, question"
 
 
@@ -367,22 +646,43 @@ def test_the_form_of_s1_alone_misses_the_known_leak_in_wiki_markup(real):
 
 
 def test_the_known_leak_is_found_in_a_trace_and_other_questions_are_not(real):
-    other = ["How many integers $k$ between $-300$ and $300$ make $\\log(kx)=3\\log(x+5)$ have two real roots?",
-             "Determine how many lattice points lie inside the triangle with corners $(0,0)$, $(17,0)$ and $(5,23)$.", OTHER]
+    other = [
+        "How many integers $k$ between $-300$ and $300$ make $\\log(kx)=3\\log(x+5)$ have two real roots?",
+        "Determine how many lattice points lie inside the triangle with corners $(0,0)$, $(17,0)$ and $(5,23)$.",
+        OTHER,
+    ]
     leaked = trace(f"Let me restate. {AIME_2017_II_7[1]} First, the domain.")
-    found = hits([question(text) for text in other], [leaked, *(trace(text, "other") for text in other)], real, RULE)
-    assert (KNOWN, "trace", "13-gram") in by(found) and {row["id"] for row in found} == {leaked["id"]}
+    found = hits(
+        [question(text) for text in other],
+        [leaked, *(trace(text, "other") for text in other)],
+        real,
+        RULE,
+    )
+    assert (KNOWN, "trace", "13-gram") in by(found) and {row["id"] for row in found} == {
+        leaked["id"]
+    }
 
 
 def test_the_benchmarks_do_not_hold_each_other_but_for_stock_phrases(real):
     """AIME and MATH share phrases such as "m and n are relatively prime positive integers": 8-grams tell, shares stay small."""
     rows = [question(row["question"]) for row in real["aime24"]]
     found = hits(rows, [], {name: real[name] for name in ("math500", "gsm8k")}, RULE)
-    assert {row["by"] for row in found} == {"8-gram", "13-gram"} and max(row["share"] for row in found) < 0.15
+    assert {row["by"] for row in found} == {"8-gram", "13-gram"} and max(
+        row["share"] for row in found
+    ) < 0.15
     assert {row["benchmark"] for row in found} == {"math500"} and 0 < len(reasons(found)) < 15
 
 
 def test_every_benchmark_question_is_found_in_its_benchmark(real):
-    found = hits([question(row["question"]) for row in real["math500"]], [], {"math500": real["math500"]}, RULE)
-    assert {row["benchmark_id"] for row in found if row["by"] == "key"} == {row["id"] for row in real["math500"]}
-    assert sum(row["by"] == "minhash" for row in found) >= 495      # the others have no word at all, or share one by chance
+    found = hits(
+        [question(row["question"]) for row in real["math500"]],
+        [],
+        {"math500": real["math500"]},
+        RULE,
+    )
+    assert {row["benchmark_id"] for row in found if row["by"] == "key"} == {
+        row["id"] for row in real["math500"]
+    }
+    assert (
+        sum(row["by"] == "minhash" for row in found) >= 495
+    )  # the others have no word at all, or share one by chance

@@ -1,4 +1,5 @@
 """Domains: by family, by a file's column, by a classifier whose replies are read strictly."""
+
 import json
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from ponder.collect import domains
-from ponder.config import ConfigError, build
+from ponder.config import build
+from ponder.errors import UserError
 from ponder.questions import drawn
 
 
@@ -16,22 +18,30 @@ def node(name):
     return OmegaConf.to_container(OmegaConf.load(ROOT / f"conf/domains/{name}.yaml"))
 
 
-MSC = build(domains.Classify, node("msc"))
+MSC = build(domains.ClassifiedDomain, node("msc"))
 
 
 def pool(*texts, domain=""):
-    return [drawn.Question(drawn.question_id(text), "set", text, "", text, {}, domain) for text in texts]
+    return [
+        drawn.Question(drawn.question_id(text), "set", text, "", text, {}, domain) for text in texts
+    ]
 
 
 def test_the_domain_of_a_generated_question_is_its_family():
-    assert [row.domain for row in domains.label(pool("One?", "Two?"), build(domains.Family, node("family")))] == ["set", "set"]
+    assert [
+        row.domain
+        for row in domains.label(pool("One?", "Two?"), build(domains.FamilyDomain, node("family")))
+    ] == ["set", "set"]
 
 
 def test_the_domain_of_a_files_question_is_its_column():
-    spec = build(domains.Column, node("column"))
+    spec = build(domains.ColumnDomain, node("column"))
     found = domains.label(pool("One?", domain="algebra") + pool("Two?"), spec)
     assert [row.domain for row in found] == ["algebra", "unclassified"]
-    with pytest.raises(ConfigError, match="no question of the pool has a domain; name its column in questions.fields.domain"):
+    with pytest.raises(
+        UserError,
+        match="no question of the pool has a domain; name its column in questions.fields.domain",
+    ):
         domains.label(pool("One?", "Two?"), spec)
     assert domains.label([], spec) == []
 
@@ -46,17 +56,39 @@ def test_labels_come_from_the_replies_in_their_order():
     replies = {"One?": "11", "Two?": " 05\n", "Three?": "geometry", "Four?": None, "Five?": "00"}
     found = domains.label(pool(*replies), MSC, lambda rows: [replies[row.question] for row in rows])
     assert [(row.question, row.domain) for row in found] == [
-        ("One?", "11"), ("Two?", "05"), ("Three?", "unclassified"), ("Four?", "unclassified"), ("Five?", "unclassified")]
+        ("One?", "11"),
+        ("Two?", "05"),
+        ("Three?", "unclassified"),
+        ("Four?", "unclassified"),
+        ("Five?", "unclassified"),
+    ]
     assert found[0].id == drawn.question_id("One?")
     with pytest.raises(ValueError):
         domains.label(pool("One?", "Two?"), MSC, lambda rows: ["11"])
-    with pytest.raises(ConfigError, match="none of the 2 replies of the classifier is one code"):
+    with pytest.raises(UserError, match="none of the 2 replies of the classifier is one code"):
         domains.label(pool("One?", "Two?"), MSC, lambda rows: ["hm", None])
 
 
-@pytest.mark.parametrize("reply", [
-    "", "1", "111", "11.", "11 or 05", "Class 11", "The answer is 11", "\u0661\u0661", "00", "10", "-11", "11" + " " * 300,
-    "x" * 10_000_000, "\\boxed{11}", "11\n05"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "1",
+        "111",
+        "11.",
+        "11 or 05",
+        "Class 11",
+        "The answer is 11",
+        "\u0661\u0661",
+        "00",
+        "10",
+        "-11",
+        "11" + " " * 300,
+        "x" * 10_000_000,
+        "\\boxed{11}",
+        "11\n05",
+    ],
+)
 def test_what_is_not_one_code_is_unclassified(reply):
     assert domains.read(reply, MSC) == "unclassified"
 
@@ -82,31 +114,38 @@ def test_the_prompt_holds_every_class_and_ends_with_the_question():
 def test_requests_have_the_shape_of_the_teachers_client():
     first, second, again = domains.requests(pool("One?", "Two?", "One?"), MSC, "some-model")
     assert first["key"] != second["key"] and first == again and set(first) == {"key", "body"}
-    assert first["body"]["model"] == "some-model" and first["body"]["max_tokens"] == 8 and first["body"]["temperature"] == 0
+    assert (
+        first["body"]["model"] == "some-model"
+        and first["body"]["max_tokens"] == 8
+        and first["body"]["temperature"] == 0
+    )
     assert first["body"]["messages"] == [{"role": "user", "content": domains.prompt("One?", MSC)}]
     assert domains.requests(pool("One?"), MSC, "other-model")[0]["key"] != first["key"]
     json.dumps([first, second])
 
 
 def test_any_two_labels_will_do():
-    spec = build(domains.Classify, node("msc") | {"labels": {"01": "easy", "02": "hard"}})
+    spec = build(domains.ClassifiedDomain, node("msc") | {"labels": {"01": "easy", "02": "hard"}})
     assert domains.read("02", spec) == "02" and domains.read("11", spec) == "unclassified"
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    ({"labels": {"11": "Number theory"}}, "1 labels"),
-    ({"labels": {"1": "a", "22": "b"}}, "'1': 'a'"),
-    ({"labels": {11: "a", 12: "b"}}, "quoted digits"),
-    ({"labels": {"11": "", "12": "b"}}, "'11': ''"),
-    ({"labels": {"11": None, "12": "b"}}, "'11': None"),
-    ({"url": "file:///etc/passwd"}, "url of the server must be"),
-    ({"url": "https://me:secret@host/v1"}, "url of the server must be"),
-    ({"url": "https://host/v1?key=secret"}, "url of the server must be"),
-    ({"body": {}}, "domains.body.max_tokens is None"),
-    ({"body": {"max_tokens": 8, "model": "x"}}, "domains.body has model"),
-    ({"prompt": "mine"}, "prompt is read by nothing"),
-])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"labels": {"11": "Number theory"}}, "1 labels"),
+        ({"labels": {"1": "a", "22": "b"}}, "'1': 'a'"),
+        ({"labels": {11: "a", 12: "b"}}, "quoted digits"),
+        ({"labels": {"11": "", "12": "b"}}, "'11': ''"),
+        ({"labels": {"11": None, "12": "b"}}, "'11': None"),
+        ({"url": "file:///etc/passwd"}, "url of the server must be"),
+        ({"url": "https://me:secret@host/v1"}, "url of the server must be"),
+        ({"url": "https://host/v1?key=secret"}, "url of the server must be"),
+        ({"body": {}}, "domains.body.max_tokens is None"),
+        ({"body": {"max_tokens": 8, "model": "x"}}, "domains.body has model"),
+        ({"prompt": "mine"}, "prompt is read by nothing"),
+    ],
+)
 def test_mistakes_in_the_config(change, says):
-    with pytest.raises(ConfigError) as error:
-        build(domains.Classify, node("msc") | change)
+    with pytest.raises(UserError) as error:
+        build(domains.ClassifiedDomain, node("msc") | change)
     assert says in str(error.value) and "secret" not in str(error.value)

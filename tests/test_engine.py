@@ -1,4 +1,5 @@
 """Decoding rows together gives what decoding each row alone would give, whatever leaves, joins, cuts back or goes on."""
+
 import random
 
 import pytest
@@ -8,15 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder import chat
-from ponder.config import ConfigError
 from ponder.decode import attention, hf
 from ponder.decode import budget as budgets
 from ponder.decode.budget import Budget, Completion, Request
+from ponder.errors import UserError
 
 SHARED = [random.Random("shared").randrange(256) for _ in range(hf.MIN_SHARED + 9)]
 # Many tokens end a part here, so that rows leave at different times; one end has two tokens.
 ENDS = (*((token,) for token in range(0, 258, 9)), (87, 98))
-MARKS = chat.Marks(ENDS, ENDS, (257,), newline=10, nudge=(87, 97), answer=(256, 65), forced_answer=(256, 65, 70))
+MARKS = chat.Marks(
+    ENDS, ENDS, (257,), newline=10, nudge=(87, 97), answer=(256, 65), forced_answer=(256, 65, 70)
+)
 
 
 def prompts_of(*lengths, prefix=()):
@@ -26,38 +29,67 @@ def prompts_of(*lengths, prefix=()):
 
 def alone(network, prompt, row):
     """Return what a row returns when every token is chosen greedily from everything read again."""
+
     def say(held, said, barred):
         with torch.no_grad():
             logits = network(torch.tensor([prompt + held + said]), use_cache=False).logits[0, -1]
         logits[list(barred)] = float("-inf")
         return int(logits.argmax())
+
     return answered(row, say)
 
 
-def rule(max_thinking=24, num_ignore=0, nudge="W", max_answer=9, force_answer="capped", scope="total"):
+def rule(
+    max_thinking=24, num_ignore=0, nudge="W", max_answer=9, force_answer="capped", scope="total"
+):
     return Budget("test", max_thinking, num_ignore, nudge, max_answer, force_answer, scope)
 
 
-RULES = {"free": rule(), "cap": rule(3), "zero": rule(0), "wait": rule(num_ignore=2, force_answer="always"),
-         "per segment": rule(6, num_ignore=2, scope="per_segment"), "unforced": rule(force_answer="never")}
+RULES = {
+    "free": rule(),
+    "cap": rule(3),
+    "zero": rule(0),
+    "wait": rule(num_ignore=2, force_answer="always"),
+    "per segment": rule(6, num_ignore=2, scope="per_segment"),
+    "unforced": rule(force_answer="never"),
+}
 
 
-@pytest.mark.parametrize("prompts", [
-    prompts_of(7), prompts_of(5, 17, 1, 9, 30, 12), prompts_of(4, 8, 3, 11, prefix=SHARED), [[1, 2, 3]] * 3,
-    [SHARED, SHARED + [5], SHARED + [5, 6]], [SHARED] * 2],
-    ids=["one row", "rows of many lengths", "a shared prefix", "equal rows", "one row is the prefix", "only the prefix"])
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        prompts_of(7),
+        prompts_of(5, 17, 1, 9, 30, 12),
+        prompts_of(4, 8, 3, 11, prefix=SHARED),
+        [[1, 2, 3]] * 3,
+        [SHARED, SHARED + [5], SHARED + [5, 6]],
+        [SHARED] * 2,
+    ],
+    ids=[
+        "one row",
+        "rows of many lengths",
+        "a shared prefix",
+        "equal rows",
+        "one row is the prefix",
+        "only the prefix",
+    ],
+)
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("size", [2, 64])
 def test_rows_together_get_the_tokens_that_each_gets_alone(network, size, name, prompts):
     together = hf.decode(network, prompts, RULES[name], MARKS, size)
-    assert together == [alone(network, prompt, budgets.forced(RULES[name], MARKS)) for prompt in prompts]
+    assert together == [
+        alone(network, prompt, budgets.forced(RULES[name], MARKS)) for prompt in prompts
+    ]
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 16])
 def test_rows_leave_at_different_times_and_others_take_their_place(network, size):
     prompts = prompts_of(*range(3, 19))
     samples = hf.decode(network, prompts, RULES["free"], MARKS, size)
-    assert len({len(sample.ids) for sample in samples}) > 3, "the rows of this test should end at different times"
+    assert len({len(sample.ids) for sample in samples}) > 3, (
+        "the rows of this test should end at different times"
+    )
     assert samples[::2] == hf.decode(network, prompts[::2], RULES["free"], MARKS, 64)
 
 
@@ -68,6 +100,7 @@ def test_what_is_done_when_never_depends_on_a_clock(network, monkeypatch):
     def spied(network, store, feeds, tokens, ready):
         seen[-1].append((feeds, tokens, ready))
         return forward(network, store, feeds, tokens, ready)
+
     monkeypatch.setattr(attention, "forward", spied)
     for _ in range(2):
         seen.append([])
@@ -87,7 +120,8 @@ def test_a_long_prompt_is_read_in_parts_while_others_go_on(network, monkeypatch)
     monkeypatch.setattr(hf, "CHUNK", 16)
     assert hf.decode(network, prompts, RULES["free"], MARKS, 4) == whole
     assert hf.decode(network, [SHARED + p for p in prompts], RULES["cap"], MARKS, 4) == [
-        alone(network, SHARED + prompt, budgets.forced(RULES["cap"], MARKS)) for prompt in prompts]
+        alone(network, SHARED + prompt, budgets.forced(RULES["cap"], MARKS)) for prompt in prompts
+    ]
 
 
 def asks(*requests):
@@ -100,8 +134,14 @@ def asks(*requests):
 
 def test_a_row_may_be_cut_back_to_any_length_and_goes_on_from_there(network):
     def row():
-        return asks(Request(0, (), 9, (), False), Request(4, (1, 2), 5, (), False), Request(4, (), 5, (), False),
-                    Request(0, (7,), 3, (), False), Request(1, (), 2, (), False))
+        return asks(
+            Request(0, (), 9, (), False),
+            Request(4, (1, 2), 5, (), False),
+            Request(4, (), 5, (), False),
+            Request(0, (7,), 3, (), False),
+            Request(1, (), 2, (), False),
+        )
+
     prompts = prompts_of(6, 2, 11)
     made = dict(hf.run(network, prompts, [row() for _ in prompts], 64))
     assert [made[i] for i in range(3)] == [alone(network, prompt, row()) for prompt in prompts]
@@ -111,11 +151,14 @@ def test_a_row_may_be_cut_back_to_any_length_and_goes_on_from_there(network):
 def test_each_row_has_its_own_limit_and_stops(network):
     prompts = [[5, 6, 7]] * 3
     free = dict(hf.run(network, prompts[:1], [asks(Request(0, (), 8, (), False))], 1))[0][0].ids
-    rows = [asks(Request(0, (), 3, (), False)), asks(Request(0, (), 8, ((free[1],),), False)),
-            asks(Request(0, (), 8, (free[2:5],), False))]
+    rows = [
+        asks(Request(0, (), 3, (), False)),
+        asks(Request(0, (), 8, ((free[1],),), False)),
+        asks(Request(0, (), 8, (free[2:5],), False)),
+    ]
     made = dict(hf.run(network, prompts, rows, 3))
     assert made[0][0] == Completion(free[:3], ())
-    assert made[1][0].stop == (free[1],) and made[1][0].ids == free[:free.index(free[1]) + 1]
+    assert made[1][0].stop == (free[1],) and made[1][0].ids == free[: free.index(free[1]) + 1]
     assert made[2][0] == Completion(free[:5], free[2:5])
 
 
@@ -129,9 +172,17 @@ def test_fault_3_4_b_no_rows_and_rows_that_ask_for_nothing_are_no_error(network)
     def silent():
         return "nothing"
         yield
+
     assert list(hf.run(network, [], [], 4)) == []
-    assert dict(hf.run(network, [[1], [2]], [silent(), silent()], 4)) == {0: "nothing", 1: "nothing"}
-    made = dict(hf.run(network, [[1], [2], [3]], [silent(), asks(Request(0, (), 2, (), False)), silent()], 1))
+    assert dict(hf.run(network, [[1], [2]], [silent(), silent()], 4)) == {
+        0: "nothing",
+        1: "nothing",
+    }
+    made = dict(
+        hf.run(
+            network, [[1], [2], [3]], [silent(), asks(Request(0, (), 2, (), False)), silent()], 1
+        )
+    )
     assert made[0] == made[2] == "nothing" and len(made[1][0].ids) == 2
 
 
@@ -139,16 +190,18 @@ def test_fault_3_4_e_thinking_and_answer_come_from_the_same_weights(network):
     """There several GPUs, or an adapter, gave the thinking to another model than the answer, or to none."""
     before = hf.decode(network, prompts_of(9), RULES["free"], MARKS, 1)[0]
     with torch.no_grad():
-        network.model.layers[0].self_attn.q_proj.weight.mul_(-1)    # what merging an adapter does: new weights, in place
+        network.model.layers[0].self_attn.q_proj.weight.mul_(
+            -1
+        )  # what merging an adapter does: new weights, in place
     after = hf.decode(network, prompts_of(9), RULES["free"], MARKS, 1)[0]
     assert after == alone(network, prompts_of(9)[0], budgets.forced(RULES["free"], MARKS))
-    assert after.ids[:after.num_thinking] != before.ids[:before.num_thinking]
+    assert after.ids[: after.num_thinking] != before.ids[: before.num_thinking]
 
 
 def test_fault_3_4_g_an_id_that_the_tokenizer_does_not_have_is_never_sampled(network):
     """There the model's spare rows of logits gave ids that could not be fed again."""
     with torch.no_grad():
-        network.lm_head.weight[200:] *= 50    # they would win often
+        network.lm_head.weight[200:] *= 50  # they would win often
     free = hf.decode(network, prompts_of(4, 9, 5), rule(24), MARKS, 64)
     bound = hf.decode(network, prompts_of(4, 9, 5), rule(24), MARKS, 64, vocabulary=200)
     assert any(token >= 200 for s in free for at, token in enumerate(s.ids) if at not in s.forced)
@@ -162,20 +215,31 @@ def test_a_repetition_loop_and_a_model_that_ends_at_once_are_decoded_to_the_end(
 
     def choose(logits_BV, rows):
         return [token] * len(rows)
-    for budget in (rule(300), rule(300, num_ignore=3), rule(300, num_ignore=3, scope="per_segment"),
-                   rule(300, force_answer="never")):
+
+    for budget in (
+        rule(300),
+        rule(300, num_ignore=3),
+        rule(300, num_ignore=3, scope="per_segment"),
+        rule(300, force_answer="never"),
+    ):
         samples = hf.decode(network, prompts_of(3, 30, 8), budget, marks, 2, choose)
         for sample in samples:
             assert sample.num_thinking <= budget.most_thinking and sample.num_answer <= 9
-            assert sample.capped == (token == 65) and sample.finish == ("length" if token == 65 else "stop")
+            assert sample.capped == (token == 65) and sample.finish == (
+                "length" if token == 65 else "stop"
+            )
 
 
 def test_a_row_draws_the_same_whatever_is_beside_it(network):
     prompts, names = prompts_of(5, 6, 7, 8), ["a", "b", "c", "d"]
     made = hf.decode(network, prompts, RULES["wait"], MARKS, 2, hf.sampling(1.0, names))
     for i in range(4):
-        assert hf.decode(network, [prompts[i]], RULES["wait"], MARKS, 1, hf.sampling(1.0, [names[i]])) == [made[i]]
-    assert made != hf.decode(network, prompts, RULES["wait"], MARKS, 2, hf.sampling(1.0, names[::-1]))
+        assert hf.decode(
+            network, [prompts[i]], RULES["wait"], MARKS, 1, hf.sampling(1.0, [names[i]])
+        ) == [made[i]]
+    assert made != hf.decode(
+        network, prompts, RULES["wait"], MARKS, 2, hf.sampling(1.0, names[::-1])
+    )
 
 
 def test_the_network_computes_as_before_when_its_rows_are_done(network):
@@ -188,7 +252,7 @@ def test_the_network_computes_as_before_when_its_rows_are_done(network):
 
 def test_an_attention_that_is_not_computed_here_is_refused(network):
     query = torch.zeros(1, 4, 1, 16)
-    with pytest.raises(ConfigError, match="sliding windows.*vLLM"):
+    with pytest.raises(UserError, match="sliding windows.*vLLM"):
         attention.attend(None, query, query, query, None, 1.0, None, sliding_window=8)
 
 
@@ -202,8 +266,16 @@ def test_a_plan_covers_all_rows_once_the_longest_first(lengths, size):
     assert all(a < b for a, b in zip(rows, rows[1:]) if lengths[a] == lengths[b])
 
 
-@pytest.mark.parametrize("prompts, shared", [
-    ([[1, 2, 3], [1, 2, 4]], 2), ([[1, 2], [3, 4]], 0), ([[1, 2, 3], [1, 2]], 1), ([[1, 2], [1, 2]], 1),
-    ([[1], [1, 2]], 0), ([[1, 2, 3], [1, 2, 5], [1, 3, 4]], 1)])
+@pytest.mark.parametrize(
+    "prompts, shared",
+    [
+        ([[1, 2, 3], [1, 2, 4]], 2),
+        ([[1, 2], [3, 4]], 0),
+        ([[1, 2, 3], [1, 2]], 1),
+        ([[1, 2], [1, 2]], 1),
+        ([[1], [1, 2]], 0),
+        ([[1, 2, 3], [1, 2, 5], [1, 3, 4]], 1),
+    ],
+)
 def test_a_shared_prefix_leaves_a_token_to_each_row(prompts, shared):
     assert hf.shared_prefix(prompts) == shared

@@ -1,4 +1,5 @@
 """The short form of tests/kill_evaluation.py: evaluations killed at random moments end in the same samples (issue 5)."""
+
 import pytest
 from kill_evaluation import ARMS, LATE, Straight, answers_in, kept, kill_all, moment
 
@@ -9,16 +10,24 @@ from ponder.runs import dump
 def test_evaluations_killed_at_random_moments_end_in_the_files_of_a_straight_run(tmp_path):
     results = kill_all(tmp_path, runs=len(ARMS))
     assert [(result["arm"], result["differs"]) for result in results] == [(arm, []) for arm in ARMS]
-    assert all(set(result["moments"]) - {LATE} for result in results), "a run was never killed before it was finished"
+    assert all(set(result["moments"]) - {LATE} for result in results), (
+        "a run was never killed before it was finished"
+    )
 
 
 def written(out, **files):
     """Make the folder of a finished run under `out`, with a manifest that says nothing, and return `out`."""
     folder = out / "evaluate" / "run"
     folder.mkdir(parents=True)
-    made = {"status": dump({"status": "completed"}), "manifest": dump({"files": {}}), "timing": "1\n"} | files
+    made = {
+        "status": dump({"status": "completed"}),
+        "manifest": dump({"files": {}}),
+        "timing": "1\n",
+    } | files
     for name, text in made.items():
-        (folder / f"{name}.{'jsonl' if name in ('samples', 'generations', 'timing') else 'json'}").write_text(text)
+        (
+            folder / f"{name}.{'jsonl' if name in ('samples', 'generations', 'timing') else 'json'}"
+        ).write_text(text)
     return out
 
 
@@ -27,8 +36,11 @@ def test_another_sample_a_file_left_behind_and_another_manifest_count_as_differe
     assert whole == {"run/samples.jsonl": b"a\n", "run/manifest.json": b"{}\n"}
     assert kept(written(tmp_path / "clocks", samples="a\n", timing="2\n")) == whole
     said = {"samples.jsonl": {"sha256": "b", "reproducible": True}}
-    for name, files in {"other": {"samples": "b\n"}, "left": {"samples": "a\n", "generations": "a\n"},
-                        "manifest": {"samples": "a\n", "manifest": dump({"files": said})}}.items():
+    for name, files in {
+        "other": {"samples": "b\n"},
+        "left": {"samples": "a\n", "generations": "a\n"},
+        "manifest": {"samples": "a\n", "manifest": dump({"files": said})},
+    }.items():
         assert kept(written(tmp_path / name, **files)) != whole, name
     with pytest.raises(AssertionError):
         kept(written(tmp_path / "running", samples="a\n", status=dump({"status": "running"})))
@@ -46,7 +58,10 @@ def test_the_moment_of_a_kill_is_read_from_the_files_that_it_left(tmp_path):
     assert moment(tmp_path, whole) == "in a block"
     with open(folders[0] / "generations.jsonl", "a") as file:
         file.write('{"cut')
-    assert answers_in(tmp_path) == ([1, 1], True) and moment(tmp_path, whole) == "while a block was kept"
+    assert (
+        answers_in(tmp_path) == ([1, 1], True)
+        and moment(tmp_path, whole) == "while a block was kept"
+    )
     for folder in folders:
         (folder / "generations.jsonl").write_text("a\na\n")
     assert moment(tmp_path, whole) == "after the last block"

@@ -1,4 +1,5 @@
 """From an answer text to right or wrong: what counts as the same answer, and text that tries to break the grader."""
+
 import time
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from ponder.grading.families import extract, is_correct, normal
 
-EQUAL = [    # (reply, gold)
+EQUAL = [  # (reply, gold)
     ("Final Answer: 7", "7"),
     ("Final Answer: 7.", "7"),
     ("Final Answer: +7", "7"),
@@ -50,7 +51,7 @@ DIFFERENT = [
     ("Final Answer: 4 - 3", "1"),
     ("Final Answer: 2+2", "4"),
     ("Final Answer: 9**9**9", "1"),
-    ("Final Answer: __import__(\"os\")", "1"),
+    ('Final Answer: __import__("os")', "1"),
     ("Final Answer: a, b", "b, a"),
     ("Final Answer: a, b, c", "a, b"),
     ("Final Answer: 1, 2", "12"),
@@ -66,9 +67,22 @@ DIFFERENT = [
     ("Final Answer: " + "7" * 100_000, "7" * 100_000),
     ("Final Answer: " + "1," * 10_000, "1"),
 ]
-NO_ANSWER = ["", " ", "7", "west", "Final Answer", "Final Answer:", "Final Answer:   \n7", "The answers are: 7",
-             "\\boxed{7", "\\boxed{{7}", "\\boxed", "Final Answer: " + "7" * 100_000, "\\boxed{" + "7" * 100_000 + "}",
-             "Final Answer: 7\nFinal Answer:"]
+NO_ANSWER = [
+    "",
+    " ",
+    "7",
+    "west",
+    "Final Answer",
+    "Final Answer:",
+    "Final Answer:   \n7",
+    "The answers are: 7",
+    "\\boxed{7",
+    "\\boxed{{7}",
+    "\\boxed",
+    "Final Answer: " + "7" * 100_000,
+    "\\boxed{" + "7" * 100_000 + "}",
+    "Final Answer: 7\nFinal Answer:",
+]
 
 
 @pytest.mark.parametrize("reply, gold", EQUAL)
@@ -87,9 +101,17 @@ def test_this_is_no_answer_and_therefore_wrong(reply):
     assert not any(is_correct(reply, gold) for gold in ("7", "west", "", "None"))
 
 
-@pytest.mark.parametrize("text, found", [
-    ("\\boxed{a{b}{c{d}}}", "a{b}{c{d}}"), ("\\boxed{}", ""), ("\\boxed{1}}", "1"), ("\\boxed{a \\boxed{b}}", "b"),
-    ("\\boxed{7 Final Answer: 8", "8"), ("\\boxed{" + "{" * 100 + "}" * 100 + "}", "{" * 100 + "}" * 100)])
+@pytest.mark.parametrize(
+    "text, found",
+    [
+        ("\\boxed{a{b}{c{d}}}", "a{b}{c{d}}"),
+        ("\\boxed{}", ""),
+        ("\\boxed{1}}", "1"),
+        ("\\boxed{a \\boxed{b}}", "b"),
+        ("\\boxed{7 Final Answer: 8", "8"),
+        ("\\boxed{" + "{" * 100 + "}" * 100 + "}", "{" * 100 + "}" * 100),
+    ],
+)
 def test_a_box_is_matched_by_its_braces(text, found):
     assert extract(text) == found
 
@@ -99,14 +121,17 @@ def test_an_answer_of_256_characters_is_the_longest():
     assert extract("Final Answer: " + "a" * 257) is None
 
 
-NASTY = st.one_of(st.text(), st.text("\\boxed{}answer: 0123/.-+[]()'\",\n$\u2212"),
-                  st.from_regex(r"[+-]?\d+[./]?\d*", fullmatch=True))
+NASTY = st.one_of(
+    st.text(),
+    st.text("\\boxed{}answer: 0123/.-+[]()'\",\n$\u2212"),
+    st.from_regex(r"[+-]?\d+[./]?\d*", fullmatch=True),
+)
 
 
 @given(NASTY, NASTY)
 @example("1/0", "1/0")
 @example("1/000", "0")
-@example("1/\u0660", "1")      # an Arabic zero
+@example("1/\u0660", "1")  # an Arabic zero
 @example("\u0661", "1")
 @example("\ud800", "\udfff")
 @example("[", "]")
@@ -116,19 +141,39 @@ def test_no_text_raises(reply, gold):
         assert is_correct(text, gold) in (True, False)
 
 
-@given(st.text(st.characters(exclude_characters="\n\\"), min_size=1, max_size=200).filter(lambda t: t.strip()))
+@given(
+    st.text(st.characters(exclude_characters="\n\\"), min_size=1, max_size=200).filter(
+        lambda t: t.strip()
+    )
+)
 def test_an_answer_equals_itself(text):
     found = extract(f"Final Answer: {text}")
     assert found is None or is_correct(f"Final Answer: {text}", found)
 
 
-@given(st.integers(-10**17, 10**17), st.integers(-10**17, 10**17))
+@given(st.integers(-(10**17), 10**17), st.integers(-(10**17), 10**17))
 def test_whole_numbers_are_compared_as_numbers(one, other):
     assert is_correct(f"Final Answer: {one}", str(other)) == (one == other)
 
 
-@pytest.mark.parametrize("piece", ["answer:", "answer ", "answer: \t ", "\\boxed{", "\\boxed{}",
-                                   "{", "}", " ", "\n", "7", "1,", "[", "("])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "answer:",
+        "answer ",
+        "answer: \t ",
+        "\\boxed{",
+        "\\boxed{}",
+        "{",
+        "}",
+        " ",
+        "\n",
+        "7",
+        "1,",
+        "[",
+        "(",
+    ],
+)
 def test_a_megabyte_is_graded_in_linear_time(piece):
     text = "Final Answer: " + piece * (10**6 // len(piece))
     began = time.perf_counter()

@@ -1,4 +1,5 @@
 """An evaluation from end to end inside lm-eval: budgets act, killed runs go on, and results follow from the samples."""
+
 import dataclasses
 import json
 import os
@@ -12,14 +13,14 @@ from conftest import ROOT, SMOKE, collected, command, evaluated, script, study_o
 from servers import Tokens, status
 
 from ponder import hashing, models, stages, statistics
-from ponder.config import ConfigError
 from ponder.decode import budget as budgets
 from ponder.decode import hf
+from ponder.errors import UserError
 from ponder.evaluate import harness, results, subjects
 from ponder.questions import drawn
 from ponder.runs import read_jsonl
 
-SMALL = ("hardware.decode_rows=1", "budget.max_answer=8")    # blocks of 4 questions
+SMALL = ("hardware.decode_rows=1", "budget.max_answer=8")  # blocks of 4 questions
 BASE = ("subject=base", "budget=plain", "budget.max_thinking=24", *SMALL)
 
 
@@ -54,7 +55,10 @@ def test_every_task_has_its_first_questions_in_their_order(base, out):
         first = [row.id for row in rows if row.family == task][:2]
         assert [ident for name, ident in asked if name == task] == first
     by_id = {row.id: row for row in rows}
-    assert all((s["question"], s["gold"]) == (by_id[s["id"]].question, by_id[s["id"]].answer) for s in samples_of(base))
+    assert all(
+        (s["question"], s["gold"]) == (by_id[s["id"]].question, by_id[s["id"]].answer)
+        for s in samples_of(base)
+    )
 
 
 def test_results_are_recomputed_from_the_samples(base):
@@ -69,14 +73,19 @@ def test_every_sample_can_be_audited(base, out, chat):
     for row in samples_of(base):
         assert all(row["ids"][at] is not None for at in row["forced"])
         assert len(row["ids"]) == row["num_thinking"] + row["num_answer"] + len(row["forced"])
-        assert row["rounds"] == [[row["num_thinking"], row["rounds"][0][1]]] and row["finish"] in ("stop", "length")
+        assert row["rounds"] == [[row["num_thinking"], row["rounds"][0][1]]] and row["finish"] in (
+            "stop",
+            "length",
+        )
         assert row["num_thinking"] <= 24 and row["num_answer"] <= 8
         assert row["reply"].startswith(plan.model.delimiters.final)
         assert chat.decode(row["ids"]).startswith(row["thinking"])
         folder = models.base_folder(plan.model, plan.out)
         assert hashing.file_sha256(folder / "model.safetensors").startswith(row["base_sha256"])
         assert hashing.file_sha256(folder / "tokenizer.json").startswith(row["tokenizer_sha256"])
-        assert (row["adapter_sha256"], row["seed"]) == (None, None) and "transformers" in row["engine"]
+        assert (row["adapter_sha256"], row["seed"]) == (None, None) and "transformers" in row[
+            "engine"
+        ]
     assert not (base.folder / "generations.jsonl").exists()
 
 
@@ -85,7 +94,9 @@ def test_a_batch_is_decoded_as_the_engine_alone_would(base, out, pocket_model):
     plain = dataclasses.replace(pocket_model.delimiters, think=None, answer=None)
     network, chat = models.load(models.base_folder(plan.model, plan.out), plain)
     for row in samples_of(base)[:3]:
-        alone, = hf.decode(network, [chat.prompt(row["question"])], plan.budget, chat.marks("Wait"), 1)
+        (alone,) = hf.decode(
+            network, [chat.prompt(row["question"])], plan.budget, chat.marks("Wait"), 1
+        )
         assert alone.ids == row["ids"]
 
 
@@ -100,14 +111,19 @@ def test_a_killed_evaluation_goes_on_to_the_same_samples(base, out, tmp_path, mo
         if len(calls) == 3:
             raise KeyboardInterrupt
         return straight(*arguments, **options)
+
     monkeypatch.setattr(hf, "run", killed)
     with pytest.raises(KeyboardInterrupt):
         evaluated(plan)
     path = run.folder / "generations.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     assert len(lines) == 8 and not run.finished
-    kept, whole = {"one block": (lines[:4], 1), "half a block": (lines[:6], 1),
-                   "half a line": ([*lines[:7], lines[7][:50]], 1), "nothing": ([], 0)}[cut]
+    kept, whole = {
+        "one block": (lines[:4], 1),
+        "half a block": (lines[:6], 1),
+        "half a line": ([*lines[:7], lines[7][:50]], 1),
+        "nothing": ([], 0),
+    }[cut]
     path.write_bytes(b"".join(kept))
     calls[:] = [1, 1, 1]
     assert evaluated(plan).name == base.name
@@ -117,7 +133,9 @@ def test_a_killed_evaluation_goes_on_to_the_same_samples(base, out, tmp_path, mo
 
 
 def test_a_cap_of_16_is_never_exceeded(out):
-    rows = samples_of(evaluated(plan_of(out, "budget=cap16", "benchmark.tasks=[coin,facing]", *SMALL)))
+    rows = samples_of(
+        evaluated(plan_of(out, "budget=cap16", "benchmark.tasks=[coin,facing]", *SMALL))
+    )
     assert len(rows) == 4
     for row in rows:
         assert row["num_thinking"] <= 16
@@ -127,12 +145,14 @@ def test_a_cap_of_16_is_never_exceeded(out):
 
 def test_cap_0_has_no_thinking_at_all(out):
     rows = samples_of(evaluated(plan_of(out, "budget=cap0", "benchmark.tasks=[coin]", *SMALL)))
-    assert all((row["num_thinking"], row["thinking"], row["capped"]) == (0, "", True) for row in rows)
+    assert all(
+        (row["num_thinking"], row["thinking"], row["capped"]) == (0, "", True) for row in rows
+    )
 
 
 def scripted(plans, runs, chat, said):
     """Return the language models of a model that says the texts of `said(question)`, rounds of thinking, then an answer."""
-    plan, = plans
+    (plan,) = plans
 
     def answer_one(question):
         row, end = budgets.forced(plan.budget, chat.marks(plan.budget.nudge)), (chat.turn_end,)
@@ -142,9 +162,17 @@ def scripted(plans, runs, chat, said):
                 row.send(budgets.Completion((*chat.encode(text), *end), end))
         except StopIteration as done:
             return [harness.record_of(done.value, chat)]
+
     def answer(keys, asked):
         return ((at, answer_one(question)) for at, question in enumerate(asked))
-    return [harness.BudgetedLM(runs, 0, subjects.Subject(lambda task, question: question, answer, False, 4, whole_blocks=True))]
+
+    return [
+        harness.BudgetedLM(
+            runs,
+            0,
+            subjects.Answerer(lambda task, question: question, answer, False, 4, whole_blocks=True),
+        )
+    ]
 
 
 def test_wait_fires_and_the_changed_mind_is_graded(out, chat, monkeypatch):
@@ -154,13 +182,18 @@ def test_wait_fires_and_the_changed_mind_is_graded(out, chat, monkeypatch):
 
     def said(question):
         return other[golds[question]], f" {golds[question]}", f"Final Answer: {golds[question]}"
-    monkeypatch.setattr(subjects, "language_models", lambda plans, runs: scripted(plans, runs, chat, said))
+
+    monkeypatch.setattr(
+        subjects, "language_models", lambda plans, runs: scripted(plans, runs, chat, said)
+    )
     run = evaluated(plan)
     rows = samples_of(run)
     assert len(rows) == 30 and all(row["num_ignored"] == 1 and row["correct"] for row in rows)
     for row in rows:
         assert row["thinking"] == f"{other[row['gold']]}Wait {row['gold']}"
-        assert chat.decode([row["ids"][at] for at in row["forced"]]).startswith("Wait\n<|im_start|>answer")
+        assert chat.decode([row["ids"][at] for at in row["forced"]]).startswith(
+            "Wait\n<|im_start|>answer"
+        )
     results = json.loads((run.folder / "results.json").read_text())["tasks"]["coin"]
     assert (results["accuracy"], results["ignored_ends"], results["capped"]) == (1.0, 30, 0)
 
@@ -173,15 +206,24 @@ def test_wrong_and_missing_answers_count_as_wrong(out, chat, monkeypatch):
     def said(question):
         reply = next(replies)
         return "hm", f"Final Answer: {golds[question]}" if reply == "right" else reply
-    monkeypatch.setattr(subjects, "language_models", lambda plans, runs: scripted(plans, runs, chat, said))
+
+    monkeypatch.setattr(
+        subjects, "language_models", lambda plans, runs: scripted(plans, runs, chat, said)
+    )
     result = json.loads((evaluated(plan).folder / "results.json").read_text())["all"]
     assert (result["n"], result["correct"]) == (30, 10)
 
 
 def test_the_nearest_question_answers_without_a_model(out):
     rows = samples_of(evaluated(plan_of(out, "subject=nearest", "benchmark.tasks=[coin,facing]")))
-    known = {row["id"]: row["answer"] for row in read_jsonl(stages.collect_run(plan_of(out)).folder / "train.jsonl")}
-    assert all(row["reply"] == f"Final Answer: {known[row['nearest']]}" and row["num_thinking"] == 0 for row in rows)
+    known = {
+        row["id"]: row["answer"]
+        for row in read_jsonl(stages.collect_run(plan_of(out)).folder / "train.jsonl")
+    }
+    assert all(
+        row["reply"] == f"Final Answer: {known[row['nearest']]}" and row["num_thinking"] == 0
+        for row in rows
+    )
 
 
 def test_worked_examples_are_never_questions_that_are_asked(out):
@@ -196,9 +238,20 @@ def test_worked_examples_are_never_questions_that_are_asked(out):
 
 
 def test_a_transfer_family_is_not_asked_dev_with_examples_from_dev(out):
-    with pytest.raises(ConfigError, match="coin has no question in probe to show as a worked example"):
-        subjects.worked_examples(plan_of(out, "subject=base-4shot", "benchmark.tasks=[facing,coin]"))
-    assert len(subjects.worked_examples(plan_of(out, "subject=base-4shot", "benchmark.tasks=[facing]"))["facing"]) == 4
+    with pytest.raises(
+        UserError, match="coin has no question in probe to show as a worked example"
+    ):
+        subjects.worked_examples(
+            plan_of(out, "subject=base-4shot", "benchmark.tasks=[facing,coin]")
+        )
+    assert (
+        len(
+            subjects.worked_examples(
+                plan_of(out, "subject=base-4shot", "benchmark.tasks=[facing]")
+            )["facing"]
+        )
+        == 4
+    )
 
 
 def test_an_edited_question_file_is_told_before_anything_is_asked(out, tmp_path):
@@ -206,23 +259,44 @@ def test_an_edited_question_file_is_told_before_anything_is_asked(out, tmp_path)
     path = tmp_path / "questions/dev/coin.jsonl"
     path.write_bytes(path.read_bytes()[:-40])
     plan = plan_of(out, *BASE, "benchmark.tasks=[coin]", f"benchmark.dir={tmp_path / 'questions'}")
-    with pytest.raises(ConfigError, match="coin.jsonl.*line 30"):
+    with pytest.raises(UserError, match="coin.jsonl.*line 30"):
         evaluated(plan)
 
 
 def test_questions_that_the_tasks_do_not_read_are_refused(out, tmp_path):
     shutil.copytree(ROOT / "data/cpu/questions", tmp_path / "questions")
     plan = plan_of(out, *BASE, "benchmark.tasks=[coin]", f"benchmark.dir={tmp_path / 'questions'}")
-    with pytest.raises(ConfigError, match="coin.yaml reads data/cpu/questions/dev/coin.jsonl"):
+    with pytest.raises(UserError, match="coin.yaml reads data/cpu/questions/dev/coin.jsonl"):
         evaluated(plan)
 
 
 @pytest.mark.slow
 def test_stock_lm_eval_runs_a_task_from_the_root_and_reads_dev(pocket_folder, tmp_path):
-    done = subprocess.run([sys.executable, "-m", "lm_eval", "--include_path", "ponder/evaluate/tasks", "--model", "hf", "--model_args",
-                           f"pretrained={pocket_folder}", "--tasks", "facing", "--apply_chat_template", "--limit", "1",
-                           "--log_samples", "--output_path", str(tmp_path)],
-                          cwd=ROOT, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "lm_eval",
+            "--include_path",
+            "ponder/evaluate/tasks",
+            "--model",
+            "hf",
+            "--model_args",
+            f"pretrained={pocket_folder}",
+            "--tasks",
+            "facing",
+            "--apply_chat_template",
+            "--limit",
+            "1",
+            "--log_samples",
+            "--output_path",
+            str(tmp_path),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     row = json.loads(next(tmp_path.rglob("samples_facing_*.jsonl")).read_text().splitlines()[0])
     first = next(q for q in drawn.read_split("data/cpu/questions", "dev") if q.family == "facing")
@@ -248,17 +322,19 @@ def test_prompt_thinking_closing_and_answer_must_fit_the_context(chat, context, 
     rule = budgets.Budget("test", 1000 - 100 - closing - 32, 0, "Wait", 32, "capped", "total")
     if fits:
         return budgets.check_room(rule, marks, 100, context)
-    with pytest.raises(ConfigError, match=f"leaves no room for an answer.*give at most {rule.max_thinking - 1}$"):
+    with pytest.raises(
+        UserError, match=f"leaves no room for an answer.*give at most {rule.max_thinking - 1}$"
+    ):
         budgets.check_room(rule, marks, 100, context)
 
 
 def test_a_task_that_is_not_there_is_told(out):
-    with pytest.raises(ConfigError, match="dev/geometry.jsonl.*known tasks: boolean"):
+    with pytest.raises(UserError, match="dev/geometry.jsonl.*known tasks: boolean"):
         stages.evaluate_run(plan_of(out, *BASE, "benchmark.tasks=[geometry]"))
 
 
 def test_an_evaluation_without_an_adapter_is_told_what_to_run(out):
-    with pytest.raises(ConfigError, match="run train.py with the same overrides first"):
+    with pytest.raises(UserError, match="run train.py with the same overrides first"):
         stages.evaluate_run(plan_of(out, "train.lr=0.5"))
 
 
@@ -272,7 +348,14 @@ def test_the_same_samples_in_another_folder(base, out, tmp_path):
 
 @pytest.mark.slow
 def test_the_real_command_evaluates_though_a_package_has_its_name(out):
-    done = command("evaluate", *SMOKE, f"out={out}", "benchmark.tasks=[coin]", "budget=cap16", "budget.max_answer=7")
+    done = command(
+        "evaluate",
+        *SMOKE,
+        f"out={out}",
+        "benchmark.tasks=[coin]",
+        "budget=cap16",
+        "budget.max_answer=7",
+    )
     assert done.returncode == 0, done.stderr
     plan = plan_of(out, "benchmark.tasks=[coin]", "budget=cap16", "budget.max_answer=7")
     assert stages.evaluate_run(plan).finished and "/2)" in done.stdout
@@ -280,10 +363,14 @@ def test_the_real_command_evaluates_though_a_package_has_its_name(out):
 
 def test_what_imports_evaluate_finds_the_package_and_not_our_script():
     """The script's first lines run as they do for `python evaluate.py`; then the package is found, as by lm-eval."""
-    code = ("import runpy, sys\nsys.argv = ['evaluate.py', '--version']\nsys.path[0] = ''\n"
-            "try:\n    runpy.run_path('evaluate.py', run_name='__main__')\nexcept SystemExit:\n    pass\n"
-            "import importlib.util\nprint(importlib.util.find_spec('evaluate').origin)\n")
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    code = (
+        "import runpy, sys\nsys.argv = ['evaluate.py', '--version']\nsys.path[0] = ''\n"
+        "try:\n    runpy.run_path('evaluate.py', run_name='__main__')\nexcept SystemExit:\n    pass\n"
+        "import importlib.util\nprint(importlib.util.find_spec('evaluate').origin)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
     assert done.stdout.strip().endswith(os.path.join("evaluate", "__init__.py")), done.stderr
 
 
@@ -300,40 +387,71 @@ def test_a_budget_without_room_is_one_line_and_exit_code_2(out):
 
 def test_our_script_in_this_process_is_not_the_package_either():
     import evaluate
+
     assert hasattr(evaluate, "load") and script("evaluate").__file__ == str(ROOT / "evaluate.py")
 
 
 # --- several samples of a question, and what asks about its length ---------------------
 
-DRAWN = ("subject=base", "budget=plain", "budget.max_thinking=24", "budget.max_answer=8", "benchmark.tasks=[coin]",
-         "decoding=sampled")
+DRAWN = (
+    "subject=base",
+    "budget=plain",
+    "budget.max_thinking=24",
+    "budget.max_answer=8",
+    "benchmark.tasks=[coin]",
+    "decoding=sampled",
+)
 
 
 def test_each_question_has_several_samples_from_streams_of_their_own(out):
     run = evaluated(plan_of(out, *DRAWN, "decoding.samples=3"))
     rows = samples_of(run)
-    assert [row["sample"] for row in rows] == [0, 1, 2] * 2 and run.name.startswith("smoke-base-plain-sampled3-dev-")
-    assert len({row["seed"] for row in rows}) == 6 and rows[0]["seed"] == f"answer/0/coin/{rows[0]['id']}/0"
+    assert [row["sample"] for row in rows] == [0, 1, 2] * 2 and run.name.startswith(
+        "smoke-base-plain-sampled3-dev-"
+    )
+    assert (
+        len({row["seed"] for row in rows}) == 6
+        and rows[0]["seed"] == f"answer/0/coin/{rows[0]['id']}/0"
+    )
     assert len({tuple(row["ids"]) for row in rows}) > 1
     said = json.loads((run.folder / "results.json").read_text())["all"]
     assert (said["n"], said["questions"], said["samples"]) == (6, 2, 3)
-    assert [entry["k"] for entry in said["coverage"]] == [entry["k"] for entry in said["voting"]] == [1, 2]
+    assert (
+        [entry["k"] for entry in said["coverage"]]
+        == [entry["k"] for entry in said["voting"]]
+        == [1, 2]
+    )
 
 
 def test_a_sample_is_the_same_whatever_is_drawn_beside_it(out):
     three = samples_of(evaluated(plan_of(out, *DRAWN, "decoding.samples=3")))
-    two = samples_of(evaluated(plan_of(out, *DRAWN, "decoding.samples=2", "hardware.decode_rows=1")))
+    two = samples_of(
+        evaluated(plan_of(out, *DRAWN, "decoding.samples=2", "hardware.decode_rows=1"))
+    )
     assert [row["ids"] for row in two] == [row["ids"] for row in three if row["sample"] < 2]
 
 
 def test_another_decoding_seed_draws_other_answers(out):
-    made = [[row["ids"] for row in samples_of(evaluated(plan_of(out, *DRAWN, f"decoding.seed={seed}")))] for seed in (0, 1)]
+    made = [
+        [row["ids"] for row in samples_of(evaluated(plan_of(out, *DRAWN, f"decoding.seed={seed}")))]
+        for seed in (0, 1)
+    ]
     assert made[0] != made[1]
 
 
 def test_rejection_sampling_says_how_often_it_drew(out):
-    rows = samples_of(evaluated(plan_of(out, "budget=reject8", "budget.tries=3", "decoding=sampled", "decoding.samples=1",
-                                        "benchmark.tasks=[coin]")))
+    rows = samples_of(
+        evaluated(
+            plan_of(
+                out,
+                "budget=reject8",
+                "budget.tries=3",
+                "decoding=sampled",
+                "decoding.samples=1",
+                "benchmark.tasks=[coin]",
+            )
+        )
+    )
     for row in rows:
         assert row["num_thinking"] < 8 and (row["finish"] == "rejected") == (row["ids"] == [])
         assert row["thrown"] == 8 * (row["tries"] - (row["finish"] != "rejected"))
@@ -341,9 +459,24 @@ def test_rejection_sampling_says_how_often_it_drew(out):
 
 
 def test_a_later_draw_is_another_draw(out):
-    rows = samples_of(evaluated(plan_of(out, "budget=reject32", "budget.tries=40", "decoding=sampled", "decoding.samples=1",
-                                        "benchmark.limit=1", "subject=base", "subject.think=think", "subject.answer=answer")))
-    assert any(row["tries"] > 1 and row["finish"] != "rejected" for row in rows), [row["tries"] for row in rows]
+    rows = samples_of(
+        evaluated(
+            plan_of(
+                out,
+                "budget=reject32",
+                "budget.tries=40",
+                "decoding=sampled",
+                "decoding.samples=1",
+                "benchmark.limit=1",
+                "subject=base",
+                "subject.think=think",
+                "subject.answer=answer",
+            )
+        )
+    )
+    assert any(row["tries"] > 1 and row["finish"] != "rejected" for row in rows), [
+        row["tries"] for row in rows
+    ]
 
 
 def test_an_instruction_reaches_the_prompt_and_nothing_else(out):
@@ -354,11 +487,23 @@ def test_an_instruction_reaches_the_prompt_and_nothing_else(out):
 
 
 def test_the_votes_of_equal_answers_count_together():
-    rows = [{"task": "t", "id": "q", "sample": n, "reply": reply, "correct": right}
-            for n, (reply, right) in enumerate([("Final Answer: 4.0", True), ("no", False), ("Final Answer: 4", True),
-                                                ("Final Answer: 5", False)])]
+    rows = [
+        {"task": "t", "id": "q", "sample": n, "reply": reply, "correct": right}
+        for n, (reply, right) in enumerate(
+            [
+                ("Final Answer: 4.0", True),
+                ("no", False),
+                ("Final Answer: 4", True),
+                ("Final Answer: 5", False),
+            ]
+        )
+    ]
     made = results.together(rows, "test")
-    assert [(entry["k"], entry["value"]) for entry in made["voting"]] == [(1, 1.0), (2, 1.0), (4, 1.0)]
+    assert [(entry["k"], entry["value"]) for entry in made["voting"]] == [
+        (1, 1.0),
+        (2, 1.0),
+        (4, 1.0),
+    ]
     assert made["coverage"][0]["value"] == 0.5 and made["coverage"][2]["value"] == 1.0
 
 
@@ -366,7 +511,9 @@ def test_the_votes_of_equal_answers_count_together():
 
 
 def served_plan(out, server, *overrides):
-    return plan_of(out, *BASE, "engine=server", f"engine.url={server.url}", "engine.model=pocket", *overrides)
+    return plan_of(
+        out, *BASE, "engine=server", f"engine.url={server.url}", "engine.model=pocket", *overrides
+    )
 
 
 @pytest.fixture
@@ -393,10 +540,10 @@ def test_what_a_server_answered_is_asked_no_second_time(base, out, pocket, tmp_p
         return status(500) if cut and len(server.requests) > cut["after"] else None
 
     with Tokens(pocket, script=script) as server:
-        cut["after"] = 12    # the probe takes some, then half of the questions
+        cut["after"] = 12  # the probe takes some, then half of the questions
         plan = served_plan(tmp_path, server, "client.attempts=1", "client.concurrency=1")
         run = stages.evaluate_run(plan)
-        with pytest.raises(ConfigError, match="status 500"):
+        with pytest.raises(UserError, match="status 500"):
             evaluated(plan)
         kept = len((run.folder / "generations.jsonl").read_bytes().splitlines())
         assert 0 < kept < 16 and not run.finished

@@ -1,11 +1,12 @@
 """What two configs differ in, and which released run a new one descends from."""
+
 import json
 
 import pytest
 import yaml
 
 from ponder import lineage, runs
-from ponder.config import ConfigError
+from ponder.errors import UserError
 
 
 def released(logs, name, config, inputs, status="completed"):
@@ -22,16 +23,28 @@ CONFIG = {"model": {"name": "m"}, "train": {"lr": 0.1, "betas": [0.9, 0.95]}, "s
 def test_changed_names_each_leaf_that_differs_with_both_values():
     other = {"model": {"name": "m"}, "train": {"lr": 0.2, "betas": [0.9, 0.99], "clip": 1}}
     assert lineage.changed(CONFIG, other) == {
-        "train.lr": [0.1, 0.2], "train.betas.1": [0.95, 0.99], "train.clip": [None, 1], "seed": [0, None]}
+        "train.lr": [0.1, 0.2],
+        "train.betas.1": [0.95, 0.99],
+        "train.clip": [None, 1],
+        "seed": [0, None],
+    }
 
 
 def test_a_fork_descends_from_the_released_run_that_it_differs_least_from(tmp_path):
     released(tmp_path, "a-00000000", CONFIG, {"train.jsonl": "x"})
     released(tmp_path, "b-00000000", CONFIG | {"seed": 5, "train": {"lr": 3}}, {"train.jsonl": "x"})
-    released(tmp_path, "c-00000000", CONFIG | {"model": {"name": "another"}, "seed": 1}, {"train.jsonl": "x"})
+    released(
+        tmp_path,
+        "c-00000000",
+        CONFIG | {"model": {"name": "another"}, "seed": 1},
+        {"train.jsonl": "x"},
+    )
     released(tmp_path, "d-00000000", CONFIG | {"seed": 1}, {"train.jsonl": "y"}, status="failed")
     found = lineage.parent("train", "fork-1", CONFIG | {"seed": 1}, {"train.jsonl": "y"}, tmp_path)
-    assert found == {"run": "train/a-00000000", "changed": {"seed": [0, 1], "inputs.train.jsonl": ["x", "y"]}}
+    assert found == {
+        "run": "train/a-00000000",
+        "changed": {"seed": [0, 1], "inputs.train.jsonl": ["x", "y"]},
+    }
 
 
 def test_keys_that_older_runs_lack_count_less_than_values_that_differ(tmp_path):
@@ -44,13 +57,16 @@ def test_keys_that_older_runs_lack_count_less_than_values_that_differ(tmp_path):
 def test_a_released_run_and_the_first_of_its_model_have_no_parent(tmp_path):
     released(tmp_path, "a-00000000", CONFIG, {})
     assert lineage.parent("train", "a-00000000", CONFIG, {}, tmp_path) is None
-    assert lineage.parent("train", "fork-1", CONFIG | {"model": {"name": "another"}}, {}, tmp_path) is None
+    assert (
+        lineage.parent("train", "fork-1", CONFIG | {"model": {"name": "another"}}, {}, tmp_path)
+        is None
+    )
 
 
 def test_a_damaged_record_is_named(tmp_path):
     released(tmp_path, "a-00000000", CONFIG, {})
     (tmp_path / "train" / "a-00000000" / "config.yaml").write_text("a: [")
-    with pytest.raises(ConfigError, match="a-00000000 has no readable config.yaml"):
+    with pytest.raises(UserError, match="a-00000000 has no readable config.yaml"):
         lineage.parent("train", "fork-1", CONFIG, {}, tmp_path)
 
 

@@ -1,4 +1,5 @@
 """What the allocator is told: a heap that stays, in huge pages where the system has them."""
+
 import os
 import platform
 import subprocess
@@ -28,7 +29,12 @@ print(told, end() == before, any(line.startswith("VmFlags") and " hg" in line fo
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_a_large_block_comes_from_a_heap_that_does_not_shrink():
-    done = subprocess.run([sys.executable, "-c", ASK.format(root=str(ROOT))], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", ASK.format(root=str(ROOT))],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     told, kept, huge = done.stdout.split()
     assert (told, kept) == ("True", "True")
     if os.path.exists("/sys/kernel/mm/transparent_hugepage/enabled"):
@@ -37,5 +43,7 @@ def test_a_large_block_comes_from_a_heap_that_does_not_shrink():
 
 def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: ("musl", "1.2"))
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: pytest.fail("nothing of it may be called"))
+    monkeypatch.setattr(
+        memory.ctypes, "CDLL", lambda name: pytest.fail("nothing of it may be called")
+    )
     assert memory.keep_freed_memory() is False

@@ -1,4 +1,5 @@
 """Trained weights put on their base as one folder that a server opens."""
+
 import json
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 from conftest import SMOKE, collected, study_of, trained
 
 from ponder import models, stages
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.release import merge
 from ponder.train import sft
 
@@ -21,7 +22,9 @@ def plan(tmp_path_factory):
 def test_the_folder_gives_the_logits_of_the_trained_model(plan, tmp_path):
     merge.merged(plan, tmp_path / "merged")
     network, chat = models.load(tmp_path / "merged", plan.model.delimiters)
-    ours = sft.with_weights(models.load_network(models.base_folder(plan.model, plan.out)), stages.adapter_folder(plan))
+    ours = sft.with_weights(
+        models.load_network(models.base_folder(plan.model, plan.out)), stages.adapter_folder(plan)
+    )
     ids = torch.tensor([chat.prompt("What is 2 + 2?")])
     with torch.inference_mode():
         assert torch.equal(network.eval()(ids).logits, ours(ids).logits)
@@ -29,9 +32,9 @@ def test_the_folder_gives_the_logits_of_the_trained_model(plan, tmp_path):
 
 
 def test_a_folder_that_exists_and_a_subject_without_weights_are_refused(plan, tmp_path):
-    with pytest.raises(ConfigError, match="exists"):
+    with pytest.raises(UserError, match="exists"):
         merge.merged(plan, tmp_path)
-    with pytest.raises(ConfigError, match="subject=base has no trained weights"):
+    with pytest.raises(UserError, match="subject=base has no trained weights"):
         merge.merged(study_of(*SMOKE, f"out={plan.out}", "subject=base"), tmp_path / "new")
 
 

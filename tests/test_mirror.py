@@ -1,4 +1,5 @@
 """The wandb mirror of metrics.jsonl: a run that was killed and started again goes on with one curve."""
+
 import os
 import signal
 import struct
@@ -17,7 +18,12 @@ class Opened:
     """What stands for wandb's run: it keeps how it was opened and what it was sent."""
 
     def __init__(self, options, starting_step):
-        self.options, self.starting_step, self.rows, self.finished = options, starting_step, [], False
+        self.options, self.starting_step, self.rows, self.finished = (
+            options,
+            starting_step,
+            [],
+            False,
+        )
 
     def log(self, row, step):
         self.rows.append((step, row))
@@ -38,6 +44,7 @@ def mirrors(monkeypatch):
     def init(**options):
         kept.opened.append(Opened(options, kept.known))
         return kept.opened[-1]
+
     monkeypatch.setattr(wandb, "init", init)
     return kept
 
@@ -79,11 +86,18 @@ def test_each_mirror_goes_on_with_the_same_run_of_wandb(tmp_path, mirrors):
     run = killed_and_resumed(tmp_path, "offline")
     for opened in mirrors.opened:
         said = opened.options
-        assert (said["id"], said["resume"], said["name"], said["group"]) == (run.name, "allow", run.name, "train")
+        assert (said["id"], said["resume"], said["name"], said["group"]) == (
+            run.name,
+            "allow",
+            run.name,
+            "train",
+        )
         assert (said["mode"], said["config"]) == ("offline", {"seed": 0})
 
 
-@pytest.mark.parametrize("known, sent", [(6, [6, 7, 8]), (5, [5, 6, 7, 8]), (3, [3, 4, 5, 6, 7, 8]), (9, [])])
+@pytest.mark.parametrize(
+    "known, sent", [(6, [6, 7, 8]), (5, [5, 6, 7, 8]), (3, [3, 4, 5, 6, 7, 8]), (9, [])]
+)
 def test_an_online_run_is_sent_only_the_steps_that_it_lacks(tmp_path, mirrors, known, sent):
     with pytest.raises(Killed):
         goes_on(tmp_path, "online", 0, 5)
@@ -100,28 +114,40 @@ def test_a_run_killed_before_its_first_step_replays_nothing(tmp_path, mirrors):
 
 
 def test_without_a_mirror_nothing_is_opened_and_the_record_is_the_same(tmp_path, mirrors):
-    quiet, mirrored = killed_and_resumed(tmp_path / "a", "disabled"), killed_and_resumed(tmp_path / "b", "offline")
+    quiet, mirrored = (
+        killed_and_resumed(tmp_path / "a", "disabled"),
+        killed_and_resumed(tmp_path / "b", "offline"),
+    )
     assert len(mirrors.opened) == 2
-    assert (quiet.folder / "metrics.jsonl").read_bytes() == (mirrored.folder / "metrics.jsonl").read_bytes()
+    assert (quiet.folder / "metrics.jsonl").read_bytes() == (
+        mirrored.folder / "metrics.jsonl"
+    ).read_bytes()
 
 
 def test_a_mirror_that_cannot_be_opened_stops_nothing(tmp_path, mirrors, monkeypatch, capsys):
     def refuse(**_):
         raise wandb.errors.Error("no network\nand its details")
+
     monkeypatch.setattr(wandb, "init", refuse)
     run = goes_on(tmp_path, "online", 0, 8)
-    assert "warning: wandb is off (no network); metrics.jsonl has everything" in capsys.readouterr().out
+    assert (
+        "warning: wandb is off (no network); metrics.jsonl has everything"
+        in capsys.readouterr().out
+    )
     assert len(read_jsonl(run.folder / "metrics.jsonl")) == 8
 
 
-def test_a_killed_training_ends_with_the_whole_curve_in_its_newest_folder(tmp_path, mirrors, monkeypatch):
+def test_a_killed_training_ends_with_the_whole_curve_in_its_newest_folder(
+    tmp_path, mirrors, monkeypatch
+):
     plan = collected(tmp_path, "wandb=offline", "train.epochs=2", "train.checkpoint_steps=2")
-    real, mine = Run.metric, len(mirrors.opened)    # collect.py opened one as well
+    real, mine = Run.metric, len(mirrors.opened)  # collect.py opened one as well
 
     def stop(run, **row):
         if row["step"] == 4:
             raise Killed
         real(run, **row)
+
     monkeypatch.setattr(Run, "metric", stop)
     with pytest.raises(Killed):
         trained(plan)
@@ -136,14 +162,15 @@ def test_a_killed_training_ends_with_the_whole_curve_in_its_newest_folder(tmp_pa
 def steps_in(path):
     """Return the steps of an offline file of wandb: records of the LevelDB log format after 7 bytes of header."""
     from wandb.proto import wandb_internal_pb2
+
     data, at, record, steps = path.read_bytes(), 7, b"", []
     while at + 7 <= len(data):
-        if 32768 - at % 32768 < 7:    # the rest of a block is too short for a header
+        if 32768 - at % 32768 < 7:  # the rest of a block is too short for a header
             at += 32768 - at % 32768
             continue
-        _, length, part = struct.unpack("<IHB", data[at:at + 7])
-        record, at = record + data[at + 7:at + 7 + length], at + 7 + length
-        if part in (1, 4):            # a whole record, or the last part of one
+        _, length, part = struct.unpack("<IHB", data[at : at + 7])
+        record, at = record + data[at + 7 : at + 7 + length], at + 7 + length
+        if part in (1, 4):  # a whole record, or the last part of one
             read = wandb_internal_pb2.Record.FromString(record)
             steps += [read.history.step.num] if read.WhichOneof("record_type") == "history" else []
             record = b""
@@ -152,14 +179,25 @@ def steps_in(path):
 
 @pytest.mark.slow
 def test_the_newest_offline_file_of_wandb_itself_holds_every_step_once(tmp_path):
-    program = ("import os, signal, sys; from ponder.runs import Run; from test_mirror import Killed, goes_on\n"
-               "try: goes_on(sys.argv[1], 'offline', int(sys.argv[2]), int(sys.argv[3]))\n"
-               "except Killed: os.kill(os.getpid(), signal.SIGKILL)")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))), "WANDB_SILENT": "true"}
+    program = (
+        "import os, signal, sys; from ponder.runs import Run; from test_mirror import Killed, goes_on\n"
+        "try: goes_on(sys.argv[1], 'offline', int(sys.argv[2]), int(sys.argv[3]))\n"
+        "except Killed: os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))),
+        "WANDB_SILENT": "true",
+    }
     for kept, last, code in ((0, 5, -signal.SIGKILL), (4, 8, 0)):
-        done = subprocess.run([sys.executable, "-c", program, str(tmp_path), str(kept), str(last)], cwd=ROOT,
-                              env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path), str(kept), str(last)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
         assert done.returncode == code, done.stderr
-    run, = (tmp_path / "train").iterdir()
+    (run,) = (tmp_path / "train").iterdir()
     files = sorted((tmp_path / "wandb" / "wandb").glob(f"offline-run-*/run-{run.name}.wandb"))
     assert len(files) == 2 and steps_in(files[-1]) == [1, 2, 3, 4, 5, 6, 7, 8]

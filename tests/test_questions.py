@@ -13,8 +13,17 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from ponder.config import ConfigError, build
-from ponder.questions.drawn import Questions, draw, draw_family, question_id, read_manifest, read_split, split_rows
+from ponder.config import build
+from ponder.errors import UserError
+from ponder.questions.drawn import (
+    Questions,
+    draw,
+    draw_family,
+    question_id,
+    read_manifest,
+    read_split,
+    split_rows,
+)
 from ponder.questions.families import FAMILIES, LIBRARY, between
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +85,9 @@ def test_committed_manifest_is_what_the_configuration_asks_for():
     for family, entry in manifest["families"].items():
         assert entry["params"] == wanted["families"][family]["params"]
         assert entry["trained"] == wanted["families"][family]["trained"]
-        rows = sum(wanted["counts"][split] for split in (SPLITS if entry["trained"] else ("dev", "test")))
+        rows = sum(
+            wanted["counts"][split] for split in (SPLITS if entry["trained"] else ("dev", "test"))
+        )
         assert entry["distinct_keys"] >= 20 * rows
     on_disk = {str(path.relative_to(COMMITTED)) for path in COMMITTED.rglob("*.jsonl")}
     assert on_disk == set(manifest["files"])
@@ -84,7 +95,12 @@ def test_committed_manifest_is_what_the_configuration_asks_for():
 
 def test_no_answer_dominates_a_family_of_few_answers():
     rows = [row for split in SPLITS for row in read_split(COMMITTED, split)]
-    for family, limit in {"boolean": 0.55, "coin": 0.6, "facing": 0.3, "letter_counting": 0.5}.items():
+    for family, limit in {
+        "boolean": 0.55,
+        "coin": 0.6,
+        "facing": 0.3,
+        "letter_counting": 0.5,
+    }.items():
         answers = [row.answer for row in rows if row.family == family]
         assert max(map(answers.count, set(answers))) <= limit * len(answers)
 
@@ -92,12 +108,22 @@ def test_no_answer_dominates_a_family_of_few_answers():
 def test_prompts_carry_no_format_instructions():
     for split in SPLITS:
         for row in read_split(COMMITTED, split):
-            assert not re.search(r"comma-separated|square brackets|Reply only|example|\.0\b", row.question)
+            assert not re.search(
+                r"comma-separated|square brackets|Reply only|example|\.0\b", row.question
+            )
 
 
 def test_new_questions_share_no_key_and_no_text_with_the_first_ones():
-    new, old = read_split("data/cpu/questions-new", "pool"), [row for split in SPLITS for row in read_split(COMMITTED, split)]
-    assert len({row.id for row in new}) == len({(row.family, row.key) for row in new}) == len(new) == 2400
+    new, old = (
+        read_split("data/cpu/questions-new", "pool"),
+        [row for split in SPLITS for row in read_split(COMMITTED, split)],
+    )
+    assert (
+        len({row.id for row in new})
+        == len({(row.family, row.key) for row in new})
+        == len(new)
+        == 2400
+    )
     assert not {(row.family, row.key) for row in new} & {(row.family, row.key) for row in old}
     assert not {row.id for row in new} & {row.id for row in old}
     manifest = read_manifest("data/cpu/questions-new")
@@ -109,9 +135,14 @@ def test_new_questions_share_no_key_and_no_text_with_the_first_ones():
 
 def test_a_draw_without_other_questions_draws_none_of_them(tmp_path):
     draw(spec(OWN, counts=SMALL), tmp_path / "first")
-    draw(dataclasses.replace(spec(OWN, counts=SMALL), without=str(tmp_path / "first")), tmp_path / "second")
-    first, second = ({(row.family, row.key) for split in SPLITS for row in read_split(tmp_path / name, split)}
-                     for name in ("first", "second"))
+    draw(
+        dataclasses.replace(spec(OWN, counts=SMALL), without=str(tmp_path / "first")),
+        tmp_path / "second",
+    )
+    first, second = (
+        {(row.family, row.key) for split in SPLITS for row in read_split(tmp_path / name, split)}
+        for name in ("first", "second")
+    )
     assert len(first) == len(second) and not first & second
 
 
@@ -134,17 +165,27 @@ print([hashlib.sha256(repr(draw_family(name, params, 20, 7)).encode()).hexdigest
 def digests(names, hashseed):
     wanted = {name: config()["families"][name]["params"] for name in names}
     environment = os.environ | {"PYTHONHASHSEED": hashseed, "PYTHONPATH": str(ROOT)}
-    ran = subprocess.run([sys.executable, "-c", DIGEST, json.dumps(wanted)], env=environment, cwd=ROOT,
-                         capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", DIGEST, json.dumps(wanted)],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return ran.stdout
 
 
 # Slow because the library is imported anew; the redraw below already runs under an arbitrary hash seed.
-@pytest.mark.parametrize("names", [pytest.param(OWN, id="own"),
-                                   pytest.param(TAKEN, id="library", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "names",
+    [pytest.param(OWN, id="own"), pytest.param(TAKEN, id="library", marks=pytest.mark.slow)],
+)
 def test_same_seed_draws_the_same_under_another_hash_seed(names):
     if names is TAKEN:
-        pytest.importorskip("reasoning_gym", reason="drawing library families needs `pip install -e .[gen]`")
+        pytest.importorskip(
+            "reasoning_gym", reason="drawing library families needs `pip install -e .[gen]`"
+        )
     assert digests(names, "1") == digests(names, "2")
 
 
@@ -157,7 +198,9 @@ def test_another_seed_draws_other_questions():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_redraw_gives_the_committed_files(family, tmp_path):
     if family in TAKEN:
-        pytest.importorskip("reasoning_gym", reason="drawing library families needs `pip install -e .[gen]`")
+        pytest.importorskip(
+            "reasoning_gym", reason="drawing library families needs `pip install -e .[gen]`"
+        )
     fresh, committed = draw(spec([family]), tmp_path), read_manifest(COMMITTED)
     rows = sum(entry["rows"] for entry in fresh["files"].values())
     assert fresh["families"][family] == committed["families"][family]
@@ -173,18 +216,20 @@ def test_redraw_gives_the_committed_files(family, tmp_path):
 def test_library_families_without_the_library_name_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
     for family in TAKEN:
-        with pytest.raises(ConfigError, match=r"pip install -e \.\[gen\]"):
+        with pytest.raises(UserError, match=r"pip install -e \.\[gen\]"):
             draw(spec([family], counts=SMALL), tmp_path)
 
 
 def test_too_few_distinct_questions_are_refused():
-    with pytest.raises(ConfigError, match=r"'facing' showed \d+ distinct questions in 20000 candidates.*2000"):
+    with pytest.raises(
+        UserError, match=r"'facing' showed \d+ distinct questions in 20000 candidates.*2000"
+    ):
         draw_family("facing", {"min_turns": 3, "max_turns": 3}, 100, 0)
 
 
 def test_a_library_template_of_other_wording_is_refused():
     assert between("head body tail", "head ", " tail", "x") == "body"
-    with pytest.raises(ConfigError, match="reasoning-gym==0.1.25"):
+    with pytest.raises(UserError, match="reasoning-gym==0.1.25"):
         between("other body tail", "head ", " tail", "x")
 
 
@@ -193,11 +238,17 @@ def test_people_and_order_do_not_make_another_question():
         deeds = [["Ann", "likes", "tea"], ["Bo", "hates", "rain"]]
         return {"statements": [deeds[i] for i in order], "asked": ["likes", "tea"]}
 
-    renamed = {"statements": [["Eva", "likes", "tea"], ["Max", "hates", "rain"]], "asked": ["likes", "tea"]}
+    renamed = {
+        "statements": [["Eva", "likes", "tea"], ["Max", "hates", "rain"]],
+        "asked": ["likes", "tea"],
+    }
     key = FAMILIES["needle_haystack"].key
     assert key(said([0, 1])) == key(said([1, 0])) == key(renamed)
     assert key(said([0, 1])) != key(renamed | {"asked": ["hates", "rain"]})
-    assert FAMILIES["number_sorting"].key({"direction": "ascending", "numbers": [9, 10]}) == "ascending 9 10"
+    assert (
+        FAMILIES["number_sorting"].key({"direction": "ascending", "numbers": [9, 10]})
+        == "ascending 9 10"
+    )
     flipped = {"start": "heads", "flips": [True, False]}
     assert FAMILIES["coin"].key(flipped | {"names": ["Ann", "Bo"]}) == "heads f-"
     assert FAMILIES["letter_counting"].key({"letter": "a", "words": ["To", "a"]}) == "a | a to"
@@ -212,23 +263,41 @@ def test_splits_take_every_question_once():
 # --- configuration ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda node: node.update(source="web"), "questions.source is 'web'.*committed, draw"),
-    (lambda node: node["counts"].update(dev=-1), "counts.dev is -1.*0 or more"),
-    (lambda node: node.update(limit=0), "limit is 0.*1 or more"),
-    (lambda node: node["counts"].pop("pool"), "counts.pool is missing"),
-    (lambda node: node["families"].update(riddles={}), "riddles.*must be one of"),
-    (lambda node: node["families"]["coin"].update(origin="reasoning-gym"), "coin.origin is 'reasoning-gym'"),
-    (lambda node: node["families"]["coin"].pop("trained"), "coin.trained is missing"),
-    (lambda node: node["families"]["coin"]["params"].pop("max_people"), "must have exactly: min_people, max_people"),
-    (lambda node: node["families"]["coin"]["params"].update(min_people=11), "min_people is 11.*maximum 10"),
-    (lambda node: node["families"]["coin"]["params"].update(max_people="ten"), "max_people is 'ten'.*whole number"),
-    (lambda node: node["families"]["coin"]["params"].update(max_people=21), "max_people is 21.*20"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda node: node.update(source="web"), "questions.source is 'web'.*committed, draw"),
+        (lambda node: node["counts"].update(dev=-1), "counts.dev is -1.*0 or more"),
+        (lambda node: node.update(limit=0), "limit is 0.*1 or more"),
+        (lambda node: node["counts"].pop("pool"), "counts.pool is missing"),
+        (lambda node: node["families"].update(riddles={}), "riddles.*must be one of"),
+        (
+            lambda node: node["families"]["coin"].update(origin="reasoning-gym"),
+            "coin.origin is 'reasoning-gym'",
+        ),
+        (lambda node: node["families"]["coin"].pop("trained"), "coin.trained is missing"),
+        (
+            lambda node: node["families"]["coin"]["params"].pop("max_people"),
+            "must have exactly: min_people, max_people",
+        ),
+        (
+            lambda node: node["families"]["coin"]["params"].update(min_people=11),
+            "min_people is 11.*maximum 10",
+        ),
+        (
+            lambda node: node["families"]["coin"]["params"].update(max_people="ten"),
+            "max_people is 'ten'.*whole number",
+        ),
+        (
+            lambda node: node["families"]["coin"]["params"].update(max_people=21),
+            "max_people is 21.*20",
+        ),
+    ],
+)
 def test_wrong_configuration_is_named(change, message):
     node = config()
     change(node)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UserError, match=message):
         build(Questions, node)
 
 
@@ -239,7 +308,9 @@ def test_a_drawn_directory_reads_back(small):
     rows = read_split(small, "pool")
     assert len(rows) == 10  # facing and boolean; coin is never trained on
     assert all(row.domain == "" and row.id and row.family and row.key and row.facts for row in rows)
-    assert [row.family for row in read_split(small, "dev")] == ["boolean"] * 2 + ["coin"] * 2 + ["facing"] * 2
+    assert [row.family for row in read_split(small, "dev")] == ["boolean"] * 2 + ["coin"] * 2 + [
+        "facing"
+    ] * 2
 
 
 def damage(path, change):
@@ -247,7 +318,7 @@ def damage(path, change):
 
 
 def fails(directory, split, message):
-    with pytest.raises(ConfigError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read_split(directory, split)
     assert "\n" not in str(caught.value)
 
@@ -287,7 +358,13 @@ def test_changed_contents_are_noticed(small):
     fails(small, "probe", r"probe.jsonl, line 3 .*sha256")
 
 
-NO_MANIFESTS = ["", "[]", '{"schema": 2, "files": {}}', '{"schema": 1}', '{"schema": 1, "files": [1]}']
+NO_MANIFESTS = [
+    "",
+    "[]",
+    '{"schema": 2, "files": {}}',
+    '{"schema": 1}',
+    '{"schema": 1, "files": [1]}',
+]
 
 
 @pytest.mark.parametrize("text", NO_MANIFESTS)
@@ -307,7 +384,11 @@ def test_unknown_or_empty_splits_are_named(small):
 def test_manifest_hashes_are_those_of_the_files(small):
     for name, entry in read_manifest(small)["files"].items():
         data = (small / name).read_bytes()
-        assert entry == {"sha256": hashlib.sha256(data).hexdigest(), "rows": data.count(b"\n"), "bytes": len(data)}
+        assert entry == {
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "rows": data.count(b"\n"),
+            "bytes": len(data),
+        }
 
 
 def test_drawing_twice_writes_the_same_bytes(small, tmp_path):

@@ -1,4 +1,5 @@
 """`audit.py replay`: equal bits pass anywhere, one unequal bit fails where bits are promised and proves nothing elsewhere."""
+
 import json
 import math
 import shutil
@@ -8,7 +9,7 @@ import pytest
 from conftest import ROOT, SMOKE, collected, evaluated, study_of, trained
 
 from ponder.audit import replay
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.runs import commit, dump, read_jsonl, write_jsonl
 
 KNOWN = commit()["commit"]
@@ -39,6 +40,7 @@ def faked(monkeypatch, released, *names):
             return real(scratch, name, *overrides, code=code)
         shutil.copytree(released / name, scratch / name)
         return subprocess.Popen(["true"])
+
     monkeypatch.setattr(replay, "unpack", lambda commit, folder: folder.symlink_to(ROOT))
     monkeypatch.setattr(replay, "script", script)
 
@@ -58,7 +60,7 @@ def judged(part, tmp_path, *where):
 
 def only(folder, pattern):
     """Return the one path of a pattern."""
-    path, = folder.glob(pattern)
+    (path,) = folder.glob(pattern)
     return path
 
 
@@ -88,21 +90,38 @@ def test_a_training_makes_the_same_steps_again(released, tmp_path, monkeypatch):
     assert found.result == "PASS" and found.looked_at.startswith("steps 1 to 3 of smoke-")
 
 
-def test_a_last_bit_of_a_loss_fails_where_it_is_promised_and_proves_nothing_elsewhere(logs, done, tmp_path):
+def test_a_last_bit_of_a_loss_fails_where_it_is_promised_and_proves_nothing_elsewhere(
+    logs, done, tmp_path
+):
     assert judged(replay.train, tmp_path, logs, "smoke").result == "PASS"
     folder = only(logs, "train/smoke-*")
-    changed(folder / "metrics.jsonl", lambda row: row.update(loss=math.nextafter(row["loss"], math.inf)))
+    changed(
+        folder / "metrics.jsonl", lambda row: row.update(loss=math.nextafter(row["loss"], math.inf))
+    )
     found = judged(replay.train, tmp_path, logs, "smoke")
-    assert found.result == "FAIL" and len(found.problems) == 1 and found.problems[0].startswith("step 1: loss is ")
+    assert (
+        found.result == "FAIL"
+        and len(found.problems) == 1
+        and found.problems[0].startswith("step 1: loss is ")
+    )
     made_elsewhere(folder)
     found = judged(replay.train, tmp_path, logs, "smoke")
-    assert found.result == "UNSUPPORTED" and found.problems == () and "there cpu was another processor, not " in found.looked_at
+    assert (
+        found.result == "UNSUPPORTED"
+        and found.problems == ()
+        and "there cpu was another processor, not " in found.looked_at
+    )
 
 
-@pytest.mark.parametrize("name, change", [("metrics", lambda row: row.update(tokens=row["tokens"] + 1)),
-                                          ("metrics", lambda row: row.update(lr=math.nextafter(row["lr"], 1))),
-                                          ("metrics", lambda row: row.update(step=2)),
-                                          ("batches", lambda row: row["ids"].reverse())])
+@pytest.mark.parametrize(
+    "name, change",
+    [
+        ("metrics", lambda row: row.update(tokens=row["tokens"] + 1)),
+        ("metrics", lambda row: row.update(lr=math.nextafter(row["lr"], 1))),
+        ("metrics", lambda row: row.update(step=2)),
+        ("batches", lambda row: row["ids"].reverse()),
+    ],
+)
 def test_what_no_processor_can_change_fails_on_any(logs, done, tmp_path, name, change):
     folder = only(logs, "train/smoke-*")
     changed(folder / f"{name}.jsonl", change)
@@ -117,7 +136,11 @@ def test_answers_are_made_again_and_a_changed_token_fails(logs, tmp_path):
     rows = read_jsonl(path)
     write_jsonl(path, [row | {"ids": [*row["ids"][:-1], row["ids"][-1] ^ 1]} for row in rows])
     found = judged(replay.generate, tmp_path, logs, *where)
-    assert found.result == "FAIL" and len(found.problems) == replay.ANSWERS and all(": ids is " in text for text in found.problems)
+    assert (
+        found.result == "FAIL"
+        and len(found.problems) == replay.ANSWERS
+        and all(": ids is " in text for text in found.problems)
+    )
     made_elsewhere(path.parent)
     assert judged(replay.generate, tmp_path, logs, *where).result == "UNSUPPORTED"
     write_jsonl(path, [row | {"question": row["question"] + " "} for row in rows])
@@ -133,7 +156,9 @@ def test_another_sample_of_smoke_fails_though_its_manifest_was_made_to_fit(logs,
     record["files"]["samples.jsonl"]["sha256"] = replay.file_sha256(path)
     told.write_text(dump(record))
     found = judged(replay.smoke, tmp_path, logs)
-    assert found.result == "FAIL" and found.problems == (f"{path.parent.name}/samples.jsonl has other bytes",)
+    assert found.result == "FAIL" and found.problems == (
+        f"{path.parent.name}/samples.jsonl has other bytes",
+    )
     for folder in logs.glob("evaluate/smoke-*"):
         made_elsewhere(folder)
     assert judged(replay.smoke, tmp_path, logs).result == "UNSUPPORTED"
@@ -142,24 +167,42 @@ def test_another_sample_of_smoke_fails_though_its_manifest_was_made_to_fit(logs,
 def test_what_is_not_released_is_not_run(tmp_path, logs):
     for part in (replay.train, replay.generate, replay.smoke):
         assert judged(part, tmp_path, tmp_path / "nothing").result == "NOT_RUN"
-    (logs / "corrections.jsonl").write_text(dump({"supersedes": f"train/{only(logs, 'train/smoke-*').name}"}))
+    (logs / "corrections.jsonl").write_text(
+        dump({"supersedes": f"train/{only(logs, 'train/smoke-*').name}"})
+    )
     assert "train run smoke is 0 times" in judged(replay.smoke, tmp_path, logs).looked_at
 
 
-def test_bits_depend_on_processor_kernels_packages_and_switches_but_not_on_the_number_of_cores(monkeypatch):
+def test_bits_depend_on_processor_kernels_packages_and_switches_but_not_on_the_number_of_cores(
+    monkeypatch,
+):
     import torch  # noqa: F401    environment() tells of it then
+
     record = replay.environment(2)
     assert replay.differences(record | {"logical_cores": 96, "threads": 96, "python": "3"})[1] == []
-    early = {key: value for key, value in record.items() if key not in ("torch_cpu_capability", "torch_build")}
+    early = {
+        key: value
+        for key, value in record.items()
+        if key not in ("torch_cpu_capability", "torch_build")
+    }
     assert len(replay.differences(early)[1]) == (record["torch_cpu_capability"] != "AVX512")
-    other = record | {"cpu": "A", "torch_cpu_capability": "AVX2", "packages": record["packages"] | {"torch": "1.0"}}
+    other = record | {
+        "cpu": "A",
+        "torch_cpu_capability": "AVX2",
+        "packages": record["packages"] | {"torch": "1.0"},
+    }
     monkeypatch.setenv("MKL_CBWR", "AVX2")
-    assert [text.split()[0] for text in replay.differences(other)[1]] == ["cpu", "torch_cpu_capability", "torch", "MKL_CBWR"]
+    assert [text.split()[0] for text in replay.differences(other)[1]] == [
+        "cpu",
+        "torch_cpu_capability",
+        "torch",
+        "MKL_CBWR",
+    ]
 
 
 @pytest.mark.skipif(KNOWN is None, reason="no git checkout")
 def test_the_code_of_a_commit_is_its_own_and_of_an_unknown_one_there_is_none(tmp_path):
     replay.unpack(KNOWN, tmp_path)
     assert (tmp_path / "train.py").is_file() and (tmp_path / "conf").is_dir()
-    with pytest.raises(ConfigError, match="is not in this checkout"):
+    with pytest.raises(UserError, match="is not in this checkout"):
         replay.unpack("0" * 40, tmp_path)

@@ -1,4 +1,5 @@
 """What a server said: where the thinking stands, what is no trace, and that nothing a server sends can do harm."""
+
 import json
 import time
 import unicodedata
@@ -11,13 +12,38 @@ from servers import answer
 from ponder.api import replies
 from ponder.runs import dump
 
-NASTY = ["<think>", "</think>", "Final Answer:", "\ud800", "\udc00", "\x00", "\x1b[0m", "\x85", "\ufffd", "\u2028", "\ufeff", "\n",
-         '"', "\\"]
-TEXTS = st.one_of(st.text(), st.lists(st.sampled_from([*NASTY, "a", " "]), max_size=6).map("".join),
-                  st.text(st.characters(min_codepoint=0xD800, max_codepoint=0xDFFF), max_size=3))
-LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.integers(min_value=10**30), st.floats(), TEXTS)
-VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=8)
-FINISHES = st.one_of(st.just("stop"), st.sampled_from(["length", "content_filter", None, "STOP", "a\nb"]), VALUES)
+NASTY = [
+    "<think>",
+    "</think>",
+    "Final Answer:",
+    "\ud800",
+    "\udc00",
+    "\x00",
+    "\x1b[0m",
+    "\x85",
+    "\ufffd",
+    "\u2028",
+    "\ufeff",
+    "\n",
+    '"',
+    "\\",
+]
+TEXTS = st.one_of(
+    st.text(),
+    st.lists(st.sampled_from([*NASTY, "a", " "]), max_size=6).map("".join),
+    st.text(st.characters(min_codepoint=0xD800, max_codepoint=0xDFFF), max_size=3),
+)
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.integers(min_value=10**30), st.floats(), TEXTS
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+FINISHES = st.one_of(
+    st.just("stop"), st.sampled_from(["length", "content_filter", None, "STOP", "a\nb"]), VALUES
+)
 
 
 def objects(**fields):
@@ -27,78 +53,122 @@ def objects(**fields):
 
 
 DETAILS = objects(reasoning_tokens=st.integers())
-USAGE = objects(prompt_tokens=st.integers(), completion_tokens=st.integers(), completion_tokens_details=DETAILS)
+USAGE = objects(
+    prompt_tokens=st.integers(), completion_tokens=st.integers(), completion_tokens_details=DETAILS
+)
 MESSAGES = objects(content=TEXTS, reasoning=TEXTS, reasoning_content=TEXTS)
-CHOICES = st.lists(st.one_of(objects(message=MESSAGES, finish_reason=FINISHES, text=TEXTS), LEAVES), max_size=2)
-RESPONSES = objects(id=TEXTS, created=st.integers(), model=TEXTS, choices=CHOICES, usage=USAGE, system_fingerprint=TEXTS)
+CHOICES = st.lists(
+    st.one_of(objects(message=MESSAGES, finish_reason=FINISHES, text=TEXTS), LEAVES), max_size=2
+)
+RESPONSES = objects(
+    id=TEXTS,
+    created=st.integers(),
+    model=TEXTS,
+    choices=CHOICES,
+    usage=USAGE,
+    system_fingerprint=TEXTS,
+)
 ENDS = st.one_of(st.none(), st.sampled_from(["Final Answer:", "</think>", "a", ""]))
 
 
 def whole(text):
     """Return whether a text has no lone surrogate, no U+FFFD, and no control character but tab and line ends."""
-    return all(c in "\t\n\r" or c != "\ufffd" and unicodedata.category(c) not in ("Cc", "Cs") for c in text)
+    return all(
+        c in "\t\n\r" or c != "\ufffd" and unicodedata.category(c) not in ("Cc", "Cs") for c in text
+    )
 
 
 def said(content="Final Answer: 4", finish="stop", ends=None, **fields):
     """Return the Reply to one message."""
     message = {"content": content, **fields}
-    return replies.parse(json.dumps({"choices": [{"message": message, "finish_reason": finish}]}), ends)
+    return replies.parse(
+        json.dumps({"choices": [{"message": message, "finish_reason": finish}]}), ends
+    )
 
 
-@pytest.mark.parametrize("fields", [
-    {"reasoning": "so 4"}, {"reasoning_content": "so 4"}, {"reasoning": " \n so 4 \n", "reasoning_content": "ignored"},
-    {"reasoning": None, "reasoning_content": "so 4"}, {"reasoning": "", "reasoning_content": "so 4"},
-    {"content": "so 4</think>Final Answer: 4"},      # the chat template wrote the opening tag
-    {"content": "<think>so 4</think>Final Answer: 4"}, {"content": "\n<think>\nso 4\n</think>\n\nFinal Answer: 4\n"},
-    {"content": "<think>so 4</think>Final Answer: 4", "reasoning": "", "reasoning_content": None},
-    {"content": "so 4\nFinal Answer: 4", "ends": "Final Answer:"}, {"content": "so 4 </think> Final Answer: 4", "ends": "</think>"},
-    {"content": "<think>so 4</think>Final Answer: 4", "ends": "Final Answer:"}, {"reasoning": "so 4", "ends": "Final Answer:"},
-])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reasoning": "so 4"},
+        {"reasoning_content": "so 4"},
+        {"reasoning": " \n so 4 \n", "reasoning_content": "ignored"},
+        {"reasoning": None, "reasoning_content": "so 4"},
+        {"reasoning": "", "reasoning_content": "so 4"},
+        {"content": "so 4</think>Final Answer: 4"},  # the chat template wrote the opening tag
+        {"content": "<think>so 4</think>Final Answer: 4"},
+        {"content": "\n<think>\nso 4\n</think>\n\nFinal Answer: 4\n"},
+        {
+            "content": "<think>so 4</think>Final Answer: 4",
+            "reasoning": "",
+            "reasoning_content": None,
+        },
+        {"content": "so 4\nFinal Answer: 4", "ends": "Final Answer:"},
+        {"content": "so 4 </think> Final Answer: 4", "ends": "</think>"},
+        {"content": "<think>so 4</think>Final Answer: 4", "ends": "Final Answer:"},
+        {"reasoning": "so 4", "ends": "Final Answer:"},
+    ],
+)
 def test_the_thinking_is_found_wherever_a_server_puts_it(fields):
     found = said(**fields)
-    assert (found.think, found.answer, found.finish, found.rejected) == ("so 4", "Final Answer: 4", "stop", None)
+    assert (found.think, found.answer, found.finish, found.rejected) == (
+        "so 4",
+        "Final Answer: 4",
+        "stop",
+        None,
+    )
 
 
 def test_the_last_end_of_the_reasoning_counts():
     found = said("Final Answer: 3? No.\nFinal Answer: 4", ends="Final Answer:")
-    assert (found.think, found.answer, found.rejected) == ("Final Answer: 3? No.", "Final Answer: 4", None)
+    assert (found.think, found.answer, found.rejected) == (
+        "Final Answer: 3? No.",
+        "Final Answer: 4",
+        None,
+    )
 
 
 def test_reasoning_that_holds_tags_is_not_split_again():
     found = said("4", reasoning="I write </think> and <think>")
-    assert (found.think, found.answer, found.rejected) == ("I write </think> and <think>", "4", None)
+    assert (found.think, found.answer, found.rejected) == (
+        "I write </think> and <think>",
+        "4",
+        None,
+    )
 
 
-@pytest.mark.parametrize("rejected, fields", [
-    ("no reasoning", {}),
-    ("no reasoning", {"ends": "The answer is"}),
-    ("no reasoning", {"content": "a <think>b</think> c"}),
-    ("no reasoning", {"content": "b</think> c</think> d"}),
-    ("empty reasoning", {"reasoning": " \n"}),
-    ("empty reasoning", {"reasoning_content": ""}),
-    ("empty reasoning", {"content": "<think> </think>4"}),
-    ("empty reasoning", {"content": "Final Answer: 4", "ends": "Final Answer:"}),
-    ("unclosed <think>", {"content": "<think>so 4"}),
-    ("more than one <think>", {"content": "<think><think>so 4</think>4"}),
-    ("more than one <think>", {"content": "<think>so</think>4</think>5"}),
-    ("empty answer", {"content": "", "reasoning": "so 4"}),
-    ("empty answer", {"content": None, "reasoning": "so 4"}),
-    ("empty answer", {"content": "<think>so 4</think> \n"}),
-    ("empty answer", {"content": "so 4\nFinal Answer: ", "ends": "Final Answer:"}),
-    ("empty answer", {"content": "so 4</think>", "ends": "</think>"}),
-    ("malformed reply: no text", {"content": None}),
-    ("malformed reply: no text", {"content": ["so 4"]}),
-    ("finish reason length", {"finish": "length", "reasoning": "so"}),
-    ("finish reason length", {"finish": "length", "content": "<think>so"}),
-    ("finish reason length", {"finish": "length", "content": None}),
-    ("finish reason missing", {"finish": None, "reasoning": "so"}),
-    ("finish reason unknown", {"finish": "stop\nnow", "reasoning": "so"}),
-    ("finish reason unknown", {"finish": {"a": 1}, "reasoning": "so"}),
-    ("damaged text: control character U+001B", {"reasoning": "so \x1b[31m"}),
-    ("damaged text: control character U+0000", {"content": "4\x00", "reasoning": "so"}),
-    ("damaged text: U+FFFD", {"reasoning": "so \ud800"}),
-    ("damaged text: U+FFFD", {"reasoning": "so \ufffd"}),
-])
+@pytest.mark.parametrize(
+    "rejected, fields",
+    [
+        ("no reasoning", {}),
+        ("no reasoning", {"ends": "The answer is"}),
+        ("no reasoning", {"content": "a <think>b</think> c"}),
+        ("no reasoning", {"content": "b</think> c</think> d"}),
+        ("empty reasoning", {"reasoning": " \n"}),
+        ("empty reasoning", {"reasoning_content": ""}),
+        ("empty reasoning", {"content": "<think> </think>4"}),
+        ("empty reasoning", {"content": "Final Answer: 4", "ends": "Final Answer:"}),
+        ("unclosed <think>", {"content": "<think>so 4"}),
+        ("more than one <think>", {"content": "<think><think>so 4</think>4"}),
+        ("more than one <think>", {"content": "<think>so</think>4</think>5"}),
+        ("empty answer", {"content": "", "reasoning": "so 4"}),
+        ("empty answer", {"content": None, "reasoning": "so 4"}),
+        ("empty answer", {"content": "<think>so 4</think> \n"}),
+        ("empty answer", {"content": "so 4\nFinal Answer: ", "ends": "Final Answer:"}),
+        ("empty answer", {"content": "so 4</think>", "ends": "</think>"}),
+        ("malformed reply: no text", {"content": None}),
+        ("malformed reply: no text", {"content": ["so 4"]}),
+        ("finish reason length", {"finish": "length", "reasoning": "so"}),
+        ("finish reason length", {"finish": "length", "content": "<think>so"}),
+        ("finish reason length", {"finish": "length", "content": None}),
+        ("finish reason missing", {"finish": None, "reasoning": "so"}),
+        ("finish reason unknown", {"finish": "stop\nnow", "reasoning": "so"}),
+        ("finish reason unknown", {"finish": {"a": 1}, "reasoning": "so"}),
+        ("damaged text: control character U+001B", {"reasoning": "so \x1b[31m"}),
+        ("damaged text: control character U+0000", {"content": "4\x00", "reasoning": "so"}),
+        ("damaged text: U+FFFD", {"reasoning": "so \ud800"}),
+        ("damaged text: U+FFFD", {"reasoning": "so \ufffd"}),
+    ],
+)
 def test_what_gives_no_trace_is_rejected_with_its_reason(rejected, fields):
     assert said(**fields).rejected == rejected
 
@@ -107,9 +177,28 @@ def test_a_reply_without_reasoning_keeps_what_was_said_for_those_who_need_no_rea
     assert said("11 Number theory").answer == "11 Number theory"
 
 
-@pytest.mark.parametrize("response", [
-    "", "{", "null", "[]", "5", '"text"', "{}", '{"choices": 5}', '{"choices": []}', '{"choices": {}}', '{"choices": [{}]', "NaN",
-    "\ud800", "[" * 10**6, '{"a":' * 10**6, "9" * 10**5], ids=lambda text: text[:20].encode("ascii", "backslashreplace").decode())
+@pytest.mark.parametrize(
+    "response",
+    [
+        "",
+        "{",
+        "null",
+        "[]",
+        "5",
+        '"text"',
+        "{}",
+        '{"choices": 5}',
+        '{"choices": []}',
+        '{"choices": {}}',
+        '{"choices": [{}]',
+        "NaN",
+        "\ud800",
+        "[" * 10**6,
+        '{"a":' * 10**6,
+        "9" * 10**5,
+    ],
+    ids=lambda text: text[:20].encode("ascii", "backslashreplace").decode(),
+)
 def test_what_is_no_reply_is_malformed(response):
     assert replies.parse(response, "Final Answer:").rejected == "malformed reply"
 
@@ -120,8 +209,22 @@ def test_several_choices_are_not_chosen_from():
     assert replies.parse(json.dumps({"choices": [one, 5]}), None).rejected == "2 choices"
 
 
-@pytest.mark.parametrize("count, read", [(0, 0), (12, 12), (10**9, 10**9), (-1, None), (True, None), (1.5, None), ("7", None),
-                                         (None, None), (10**30, None), (float("nan"), None), ([1], None)])
+@pytest.mark.parametrize(
+    "count, read",
+    [
+        (0, 0),
+        (12, 12),
+        (10**9, 10**9),
+        (-1, None),
+        (True, None),
+        (1.5, None),
+        ("7", None),
+        (None, None),
+        (10**30, None),
+        (float("nan"), None),
+        ([1], None),
+    ],
+)
 def test_counts_are_whole_and_small_or_none(count, read):
     response = json.dumps({"usage": {"prompt_tokens": count, "completion_tokens": count}})
     assert replies.parse(response, None).usage == {"prompt_tokens": read, "completion_tokens": read}
@@ -130,10 +233,19 @@ def test_counts_are_whole_and_small_or_none(count, read):
 def test_a_record_has_what_was_said_and_nothing_of_an_account():
     record, names = replies.record_of(answer("4", "so").body.decode())
     assert names == {"id": "chatcmpl-1", "created": 1700000000}
-    assert record.pop("choices") == [{"message": {"content": "4", "reasoning": "so", "reasoning_content": None}, "text": None,
-                                      "finish_reason": "stop"}]
-    assert record.pop("usage") == {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15,
-                                   "completion_tokens_details": {"reasoning_tokens": None}}
+    assert record.pop("choices") == [
+        {
+            "message": {"content": "4", "reasoning": "so", "reasoning_content": None},
+            "text": None,
+            "finish_reason": "stop",
+        }
+    ]
+    assert record.pop("usage") == {
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "total_tokens": 15,
+        "completion_tokens_details": {"reasoning_tokens": None},
+    }
     assert record == {"model": "fake", "system_fingerprint": None}
 
 
@@ -141,14 +253,21 @@ def test_a_record_has_what_was_said_and_nothing_of_an_account():
 def test_nothing_a_server_says_can_raise_or_break_a_row(response, ends):
     found = replies.parse(response, ends)
     record, names = replies.record_of(response)
-    row = dump([record, names, found.think, found.answer, found.finish, found.usage, found.rejected])
+    row = dump(
+        [record, names, found.think, found.answer, found.finish, found.usage, found.rejected]
+    )
     assert json.loads(row.encode()) and row.count("\n") == 1 and row.endswith("\n")
     assert "acct-secret" not in row
-    assert set(record) <= {"model", "system_fingerprint", "choices", "usage"} and set(names) <= {"id", "created"}
-    assert replies.record_of(dump(record)) == (record, {})                     # what is kept gives the reply again
+    assert set(record) <= {"model", "system_fingerprint", "choices", "usage"} and set(names) <= {
+        "id",
+        "created",
+    }
+    assert replies.record_of(dump(record)) == (record, {})  # what is kept gives the reply again
     assert replies.parse(dump(record), ends) == found
     if found.rejected is None:
-        assert found.finish == "stop" and all(text and text == text.strip() and whole(text) for text in (found.think, found.answer))
+        assert found.finish == "stop" and all(
+            text and text == text.strip() and whole(text) for text in (found.think, found.answer)
+        )
     else:
         assert found.rejected.isprintable() and len(found.rejected) < 100
 
@@ -156,7 +275,9 @@ def test_nothing_a_server_says_can_raise_or_break_a_row(response, ends):
 @given(TEXTS, TEXTS, st.sampled_from(["reasoning", "reasoning_content"]))
 def test_whole_texts_come_through_unchanged_and_others_are_rejected(think, content, field):
     found = said(content, **{field: think})
-    think, content = json.loads(json.dumps([think, content]))                  # where two halves of a character become one
+    think, content = json.loads(
+        json.dumps([think, content])
+    )  # where two halves of a character become one
     if not whole(think + content):
         assert found.rejected.startswith("damaged text") and (found.think, found.answer) == ("", "")
     elif think.strip():
@@ -166,6 +287,8 @@ def test_whole_texts_come_through_unchanged_and_others_are_rejected(think, conte
 
 def test_ten_megabytes_are_read_in_a_moment():
     began = time.perf_counter()
-    found = said("<think>" + "a <" * 3_000_000 + "</think>" + "Final Answer:" * 300_000, ends="Final Answer:")
+    found = said(
+        "<think>" + "a <" * 3_000_000 + "</think>" + "Final Answer:" * 300_000, ends="Final Answer:"
+    )
     assert found.rejected is None and len(found.think) > 8e6
     assert time.perf_counter() - began < 20

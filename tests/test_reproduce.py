@@ -1,11 +1,12 @@
 """`make reproduce`: what runs, in which order, and what the exit code says."""
+
 import json
 from types import SimpleNamespace
 
 import pytest
 
 from ponder import stages
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.release import reproduce
 from ponder.report import released
 
@@ -16,27 +17,44 @@ def results(folder, facing, coin):
     """Write the results of an evaluate run with 10 questions a family and an interval of plus or minus 20 points."""
     folder.mkdir()
     accuracy = (facing + coin) / 20
-    overall = {"n": 20, "correct": facing + coin, "accuracy": accuracy, "low": accuracy - 0.2, "high": accuracy + 0.2}
-    tasks = {name: {"n": 10, "correct": right} for name, right in (("facing", facing), ("coin", coin))}
+    overall = {
+        "n": 20,
+        "correct": facing + coin,
+        "accuracy": accuracy,
+        "low": accuracy - 0.2,
+        "high": accuracy + 0.2,
+    }
+    tasks = {
+        name: {"n": 10, "correct": right} for name, right in (("facing", facing), ("coin", coin))
+    }
     (folder / "results.json").write_text(json.dumps({"all": overall, "tasks": tasks}))
     return folder
 
 
-@pytest.mark.parametrize("facing, coin, inside", [(8, 2, True), (10, 4, True), (4, 2, True), (10, 5, False), (3, 2, False)])
-def test_a_row_is_reproduced_only_inside_the_released_interval(tmp_path, monkeypatch, capsys, facing, coin, inside):
+@pytest.mark.parametrize(
+    "facing, coin, inside",
+    [(8, 2, True), (10, 4, True), (4, 2, True), (10, 5, False), (3, 2, False)],
+)
+def test_a_row_is_reproduced_only_inside_the_released_interval(
+    tmp_path, monkeypatch, capsys, facing, coin, inside
+):
     made, theirs = results(tmp_path / "made", facing, coin), results(tmp_path / "theirs", 8, 2)
     monkeypatch.setattr(reproduce.study, "evaluate_run", lambda plan: SimpleNamespace(folder=made))
     monkeypatch.setattr(reproduce.released, "run_folder", lambda stage, label: theirs)
     assert reproduce.compare("a row", released.rows()[0], GROUPS) == inside
     printed = capsys.readouterr().out
-    assert f"{facing / 10:.1%} / 80.0%" in printed and printed.rstrip().endswith("inside" if inside else "OUTSIDE")
+    assert f"{facing / 10:.1%} / 80.0%" in printed and printed.rstrip().endswith(
+        "inside" if inside else "OUTSIDE"
+    )
 
 
 @pytest.fixture
 def steps(monkeypatch):
     """The commands that `reproduce` would run, with everything released in place and equal."""
     called = []
-    monkeypatch.setattr(reproduce, "script", lambda name, *overrides: called.append((name, overrides[0])))
+    monkeypatch.setattr(
+        reproduce, "script", lambda name, *overrides: called.append((name, overrides[0]))
+    )
     monkeypatch.setattr(reproduce, "released_data", lambda experiment: {})
     monkeypatch.setattr(reproduce, "same_data", lambda experiment: True)
     monkeypatch.setattr(reproduce, "compare", lambda label, row, groups: True)
@@ -54,16 +72,28 @@ def left(which):
 def test_the_main_arm_is_one_training_with_its_evaluations_and_the_base(steps):
     assert left("main") == 0
     assert steps[:2] == [("collect", "experiment=cpu"), ("train", "experiment=cpu")]
-    assert set(steps[2:]) == {("evaluate", "experiment=cpu")} and len(steps) == 2 + sum(row.main for row in released.rows())
+    assert set(steps[2:]) == {("evaluate", "experiment=cpu")} and len(steps) == 2 + sum(
+        row.main for row in released.rows()
+    )
 
 
 def test_all_rows_and_methods_train_every_arm_and_no_run_comes_twice(steps):
     assert left("all") == 0
     assert [overrides for name, overrides in steps if name == "train"] == [
-        "experiment=cpu", "experiment=cpu-answers", "experiment=cpu-correct", "experiment=cpu-distilled",
-        "experiment=cpu-s1", "experiment=cpu-token-conditional", "experiment=cpu-step-conditional"]
-    labels = {run.run_label("test") for run in [*released.rows(), *released.methods().named().values()]}
-    assert sum(name == "evaluate" for name, _ in steps) == len(labels) == len(reproduce.wanted("all"))
+        "experiment=cpu",
+        "experiment=cpu-answers",
+        "experiment=cpu-correct",
+        "experiment=cpu-distilled",
+        "experiment=cpu-s1",
+        "experiment=cpu-token-conditional",
+        "experiment=cpu-step-conditional",
+    ]
+    labels = {
+        run.run_label("test") for run in [*released.rows(), *released.methods().named().values()]
+    }
+    assert (
+        sum(name == "evaluate" for name, _ in steps) == len(labels) == len(reproduce.wanted("all"))
+    )
     assert {run.run_label("test") for run in reproduce.wanted("all").values()} == labels
 
 
@@ -75,7 +105,8 @@ def test_other_data_or_another_accuracy_is_exit_code_1(steps, monkeypatch, part)
 
 def test_what_is_not_released_is_told_before_anything_runs(steps, monkeypatch, capsys):
     def missing(stage, label):
-        raise ConfigError(f"{stage} run {label} is 0 times in logs/")
+        raise UserError(f"{stage} run {label} is 0 times in logs/")
+
     monkeypatch.setattr(reproduce.released, "run_folder", missing)
     assert left("main") == 2 and not steps and "is 0 times in logs/" in capsys.readouterr().err
 
@@ -83,8 +114,10 @@ def test_what_is_not_released_is_told_before_anything_runs(steps, monkeypatch, c
 @pytest.fixture(scope="module")
 def plans():
     """The Study of every run that is reproduced, by its label: composing takes a while."""
-    return {run.run_label("test"): reproduce.planned("evaluate", *reproduce.overrides(run))
-            for run in reproduce.wanted("all").values()}
+    return {
+        run.run_label("test"): reproduce.planned("evaluate", *reproduce.overrides(run))
+        for run in reproduce.wanted("all").values()
+    }
 
 
 def test_the_command_line_of_every_row_and_method_composes_to_the_run_that_it_names(plans):
@@ -100,9 +133,14 @@ def test_the_limits_of_the_methods_are_those_of_the_budget_or_of_the_instruction
         for run in method.runs:
             plan = plans[run.run_label("test")]
             if plan.control.kind == "class":
-                assert method.unit == "unasked" and {"short": (None, 1), "long": (1, None)}[run.control] == (run.least, run.most)
+                assert method.unit == "unasked" and {"short": (None, 1), "long": (1, None)}[
+                    run.control
+                ] == (run.least, run.most)
             else:
-                assert method.unit == ("steps" if plan.control.kind == "steps" else "tokens") and run.least is None
+                assert (
+                    method.unit == ("steps" if plan.control.kind == "steps" else "tokens")
+                    and run.least is None
+                )
                 assert run.most == (plan.control.limit or plan.budget.max_thinking)
             if method.name == "TCC+BF":
                 assert plan.budget.max_thinking == run.most
@@ -115,5 +153,5 @@ def test_rows_are_compared_with_the_released_ones_or_with_those_that_the_release
     shared = reproduce.released_data("cpu-step-conditional")
     assert set(reproduce.released_data("cpu")) == {"traces.jsonl", "train.jsonl"}
     assert shared == {"train.jsonl": reproduce.released_data("cpu")["train.jsonl"]}
-    with pytest.raises(ConfigError, match="is missing; restore data/ from git"):
+    with pytest.raises(UserError, match="is missing; restore data/ from git"):
         reproduce.released_data("no-such-experiment")

@@ -4,6 +4,7 @@ What the first part finds: Scaling is in percentage points per doubling of the t
 counts of right answers. The five methods of Tables 12 to 14 come out to 0.1, budget forcing from another number of runs
 than the table says, and rejection sampling (printed -35) not at all as it was drawn.
 """
+
 import itertools
 import math
 from pathlib import Path
@@ -13,11 +14,19 @@ import pytest
 import yaml
 
 from ponder import statistics
-from ponder.config import ConfigError
+from ponder.errors import UserError
 
-PAPER = yaml.safe_load((Path(__file__).resolve().parent.parent / "paper" / "published.yaml").read_text())
+PAPER = yaml.safe_load(
+    (Path(__file__).resolve().parent.parent / "paper" / "published.yaml").read_text()
+)
 PRINTED = PAPER["table3"]["rows"]
-DERIVED = {"TCC": -23.8, "TCC+BF": 13.2, "SCC": 2.9, "SCC+BF": 6.4, "CCC": 25.2}    # points per doubling
+DERIVED = {
+    "TCC": -23.8,
+    "TCC+BF": 13.2,
+    "SCC": 2.9,
+    "SCC+BF": 6.4,
+    "CCC": 25.2,
+}  # points per doubling
 
 
 def shares(percentages, task="aime24"):
@@ -27,14 +36,27 @@ def shares(percentages, task="aime24"):
 def published():
     """Return {method: (tokens, accuracies, limits)} of Table 3 from Tables 12 to 14 and Figures 1 and 6."""
     token = [(None, most) for most in PAPER["table12"]["instructed"]]
-    step = [(None, PAPER["table13"]["tokens_per_step"] * steps) for steps in PAPER["table13"]["instructed"]]
-    rows = {name: (row["thinking"], shares(row["accuracy"]), limits) for name, row, limits in [
-        ("TCC", PAPER["table12"]["TCC"], token), ("TCC+BF", PAPER["table12"]["TCC+BF"], token),
-        ("SCC", PAPER["table13"]["SCC"], step), ("SCC+BF", PAPER["table13"]["SCC+BF"], step),
-        ("BF", PAPER["figure1"]["aime24"], None), ("RS", PAPER["figure6"]["RS"], None)]}
+    step = [
+        (None, PAPER["table13"]["tokens_per_step"] * steps)
+        for steps in PAPER["table13"]["instructed"]
+    ]
+    rows = {
+        name: (row["thinking"], shares(row["accuracy"]), limits)
+        for name, row, limits in [
+            ("TCC", PAPER["table12"]["TCC"], token),
+            ("TCC+BF", PAPER["table12"]["TCC+BF"], token),
+            ("SCC", PAPER["table13"]["SCC"], step),
+            ("SCC+BF", PAPER["table13"]["SCC+BF"], step),
+            ("BF", PAPER["figure1"]["aime24"], None),
+            ("RS", PAPER["figure6"]["RS"], None),
+        ]
+    }
     short, long, none = (PAPER["table14"]["aime24"][key] for key in ("short", "long", "none"))
-    rows["CCC"] = ([short["thinking"], long["thinking"]], shares([short["accuracy"], long["accuracy"]]),
-                   [(None, none["thinking"]), (none["thinking"], None)])    # shorter, and longer, than without an instruction
+    rows["CCC"] = (
+        [short["thinking"], long["thinking"]],
+        shares([short["accuracy"], long["accuracy"]]),
+        [(None, none["thinking"]), (none["thinking"], None)],
+    )  # shorter, and longer, than without an instruction
     return rows
 
 
@@ -46,16 +68,27 @@ def test_table_3_comes_out_as_points_per_doubling(method):
     tokens, accuracy, limits = published()[method]
     found = statistics.metrics(tokens, accuracy, limits)
     assert found["scaling"] == pytest.approx(DERIVED[method], abs=0.1)
-    assert {"control": round(100 * found["control"]), "scaling": round(found["scaling"]), "runs": found["runs"],
-            "performance": round(100 * found["performance"], 1)} == PRINTED[method]
+    assert {
+        "control": round(100 * found["control"]),
+        "scaling": round(found["scaling"]),
+        "runs": found["runs"],
+        "performance": round(100 * found["performance"], 1),
+    } == PRINTED[method]
 
 
 def test_table_3_does_not_come_out_per_token_in_any_unit():
     rows = {method: row for method, row in published().items() if method in DERIVED}
-    raw = {method: statistics.scaling(*row[:2])["scaling_per_token"] for method, row in rows.items()}
+    raw = {
+        method: statistics.scaling(*row[:2])["scaling_per_token"] for method, row in rows.items()
+    }
     assert [round(1000 * raw[method], 1) for method in DERIVED] == [-4.8, 6.7, 0.6, 2.5, 4.1]
-    units = [sorted((PRINTED[method]["scaling"] + half) / raw[method] for half in (-0.5, 0.5)) for method in rows]
-    assert max(low for low, _ in units) > min(high for _, high in units)    # no factor rounds all five to what is printed
+    units = [
+        sorted((PRINTED[method]["scaling"] + half) / raw[method] for half in (-0.5, 0.5))
+        for method in rows
+    ]
+    assert max(low for low, _ in units) > min(
+        high for _, high in units
+    )  # no factor rounds all five to what is printed
 
 
 def test_table_3_does_not_come_out_from_neighbouring_runs_only():
@@ -63,33 +96,51 @@ def test_table_3_does_not_come_out_from_neighbouring_runs_only():
         runs = sorted(zip(tokens, accuracy))
         slopes = [100 * (b[1] - a[1]) / math.log2(b[0] / a[0]) for a, b in itertools.pairwise(runs)]
         return round(sum(slopes) / len(slopes))
+
     found = {method: neighbours(*published()[method][:2]) for method in DERIVED}
-    assert [method for method in DERIVED if found[method] == PRINTED[method]["scaling"]] == ["SCC+BF", "CCC"]
+    assert [method for method in DERIVED if found[method] == PRINTED[method]["scaling"]] == [
+        "SCC+BF",
+        "CCC",
+    ]
 
 
 def test_table_3_needs_counts_because_rounded_percentages_lose_a_point():
     row = PAPER["table12"]["TCC"]
     found = statistics.scaling(row["thinking"], [percent / 100 for percent in row["accuracy"]])
-    assert round(found["scaling"], 1) == -23.4 and round(found["scaling"]) != PRINTED["TCC"]["scaling"]
+    assert (
+        round(found["scaling"], 1) == -23.4 and round(found["scaling"]) != PRINTED["TCC"]["scaling"]
+    )
 
 
 def test_budget_forcing_comes_out_from_the_seven_points_drawn_though_the_table_says_five():
     tokens, accuracy, _ = published()["BF"]
     found = statistics.metrics(tokens, accuracy)
-    assert found["scaling"] == pytest.approx(14.8, abs=0.1) and round(found["scaling"]) == PRINTED["BF"]["scaling"]
+    assert (
+        found["scaling"] == pytest.approx(14.8, abs=0.1)
+        and round(found["scaling"]) == PRINTED["BF"]["scaling"]
+    )
     assert round(100 * found["performance"], 1) == PRINTED["BF"]["performance"]
     assert (found["runs"], PRINTED["BF"]["runs"]) == (7, 5)
-    five = [statistics.metrics(*zip(*points)) for points in itertools.combinations(zip(tokens, accuracy), 5)]
-    fits = [f for f in five if round(f["scaling"]) == 15 and round(100 * f["performance"], 1) == 56.7]
-    assert len(fits) > 1    # so which five they were cannot be told
+    five = [
+        statistics.metrics(*zip(*points))
+        for points in itertools.combinations(zip(tokens, accuracy), 5)
+    ]
+    fits = [
+        f for f in five if round(f["scaling"]) == 15 and round(100 * f["performance"], 1) == 56.7
+    ]
+    assert len(fits) > 1  # so which five they were cannot be told
 
 
 def test_rejection_sampling_does_not_come_out_as_printed():
     tokens, accuracy, _ = published()["RS"]
-    assert statistics.scaling(tokens, accuracy)["scaling"] == pytest.approx(-28.6, abs=0.1)    # all six points drawn
+    assert statistics.scaling(tokens, accuracy)["scaling"] == pytest.approx(
+        -28.6, abs=0.1
+    )  # all six points drawn
     without_first = statistics.metrics(tokens[1:], accuracy[1:])
-    assert without_first["scaling"] == pytest.approx(-35.5, abs=0.1)                        # near the printed -35,
-    assert round(100 * without_first["performance"], 1) == 36.7 != PRINTED["RS"]["performance"]    # but not at 40.0
+    assert without_first["scaling"] == pytest.approx(-35.5, abs=0.1)  # near the printed -35,
+    assert (
+        round(100 * without_first["performance"], 1) == 36.7 != PRINTED["RS"]["performance"]
+    )  # but not at 40.0
     for points in itertools.combinations(zip(tokens, accuracy), 5):
         found = statistics.metrics(*zip(*points))
         assert round(100 * found["performance"], 1) != 40.0 or abs(found["scaling"] + 35) > 1
@@ -97,15 +148,23 @@ def test_rejection_sampling_does_not_come_out_as_printed():
 
 def test_rejection_sampling_hangs_on_two_points_that_the_drawing_does_not_tell_apart():
     tokens, accuracy, _ = published()["RS"]
-    closer = [*tokens[:-2], tokens[-2] * 1.006, tokens[-1] * 0.995]    # both within the 1% of reading
-    assert statistics.scaling(closer, accuracy)["scaling"] < -36 < -35 < statistics.scaling(tokens, accuracy)["scaling"]
+    closer = [*tokens[:-2], tokens[-2] * 1.006, tokens[-1] * 0.995]  # both within the 1% of reading
+    assert (
+        statistics.scaling(closer, accuracy)["scaling"]
+        < -36
+        < -35
+        < statistics.scaling(tokens, accuracy)["scaling"]
+    )
 
 
 def test_every_published_accuracy_is_a_count_of_right_answers():
     for task, questions in PAPER["questions"].items():
-        for percent in [*PAPER["figure1"][task]["accuracy"], *(row["accuracy"] for row in PAPER["table14"][task].values())]:
+        for percent in [
+            *PAPER["figure1"][task]["accuracy"],
+            *(row["accuracy"] for row in PAPER["table14"][task].values()),
+        ]:
             assert round(100 * statistics.exact(percent, questions), 1) == percent
-    with pytest.raises(ConfigError, match="no share of 30 questions"):
+    with pytest.raises(UserError, match="no share of 30 questions"):
         statistics.exact(35.0, 30)
 
 
@@ -136,24 +195,43 @@ def test_a_run_without_thinking_is_left_out_of_the_logarithm_and_counted():
 def test_runs_of_equal_length_have_no_slope_and_are_counted():
     found = statistics.scaling([8, 8, 16], [0.1, 0.3, 0.5])
     assert found["scaling"] == pytest.approx((40 + 20) / 2) and found["equal_pairs"] == 1
-    assert statistics.scaling([8, 8], [0.1, 0.3]) == {"scaling": None, "scaling_per_token": None, "zero_token_runs": 0,
-                                                   "equal_pairs": 1}
-    assert statistics.scaling([0, 4], [0.1, 0.3])["scaling"] is None and statistics.scaling([7], [0.1])["scaling"] is None
+    assert statistics.scaling([8, 8], [0.1, 0.3]) == {
+        "scaling": None,
+        "scaling_per_token": None,
+        "zero_token_runs": 0,
+        "equal_pairs": 1,
+    }
+    assert (
+        statistics.scaling([0, 4], [0.1, 0.3])["scaling"] is None
+        and statistics.scaling([7], [0.1])["scaling"] is None
+    )
 
 
 def test_control_counts_runs_within_both_limits():
-    assert statistics.control([10, 20, 30], [(None, 10), (21, None), (5, 40)]) == pytest.approx(2 / 3)
-    assert statistics.control([10, 20], [(10, 10), (20, None)]) == 1 and statistics.control([10, 20], [(11, None), (None, 19)]) == 0
+    assert statistics.control([10, 20, 30], [(None, 10), (21, None), (5, 40)]) == pytest.approx(
+        2 / 3
+    )
+    assert (
+        statistics.control([10, 20], [(10, 10), (20, None)]) == 1
+        and statistics.control([10, 20], [(11, None), (None, 19)]) == 0
+    )
     assert statistics.metrics([10, 20], [0.1, 0.2])["control"] is None
 
 
-@pytest.mark.parametrize(("tokens", "accuracy", "limits", "words"), [
-    ([1, 2], [0.1], None, "2 token counts stand beside 1"), ([], [], None, "0 token counts"),
-    ([-1, 2], [0.1, 0.2], None, "0 or more"), ([math.nan, 2], [0.1, 0.2], None, "0 or more"),
-    ([1, 2], [10.0, 20.0], None, "divide percentages by 100"), ([1, 2], [math.nan, 0.2], None, "from 0 to 1"),
-    ([1, 2], [0.1, 0.2], [(None, 4)], "1 limits stand beside 2 runs")])
+@pytest.mark.parametrize(
+    ("tokens", "accuracy", "limits", "words"),
+    [
+        ([1, 2], [0.1], None, "2 token counts stand beside 1"),
+        ([], [], None, "0 token counts"),
+        ([-1, 2], [0.1, 0.2], None, "0 or more"),
+        ([math.nan, 2], [0.1, 0.2], None, "0 or more"),
+        ([1, 2], [10.0, 20.0], None, "divide percentages by 100"),
+        ([1, 2], [math.nan, 0.2], None, "from 0 to 1"),
+        ([1, 2], [0.1, 0.2], [(None, 4)], "1 limits stand beside 2 runs"),
+    ],
+)
 def test_what_is_no_run_is_refused(tokens, accuracy, limits, words):
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(UserError, match=words):
         statistics.metrics(tokens, accuracy, limits)
 
 
@@ -166,28 +244,52 @@ def test_coverage_is_the_mean_over_all_ways_to_draw_k():
         ways = list(itertools.combinations(flags, k))
         assert statistics.coverage([flags], k) == [pytest.approx(sum(map(any, ways)) / len(ways))]
     assert statistics.coverage([[False] * 4, [True] * 4], 2) == [0, 1]
-    assert statistics.pass_at(3, 4, 2) == 1    # two wrong ones cannot fill a draw of three
+    assert statistics.pass_at(3, 4, 2) == 1  # two wrong ones cannot fill a draw of three
 
 
 @pytest.mark.parametrize("k", [0, 5])
 def test_more_samples_than_there_are_cannot_be_drawn(k):
-    with pytest.raises(ConfigError, match=f"k={k} of 4 samples"):
+    with pytest.raises(UserError, match=f"k={k} of 4 samples"):
         statistics.pass_at(k, 4, 1)
-    with pytest.raises(ConfigError, match=f"k={k} of 4 samples"):
+    with pytest.raises(UserError, match=f"k={k} of 4 samples"):
         statistics.vote(["1"] * 4, [True] * 4, k)
 
 
 def test_the_most_frequent_answer_wins_and_a_sample_without_one_has_no_vote():
     answers, correct = ["2", None, None, None, "3", "3"], [True, False, False, False, False, False]
-    assert statistics.vote(answers, correct, 6) == {"score": 0, "first": 0, "tied": False, "unanswered": False}
-    assert statistics.vote(answers, correct, 4) == {"score": 1, "first": 1, "tied": False, "unanswered": False}
-    assert statistics.vote([None, None], [False, False], 2) == {"score": 0, "first": 0, "tied": False, "unanswered": True}
+    assert statistics.vote(answers, correct, 6) == {
+        "score": 0,
+        "first": 0,
+        "tied": False,
+        "unanswered": False,
+    }
+    assert statistics.vote(answers, correct, 4) == {
+        "score": 1,
+        "first": 1,
+        "tied": False,
+        "unanswered": False,
+    }
+    assert statistics.vote([None, None], [False, False], 2) == {
+        "score": 0,
+        "first": 0,
+        "tied": False,
+        "unanswered": True,
+    }
 
 
 def test_a_tie_scores_its_share_of_right_answers_and_the_first_seen_beside_it():
-    assert statistics.vote(["2", "3"], [True, False], 2) == {"score": 0.5, "first": 1, "tied": True, "unanswered": False}
-    assert statistics.vote(["3", "2", "4"], [False, True, False], 3) == {"score": pytest.approx(1 / 3), "first": 0, "tied": True,
-                                                                     "unanswered": False}
+    assert statistics.vote(["2", "3"], [True, False], 2) == {
+        "score": 0.5,
+        "first": 1,
+        "tied": True,
+        "unanswered": False,
+    }
+    assert statistics.vote(["3", "2", "4"], [False, True, False], 3) == {
+        "score": pytest.approx(1 / 3),
+        "first": 0,
+        "tied": True,
+        "unanswered": False,
+    }
 
 
 def test_of_equal_answers_that_were_graded_differently_the_first_counts():
@@ -196,27 +298,48 @@ def test_of_equal_answers_that_were_graded_differently_the_first_counts():
 
 
 def test_voting_counts_its_ties():
-    found = statistics.voting([(["1", "2"], [True, False]), (["5", "5"], [True, True]), ([None, None], [False, False])], 2)
-    assert found == {"k": 2, "n": 3, "accuracy": 0.5, "accuracy_first": pytest.approx(2 / 3), "tied": 1, "unanswered": 1,
-                     "scores": [0.5, 1, 0]}
+    found = statistics.voting(
+        [(["1", "2"], [True, False]), (["5", "5"], [True, True]), ([None, None], [False, False])], 2
+    )
+    assert found == {
+        "k": 2,
+        "n": 3,
+        "accuracy": 0.5,
+        "accuracy_first": pytest.approx(2 / 3),
+        "tied": 1,
+        "unanswered": 1,
+        "scores": [0.5, 1, 0],
+    }
 
 
 # --- intervals -------------------------------------------------------------------------
 
 
 def rows_of(flags, tokens):
-    return [{"task": "t", "id": str(i), "correct": f, "num_thinking": n} for i, (f, n) in enumerate(zip(flags, tokens))]
+    return [
+        {"task": "t", "id": str(i), "correct": f, "num_thinking": n}
+        for i, (f, n) in enumerate(zip(flags, tokens))
+    ]
 
 
 def test_a_grid_pairs_questions_by_name_and_refuses_other_ones():
     first, second = rows_of([1, 0, 1], [5, 6, 7]), rows_of([0, 0, 1], [8, 9, 10])
     correct, tokens = statistics.grid([[first, second[::-1]], [second, first]])
     assert correct.shape == tokens.shape == (2, 3, 2)
-    assert tokens[0].tolist() == [[5, 8], [6, 9], [7, 10]] and correct[1].tolist() == [[0, 1], [0, 0], [1, 1]]
-    for broken in (second[:2], [*second, second[0]], [*second[:2], second[1]], [*second[:2], {**second[2], "id": "9"}]):
-        with pytest.raises(ConfigError, match="run 1, seed 0 has"):
+    assert tokens[0].tolist() == [[5, 8], [6, 9], [7, 10]] and correct[1].tolist() == [
+        [0, 1],
+        [0, 0],
+        [1, 1],
+    ]
+    for broken in (
+        second[:2],
+        [*second, second[0]],
+        [*second[:2], second[1]],
+        [*second[:2], {**second[2], "id": "9"}],
+    ):
+        with pytest.raises(UserError, match="run 1, seed 0 has"):
             statistics.grid([[first], [broken]])
-    with pytest.raises(ConfigError, match="same seeds"):
+    with pytest.raises(UserError, match="same seeds"):
         statistics.grid([[first], [first, second]])
 
 
@@ -224,7 +347,9 @@ def test_with_one_seed_the_interval_is_the_paired_one_of_the_released_tables():
     ours, theirs = [i % 3 > 0 for i in range(997)], [i % 7 > 2 for i in range(997)]
     known = statistics.difference(ours, theirs, "a")
     found = statistics.interval(np.array(ours, float) - np.array(theirs, float), "a")
-    assert [found[key] for key in ("value", "low", "high")] == pytest.approx([known[k] for k in ("difference", "low", "high")])
+    assert [found[key] for key in ("value", "low", "high")] == pytest.approx(
+        [known[k] for k in ("difference", "low", "high")]
+    )
 
 
 def test_an_interval_is_named_by_its_purpose():
@@ -236,16 +361,22 @@ def test_an_interval_is_named_by_its_purpose():
 def test_what_differs_between_seeds_widens_the_interval():
     rng = np.random.default_rng(0)
     questions, seeds = rng.normal(0, 1, (400, 1)), rng.normal(0, 1, (1, 10))
-    width = {name: statistics.resampled(values, "w").std() for name, values in
-             {"questions": questions + 0 * seeds, "both": questions + seeds}.items()}
+    width = {
+        name: statistics.resampled(values, "w").std()
+        for name, values in {"questions": questions + 0 * seeds, "both": questions + seeds}.items()
+    }
     assert width["questions"] == pytest.approx(questions.std() / 20, rel=0.05)
-    assert width["both"] == pytest.approx(math.hypot(questions.std() / 20, seeds.std() / math.sqrt(10)), rel=0.05)
+    assert width["both"] == pytest.approx(
+        math.hypot(questions.std() / 20, seeds.std() / math.sqrt(10)), rel=0.05
+    )
 
 
 def test_questions_and_seeds_are_drawn_independently():
     effect = np.random.default_rng(0).normal(0, 1, 20)
     spread = statistics.resampled(effect[:, None] + effect, "w").std()
-    assert spread == pytest.approx(math.sqrt(2) * effect.std() / math.sqrt(20), rel=0.05)    # not twice one of them
+    assert spread == pytest.approx(
+        math.sqrt(2) * effect.std() / math.sqrt(20), rel=0.05
+    )  # not twice one of them
 
 
 def test_copies_of_a_seed_add_no_certainty():
@@ -257,9 +388,14 @@ def test_copies_of_a_seed_add_no_certainty():
 def test_runs_stay_paired_in_every_resample():
     # Accuracy varies wildly over questions, but a doubling gains 10 points in each: Scaling has no spread, accuracy has.
     easy = np.linspace(0, 0.8, 50)[None, :, None]
-    correct, tokens = easy + np.array([0, 0.1, 0.2])[:, None, None], np.array([8, 16, 32])[:, None, None] * np.ones((3, 50, 1))
+    correct, tokens = (
+        easy + np.array([0, 0.1, 0.2])[:, None, None],
+        np.array([8, 16, 32])[:, None, None] * np.ones((3, 50, 1)),
+    )
     found = statistics.intervals(correct, tokens, "p")
-    assert [found["scaling"][key] for key in ("value", "low", "high")] == pytest.approx([10, 10, 10])
+    assert [found["scaling"][key] for key in ("value", "low", "high")] == pytest.approx(
+        [10, 10, 10]
+    )
     assert found["performance"]["high"] - found["performance"]["low"] > 0.1
     assert found["control"] is None and found["control_per_sample"] is None
 
@@ -267,13 +403,17 @@ def test_runs_stay_paired_in_every_resample():
 def test_a_mean_within_the_limit_can_hide_samples_that_are_not():
     tokens = np.array([[[2], [2], [20]], [[5], [5], [5]]])
     found = statistics.intervals(np.ones((2, 3, 1)), tokens, "o", [(None, 10), (None, 10)])
-    assert found["control"]["value"] == 1 and found["control_per_sample"]["value"] == pytest.approx(5 / 6)
-    assert found["control"]["low"] < 1    # three times the long one breaks it
+    assert found["control"]["value"] == 1 and found["control_per_sample"]["value"] == pytest.approx(
+        5 / 6
+    )
+    assert found["control"]["low"] < 1  # three times the long one breaks it
 
 
 def test_resamples_without_a_slope_are_counted():
     # The runs differ in length on one of three questions only: 8 of 27 resamples leave it out.
-    found = statistics.intervals([[[0], [1], [0]], [[1], [1], [0]]], [[[4], [4], [4]], [[4], [4], [8]]], "u")
+    found = statistics.intervals(
+        [[[0], [1], [0]], [[1], [1], [0]]], [[[4], [4], [4]], [[4], [4], [8]]], "u"
+    )
     assert found["scaling"]["undefined"] == pytest.approx(10_000 * 8 / 27, rel=0.05)
     assert found["equal_pairs"] == 0
     none = statistics.intervals([[[0], [1]], [[1], [1]]], [[[4], [4]], [[4], [4]]], "u")

@@ -1,4 +1,5 @@
 """The three real commands, as a user types them."""
+
 import pytest
 from conftest import SMOKE, collected, command, study_of
 
@@ -9,7 +10,9 @@ pytestmark = pytest.mark.slow
 
 def test_collect_works_without_reasoning_gym_and_says_finished_the_second_time(tmp_path):
     (tmp_path / "stub").mkdir()
-    (tmp_path / "stub/reasoning_gym.py").write_text("raise ImportError('this test has no reasoning_gym')\n")
+    (tmp_path / "stub/reasoning_gym.py").write_text(
+        "raise ImportError('this test has no reasoning_gym')\n"
+    )
     arguments = (*SMOKE, f"out={tmp_path}/out")
     for words in ("collect smoke-", "finished before, nothing to do"):
         done = command("collect", *arguments, env={"PYTHONPATH": f"{tmp_path}/stub"})
@@ -26,16 +29,26 @@ def test_a_sweep_over_seeds_makes_a_folder_each_and_says_finished_the_second_tim
     assert done.stdout.count("finished before, nothing to do") == 2
     runs = [stages.train_run(plan) for plan in plans]
     assert all(run.finished for run in runs)
-    assert sorted(p.name for p in (tmp_path / "train").iterdir()) == sorted(run.name for run in runs)
-    assert len({(run.folder / "adapter/adapter_model.safetensors").read_bytes() for run in runs}) == 2
+    assert sorted(p.name for p in (tmp_path / "train").iterdir()) == sorted(
+        run.name for run in runs
+    )
+    assert (
+        len({(run.folder / "adapter/adapter_model.safetensors").read_bytes() for run in runs}) == 2
+    )
 
 
 @pytest.mark.parametrize("script", ["collect", "train", "evaluate"])
 def test_help_and_the_config_are_shown_without_work(script, tmp_path):
     shown = command(script, "--help")
-    assert shown.returncode == 0 and "experiment=cpu" in shown.stdout and f"{script}.py" in shown.stdout
+    assert (
+        shown.returncode == 0
+        and "experiment=cpu" in shown.stdout
+        and f"{script}.py" in shown.stdout
+    )
     shown = command(script, "experiment=smoke", "--cfg", "job")
-    assert shown.returncode == 0 and "max_thinking:" in shown.stdout and "name: smoke" in shown.stdout
+    assert (
+        shown.returncode == 0 and "max_thinking:" in shown.stdout and "name: smoke" in shown.stdout
+    )
 
 
 @pytest.mark.parametrize("script", ["collect", "train", "evaluate"])
@@ -48,7 +61,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(script, tmp_path):
 
 
 def test_without_an_experiment_nothing_runs(tmp_path):
-    done = command("collect", f"out={tmp_path}", "model=pocket", "wandb=disabled", "selection.max_tokens=400")
+    done = command(
+        "collect", f"out={tmp_path}", "model=pocket", "wandb=disabled", "selection.max_tokens=400"
+    )
     assert done.returncode != 0 and "name" in done.stderr
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,5 @@
 """What training is made of: the learning rate, which tokens and weights take part, and weights that come back."""
+
 import dataclasses
 import json
 import math
@@ -8,33 +9,46 @@ import torch
 from conftest import SMOKE, study_of
 
 from ponder import models
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.runs import write_jsonl
 from ponder.train import packing, sft
 
 RECIPE = study_of(*SMOKE).train
-ROWS = [("Mia faces north. She turns left. Which way?", "north\nleft: west", "west"),
-        ("State the final answer: 2 + 3 - 1 =", "2 + 3 = 5\n5 - 1 = 4", "4"),
-        ("Start with True. Then: not. What is the result?", "True\nnot: False", "False"),
-        ("Sort these numbers: 3, 1, 2", "1 | 3 2\n2 | 3\n3", "1, 2, 3")]
+ROWS = [
+    ("Mia faces north. She turns left. Which way?", "north\nleft: west", "west"),
+    ("State the final answer: 2 + 3 - 1 =", "2 + 3 = 5\n5 - 1 = 4", "4"),
+    ("Start with True. Then: not. What is the result?", "True\nnot: False", "False"),
+    ("Sort these numbers: 3, 1, 2", "1 | 3 2\n2 | 3\n3", "1, 2, 3"),
+]
 
 
 def recipe(**changes):
     return dataclasses.replace(RECIPE, **changes)
 
 
-@pytest.mark.parametrize("steps, warmup, lr, expected", [
-    (10, 0.2, 1.0, {1: 0.5, 2: 1.0, 6: 0.5, 10: 0.0}),
-    (10, 0.2, 3e-3, {1: 1.5e-3, 2: 3e-3, 4: 3e-3 * 0.5 * (1 + math.sqrt(0.5)), 6: 1.5e-3}),
-    (20, 0.05, 1.0, {1: 1.0, 20: 0.0}),
-    (21, 0.05, 1.0, {1: 0.5, 2: 1.0}),                    # a share of a step is rounded up
-    (315, 0.05, 1e-5, {1: 1e-5 / 16, 8: 5e-6, 16: 1e-5}),    # the paper: 1,000 rows of 16, 5 epochs
-    (4, 0.0, 1.0, {1: 0.5 * (1 + math.sqrt(0.5)), 2: 0.5, 4: 0.0}),
-    (1, 0.05, 1.0, {1: 1.0}),
-    (4, 1.0, 1.0, {1: 0.25, 4: 1.0})])
+@pytest.mark.parametrize(
+    "steps, warmup, lr, expected",
+    [
+        (10, 0.2, 1.0, {1: 0.5, 2: 1.0, 6: 0.5, 10: 0.0}),
+        (10, 0.2, 3e-3, {1: 1.5e-3, 2: 3e-3, 4: 3e-3 * 0.5 * (1 + math.sqrt(0.5)), 6: 1.5e-3}),
+        (20, 0.05, 1.0, {1: 1.0, 20: 0.0}),
+        (21, 0.05, 1.0, {1: 0.5, 2: 1.0}),  # a share of a step is rounded up
+        (
+            315,
+            0.05,
+            1e-5,
+            {1: 1e-5 / 16, 8: 5e-6, 16: 1e-5},
+        ),  # the paper: 1,000 rows of 16, 5 epochs
+        (4, 0.0, 1.0, {1: 0.5 * (1 + math.sqrt(0.5)), 2: 0.5, 4: 0.0}),
+        (1, 0.05, 1.0, {1: 1.0}),
+        (4, 1.0, 1.0, {1: 0.25, 4: 1.0}),
+    ],
+)
 def test_the_learning_rate_warms_up_and_then_falls_as_a_cosine(steps, warmup, lr, expected):
     for step, rate in expected.items():
-        assert sft.learning_rate(step, steps, recipe(warmup=warmup, lr=lr)) == pytest.approx(rate, abs=1e-12)
+        assert sft.learning_rate(step, steps, recipe(warmup=warmup, lr=lr)) == pytest.approx(
+            rate, abs=1e-12
+        )
 
 
 def packed(chat, rows=ROWS):
@@ -70,15 +84,23 @@ def test_four_rows_are_learned_by_heart(network, chat, pocket_model, method, lr,
 
 
 def test_only_the_weights_of_the_method_are_trained(fresh, pocket_model):
-    names = {name for name, _ in fresh.named_parameters() if "embed" not in name and "lm_head" not in name}
+    names = {
+        name
+        for name, _ in fresh.named_parameters()
+        if "embed" not in name and "lm_head" not in name
+    }
     full = sft.trainable(fresh, pocket_model, recipe(method="full"), 0)
     assert {name for name, p in full.named_parameters() if p.requires_grad} == names
     lora = sft.trainable(fresh, pocket_model, recipe(method="lora"), 0)
     moving = [name for name, p in lora.named_parameters() if p.requires_grad]
-    assert len(moving) == 2 * 2 * len(pocket_model.lora_targets) and all("lora_" in name for name in moving)
+    assert len(moving) == 2 * 2 * len(pocket_model.lora_targets) and all(
+        "lora_" in name for name in moving
+    )
 
 
-def test_the_first_adapter_changes_nothing_and_follows_from_its_seed_alone(fresh, pocket_model, pocket_folder, chat):
+def test_the_first_adapter_changes_nothing_and_follows_from_its_seed_alone(
+    fresh, pocket_model, pocket_folder, chat
+):
     before = packing.loss_of(fresh, packed(chat), 16).item()
     state = torch.get_rng_state()
     made = []
@@ -103,57 +125,80 @@ def test_a_wrong_value_as_target_has_no_part_in_the_loss(network, chat):
     batch = packing.pack([(ids, flags)])
     assert at - 1 not in batch.before_L.tolist() and len(batch.targets_L) == sum(flags)
     embedded = network.get_input_embeddings()(batch.ids_1T).detach().requires_grad_()
-    hidden = network.get_decoder()(inputs_embeds=embedded, position_ids=batch.position_1T, use_cache=False,
-                                   lengths=batch.lengths).last_hidden_state
+    hidden = network.get_decoder()(
+        inputs_embeds=embedded,
+        position_ids=batch.position_1T,
+        use_cache=False,
+        lengths=batch.lengths,
+    ).last_hidden_state
     hidden.retain_grad()
     logits = network.get_output_embeddings()(hidden[0, batch.before_L])
     torch.nn.functional.cross_entropy(logits, batch.targets_L, reduction="sum").backward()
     silent = [t for t in range(len(ids)) if t not in batch.before_L.tolist()]
     assert at - 1 in silent and hidden.grad[0, silent].abs().max() == 0
-    assert hidden.grad[0, batch.before_L].abs().min(1).values.min() >= 0 and hidden.grad.abs().max() > 0
+    assert (
+        hidden.grad[0, batch.before_L].abs().min(1).values.min() >= 0
+        and hidden.grad.abs().max() > 0
+    )
 
 
 def written(tmp_path, **changes):
-    row = {"id": "0" * 16, "question": "q", "think": "a: 7", "answer": "7", "wrong": [[3, 4]], **changes}
+    row = {
+        "id": "0" * 16,
+        "question": "q",
+        "think": "a: 7",
+        "answer": "7",
+        "wrong": [[3, 4]],
+        **changes,
+    }
     write_jsonl(tmp_path / "train.jsonl", [row])
     return tmp_path / "train.jsonl"
 
 
-@pytest.mark.parametrize("changes, masked", [({}, 1), ({"loss_on_wrong": True}, 0), ({"trace": "none"}, 0)])
+@pytest.mark.parametrize(
+    "changes, masked", [({}, 1), ({"loss_on_wrong": True}, 0), ({"trace": "none"}, 0)]
+)
 def test_rows_are_read_as_the_recipe_says(chat, tmp_path, changes, masked):
-    row, = sft.tokenised(written(tmp_path), chat, recipe(**changes))
-    after = row["loss"][len(chat.prompt("q")):]
+    (row,) = sft.tokenised(written(tmp_path), chat, recipe(**changes))
+    after = row["loss"][len(chat.prompt("q")) :]
     assert after.count(0) == masked
     assert ("a: 7" in chat.decode(row["ids"])) == (changes.get("trace") != "none")
 
 
 def test_a_row_that_is_too_long_is_refused_and_never_cut(chat, tmp_path):
     length = len(chat.row("q", "a: 7", "7")[0])
-    assert len(sft.tokenised(written(tmp_path), chat, recipe(max_tokens=length))[0]["ids"]) == length
-    with pytest.raises(ConfigError, match=rf"row 0{{16}} has {length} tokens.*train.max_tokens is {length - 1}"):
+    assert (
+        len(sft.tokenised(written(tmp_path), chat, recipe(max_tokens=length))[0]["ids"]) == length
+    )
+    with pytest.raises(
+        UserError, match=rf"row 0{{16}} has {length} tokens.*train.max_tokens is {length - 1}"
+    ):
         sft.tokenised(written(tmp_path), chat, recipe(max_tokens=length - 1))
 
 
 class Silent:
     """A Chat whose rows carry no loss, which no real one makes: the closing always does."""
+
     def row(self, question, think, answer, wrong):
         return [1, 2, 3], [0, 0, 0]
 
 
 def test_a_row_without_a_loss_token_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="row 0000000000000000 has no token that carries loss"):
+    with pytest.raises(UserError, match="row 0000000000000000 has no token that carries loss"):
         sft.tokenised(written(tmp_path), Silent(), RECIPE)
 
 
 @pytest.mark.parametrize("loss, norm", [(math.nan, 1.0), (1.0, math.inf), (math.inf, math.nan)])
 def test_a_loss_or_gradient_that_is_no_number_stops_the_run(loss, norm):
     sft.check_finite(torch.tensor(1.0), torch.tensor(1.0), 7)
-    with pytest.raises(ConfigError, match="step 7.*lower train.lr"):
+    with pytest.raises(UserError, match="step 7.*lower train.lr"):
         sft.check_finite(torch.tensor(loss), torch.tensor(norm), 7)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_saved_weights_come_back_as_their_bf16_values(fresh, pocket_folder, pocket_model, chat, tmp_path, method):
+def test_saved_weights_come_back_as_their_bf16_values(
+    fresh, pocket_folder, pocket_model, chat, tmp_path, method
+):
     network = sft.trainable(fresh, pocket_model, recipe(method=method), 0)
     fit(network, packed(chat), 1e-2, 3)
     sft.save_weights(network, tmp_path / "adapter")
@@ -168,19 +213,32 @@ def test_saved_weights_come_back_as_their_bf16_values(fresh, pocket_folder, pock
         untrained = base(ids).logits
         loaded = sft.with_weights(base, tmp_path / "adapter")
         assert not loaded.training
-        torch.testing.assert_close(loaded(ids).logits, network.eval()(ids).logits, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            loaded(ids).logits, network.eval()(ids).logits, rtol=1e-4, atol=1e-4
+        )
         assert (loaded(ids).logits - untrained).abs().max() > 0.01
 
 
 def test_saved_weights_are_bf16_and_name_no_place(fresh, pocket_model, tmp_path):
     from safetensors.torch import load_file
-    sft.save_weights(sft.trainable(fresh, pocket_model, recipe(method="lora"), 0), tmp_path / "adapter")
-    assert {t.dtype for t in load_file(tmp_path / "adapter/adapter_model.safetensors").values()} == {torch.bfloat16}
-    assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())["base_model_name_or_path"] is None
+
+    sft.save_weights(
+        sft.trainable(fresh, pocket_model, recipe(method="lora"), 0), tmp_path / "adapter"
+    )
+    assert {
+        t.dtype for t in load_file(tmp_path / "adapter/adapter_model.safetensors").values()
+    } == {torch.bfloat16}
+    assert (
+        json.loads((tmp_path / "adapter/adapter_config.json").read_text())[
+            "base_model_name_or_path"
+        ]
+        is None
+    )
 
 
 def test_weights_of_another_model_are_not_put_on_this_one(fresh, tmp_path):
     from safetensors.torch import save_file
+
     save_file({"foreign.weight": torch.zeros(1)}, tmp_path / "adapter_model.safetensors")
     with pytest.raises(AssertionError, match="another model"):
         sft.with_weights(fresh, tmp_path)

@@ -1,4 +1,5 @@
 """Two processes under torchrun train what one trains, and one goes on where two were stopped (issue 4, "Fast at scale")."""
+
 import contextlib
 import os
 import signal
@@ -13,7 +14,7 @@ from conftest import ROOT, SMOKE, collected, study_of, trained
 from safetensors.torch import load_file
 
 from ponder import hashing, stages
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.runs import read_jsonl
 from ponder.train import packing, processes
 
@@ -21,18 +22,43 @@ from ponder.train import packing, processes
 UNEVEN = ("train.batch_rows=7", "train.max_tokens=420", "train.epochs=3")
 RECIPES = {
     "full": ("train.method=full", "train.train_embeddings=true", "train.recompute=true"),
-    "lora": ("train.method=lora", "train.batch_rows=1", "train.epochs=1"),    # one process has no row in any step
+    "lora": (
+        "train.method=lora",
+        "train.batch_rows=1",
+        "train.epochs=1",
+    ),  # one process has no row in any step
     "full-bfloat16": ("train.method=full", "train.compute=bfloat16"),
-    "lora-bfloat16": ("train.method=lora", "train.compute=bfloat16", "train.weights=bfloat16"),    # adapters stay in float32
+    "lora-bfloat16": (
+        "train.method=lora",
+        "train.compute=bfloat16",
+        "train.weights=bfloat16",
+    ),  # adapters stay in float32
 }
 
 
 def two(out, *overrides):
     """Start train.py on two processes."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "train.py", *SMOKE,
-               *overrides, f"out={out}"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                            env=os.environ | {"OMP_NUM_THREADS": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--standalone",
+        "train.py",
+        *SMOKE,
+        *overrides,
+        f"out={out}",
+    ]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
 
 
 def finished(process):
@@ -47,16 +73,24 @@ def same(run, other, losses=1e-5):
     assert [row["step"] for row in ours] == [row["step"] for row in theirs]
     for a, b in zip(ours, theirs):
         assert a["loss"] == pytest.approx(b["loss"], abs=losses), a["step"]
-        assert [a[key] for key in ("tokens", "loss_tokens", "lr")] == [b[key] for key in ("tokens", "loss_tokens", "lr")]
-    assert (run.folder / "batches.jsonl").read_bytes() == (other.folder / "batches.jsonl").read_bytes()
+        assert [a[key] for key in ("tokens", "loss_tokens", "lr")] == [
+            b[key] for key in ("tokens", "loss_tokens", "lr")
+        ]
+    assert (run.folder / "batches.jsonl").read_bytes() == (
+        other.folder / "batches.jsonl"
+    ).read_bytes()
 
 
 def same_weights(run, other):
     """Assert that two runs release the same weights: to 1e-4, or to the last bit of bfloat16 where that is more."""
-    weights, others = (load_file(r.folder / "adapter" / "adapter_model.safetensors") for r in (run, other))
+    weights, others = (
+        load_file(r.folder / "adapter" / "adapter_model.safetensors") for r in (run, other)
+    )
     assert weights.keys() == others.keys()
     for name, weight in weights.items():
-        torch.testing.assert_close(weight.float(), others[name].float(), atol=1e-4, rtol=2**-7, msg=name)
+        torch.testing.assert_close(
+            weight.float(), others[name].float(), atol=1e-4, rtol=2**-7, msg=name
+        )
 
 
 @pytest.mark.slow
@@ -67,8 +101,10 @@ def test_two_processes_train_what_one_trains(tmp_path, recipe):
     run = trained(one)
     said = finished(two(both.out, *overrides))
     other = stages.train_run(both)
-    assert other.finished and said.count(" rows, ") == 1    # only the first process speaks
-    if "bfloat16" in recipe:    # products rounded to 8 bits, packs of other rows: equal to that precision and no more
+    assert other.finished and said.count(" rows, ") == 1  # only the first process speaks
+    if (
+        "bfloat16" in recipe
+    ):  # products rounded to 8 bits, packs of other rows: equal to that precision and no more
         return same(run, other, losses=1e-2)
     same(run, other)
     same_weights(run, other)
@@ -77,21 +113,36 @@ def test_two_processes_train_what_one_trains(tmp_path, recipe):
 @pytest.mark.slow
 def test_a_run_stopped_on_two_processes_goes_on_in_one(tmp_path):
     overrides = (*UNEVEN, *RECIPES["full"], "train.epochs=15")
-    straight, stopped = collected(tmp_path / "straight", *overrides), collected(tmp_path / "stopped", *overrides)
+    straight, stopped = (
+        collected(tmp_path / "straight", *overrides),
+        collected(tmp_path / "stopped", *overrides),
+    )
     run = stages.train_run(stopped)
-    process, until, metrics = two(stopped.out, *overrides), time.monotonic() + 240, run.folder / "metrics.jsonl"
+    process, until, metrics = (
+        two(stopped.out, *overrides),
+        time.monotonic() + 240,
+        run.folder / "metrics.jsonl",
+    )
     while process.poll() is None and time.monotonic() < until:
         if metrics.exists() and metrics.read_bytes().count(b"\n") >= 4:
             break
         time.sleep(0.005)
     workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for pid in (process.pid, *map(int, workers)):    # torchrun starts its workers in sessions of their own
+    for pid in (
+        process.pid,
+        *map(int, workers),
+    ):  # torchrun starts its workers in sessions of their own
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    process.communicate()    # ends when the last of them has let go of the output
+    process.communicate()  # ends when the last of them has let go of the output
     assert process.returncode == -signal.SIGKILL and len(workers) >= 2 and not run.finished
-    newest = max(run.folder.glob("checkpoint-*[0-9]"), key=lambda place: int(place.name.split("-")[1]))
-    assert sorted(path.name for path in newest.iterdir()) == ["shard-0-of-2.safetensors", "shard-1-of-2.safetensors"]
+    newest = max(
+        run.folder.glob("checkpoint-*[0-9]"), key=lambda place: int(place.name.split("-")[1])
+    )
+    assert sorted(path.name for path in newest.iterdir()) == [
+        "shard-0-of-2.safetensors",
+        "shard-1-of-2.safetensors",
+    ]
     runs = trained(straight), trained(stopped)
     same(*runs)
     same_weights(*runs)
@@ -102,7 +153,9 @@ def test_a_process_without_rows_adds_nothing(network):
     network.set_attn_implementation(packing.ATTENTION)
     loss = packing.loss_of(network, packing.pack([]), 8)
     loss.backward()
-    assert loss.item() == 0 and all(p.grad is None or p.grad.abs().max() == 0 for p in network.parameters())
+    assert loss.item() == 0 and all(
+        p.grad is None or p.grad.abs().max() == 0 for p in network.parameters()
+    )
 
 
 @pytest.mark.slow
@@ -113,19 +166,27 @@ def test_what_one_process_cannot_make_stops_both(tmp_path):
     other = study_of(*SMOKE, *overrides, f"out={tmp_path}")
     stages.collect_run(plan).folder.rename(stages.collect_run(other).folder)
     said = two(tmp_path, *overrides).communicate(timeout=150)[0]
-    assert "nobody/nothing could not be loaded from the hub" in said and "another process stopped" in said
+    assert (
+        "nobody/nothing could not be loaded from the hub" in said
+        and "another process stopped" in said
+    )
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_told():
-    with pytest.raises(ConfigError, match="hardware.device=cuda asks for GPU 0, but this machine has 0; .*hardware=cpu2"):
+    with pytest.raises(
+        UserError,
+        match="hardware.device=cuda asks for GPU 0, but this machine has 0; .*hardware=cpu2",
+    ):
         with processes.joined("cuda", study_of(*SMOKE).train):
             pass
 
 
 def test_several_processes_that_cannot_meet_are_told(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="WORLD_SIZE=2 is set, but not RANK.*start the script with torchrun"):
+    with pytest.raises(
+        UserError, match="WORLD_SIZE=2 is set, but not RANK.*start the script with torchrun"
+    ):
         with processes.joined("cpu", study_of(*SMOKE).train):
             pass
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.questions.drawn import Question, read_split
 from ponder.questions.solver import STEPS, Step, answer_of, steps, write
 
@@ -15,7 +15,9 @@ COMMITTED = Path(__file__).resolve().parents[1] / "data/cpu/questions"
 
 @pytest.fixture(scope="module")
 def rows():
-    return [row for split in ("pool", "probe", "dev", "test") for row in read_split(COMMITTED, split)]
+    return [
+        row for split in ("pool", "probe", "dev", "test") for row in read_split(COMMITTED, split)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -42,21 +44,58 @@ def test_every_committed_answer_is_derived_from_the_facts(rows):
         assert steps(blind) == steps(row)
 
 
-@pytest.mark.parametrize(("family", "facts", "think", "answer"), [
-    ("facing", {"start": "north", "turns": ["left", "around"]}, "north\nleft: west\naround: east", "east"),
-    ("boolean", {"start": "True", "operations": ["and False", "or True", "not", "xor True"]},
-     "True\nand False: False\nor True: True\nnot: False\nxor True: True", "True"),
-    ("chain_sum", {"expression": "6 + 3 - 8 - 4"}, "6 + 3 = 9\n9 - 8 = 1\n1 - 4 = -3", "-3"),
-    ("number_sorting", {"direction": "ascending", "numbers": [12, 8, 71]}, "8 | 12 71\n12 | 71\n71", "8, 12, 71"),
-    ("number_sorting", {"direction": "descending", "numbers": [9, 10, 9]}, "10 | 9 9\n9 | 9\n9", "10, 9, 9"),
-    ("needle_haystack", {"statements": [["Bo", "hates", "tea"], ["Ann", "likes", "fishing"]],
-                         "asked": ["likes", "fishing"]}, "fishing: Ann likes fishing.", "Ann"),
-    ("letter_counting", {"letter": "a", "words": ["Banana", "at"]},
-     "b 0 a 1 n 1 a 2 n 2 a 3\na 4 t 4", "4"),
-    ("coin", {"start": "heads", "names": ["Ann", "Bo"], "flips": [True, False]},
-     "heads\nAnn flips: tails\nBo keeps: tails", "tails"),
-    ("word_sorting", {"direction": "descending", "words": ["ab", "c"]}, "c | ab\nab", "c, ab"),
-])
+@pytest.mark.parametrize(
+    ("family", "facts", "think", "answer"),
+    [
+        (
+            "facing",
+            {"start": "north", "turns": ["left", "around"]},
+            "north\nleft: west\naround: east",
+            "east",
+        ),
+        (
+            "boolean",
+            {"start": "True", "operations": ["and False", "or True", "not", "xor True"]},
+            "True\nand False: False\nor True: True\nnot: False\nxor True: True",
+            "True",
+        ),
+        ("chain_sum", {"expression": "6 + 3 - 8 - 4"}, "6 + 3 = 9\n9 - 8 = 1\n1 - 4 = -3", "-3"),
+        (
+            "number_sorting",
+            {"direction": "ascending", "numbers": [12, 8, 71]},
+            "8 | 12 71\n12 | 71\n71",
+            "8, 12, 71",
+        ),
+        (
+            "number_sorting",
+            {"direction": "descending", "numbers": [9, 10, 9]},
+            "10 | 9 9\n9 | 9\n9",
+            "10, 9, 9",
+        ),
+        (
+            "needle_haystack",
+            {
+                "statements": [["Bo", "hates", "tea"], ["Ann", "likes", "fishing"]],
+                "asked": ["likes", "fishing"],
+            },
+            "fishing: Ann likes fishing.",
+            "Ann",
+        ),
+        (
+            "letter_counting",
+            {"letter": "a", "words": ["Banana", "at"]},
+            "b 0 a 1 n 1 a 2 n 2 a 3\na 4 t 4",
+            "4",
+        ),
+        (
+            "coin",
+            {"start": "heads", "names": ["Ann", "Bo"], "flips": [True, False]},
+            "heads\nAnn flips: tails\nBo keeps: tails",
+            "tails",
+        ),
+        ("word_sorting", {"direction": "descending", "words": ["ab", "c"]}, "c | ab\nab", "c, ab"),
+    ],
+)
 def test_traces_read_as_documented(family, facts, think, answer):
     asked = question(family, facts)
     assert write(asked, "none", 1.0, random.Random(0)).think == think
@@ -72,16 +111,18 @@ def test_wrong_values_are_wrong_and_distinct(rows):
 
 
 def test_wrong_picks_keep_what_remains_in_order():
-    first, second, last = steps(question("number_sorting", {"direction": "ascending", "numbers": [12, 8, 71]}))
+    first, second, last = steps(
+        question("number_sorting", {"direction": "ascending", "numbers": [12, 8, 71]})
+    )
     assert first == Step("", "8 | 12 71", ("12 | 8 71", "71 | 12 8"))
     assert second == Step("", "12 | 71", ("71 | 12",))
     assert last == Step("", "71", ("8", "12"))
 
 
 def test_unknown_family_and_doubt_are_named(pool):
-    with pytest.raises(ConfigError, match="family is 'riddles'"):
+    with pytest.raises(UserError, match="family is 'riddles'"):
         steps(question("riddles", {}))
-    with pytest.raises(ConfigError, match="doubt is 'some'.*none, confirm, correct"):
+    with pytest.raises(UserError, match="doubt is 'some'.*none, confirm, correct"):
         write(pool[0], "some", 1.0, random.Random(0))
 
 

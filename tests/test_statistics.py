@@ -1,4 +1,5 @@
 """Intervals against numbers worked out by hand, and the control that answers like its neighbour."""
+
 import pytest
 
 from ponder.evaluate.nearest import nearest, words
@@ -8,7 +9,9 @@ from ponder.statistics import accuracy, difference, summary
 def test_the_interval_of_an_accuracy_is_wilsons():
     found = accuracy([True] * 8 + [False] * 2)
     assert (found["n"], found["correct"], found["accuracy"]) == (10, 8, 0.8)
-    assert found["low"] == pytest.approx(0.4902, abs=1e-4) and found["high"] == pytest.approx(0.9433, abs=1e-4)
+    assert found["low"] == pytest.approx(0.4902, abs=1e-4) and found["high"] == pytest.approx(
+        0.9433, abs=1e-4
+    )
 
 
 def test_a_difference_is_paired_by_question():
@@ -25,10 +28,17 @@ def test_a_bootstrap_is_named_by_its_purpose():
 
 
 def test_a_summary_counts_what_forcing_did():
-    rows = [{"correct": True, "num_thinking": 4, "capped": True, "num_ignored": 0},
-            {"correct": False, "num_thinking": 8, "capped": False, "num_ignored": 2}]
+    rows = [
+        {"correct": True, "num_thinking": 4, "capped": True, "num_ignored": 0},
+        {"correct": False, "num_thinking": 8, "capped": False, "num_ignored": 2},
+    ]
     found = summary(rows)
-    assert (found["thinking_tokens"], found["capped"], found["ignored_ends"], found["correct"]) == (6.0, 1, 2, 1)
+    assert (found["thinking_tokens"], found["capped"], found["ignored_ends"], found["correct"]) == (
+        6.0,
+        1,
+        2,
+        1,
+    )
 
 
 def test_the_nearest_question_shares_most_words_and_ties_go_to_the_first():

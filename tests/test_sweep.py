@@ -1,32 +1,54 @@
 """A sweep in one pass makes the samples, and the run folders, of its budgets one by one, for less."""
+
 import contextlib
 import json
 import zlib
 
 import pytest
 import torch
-from conftest import ROOT, SMOKE, answered, collected, command, composed, evaluated, script, study_of, trained
+from conftest import (
+    ROOT,
+    SMOKE,
+    answered,
+    collected,
+    command,
+    composed,
+    evaluated,
+    script,
+    study_of,
+    trained,
+)
 from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
 from test_engine import ENDS, MARKS, prompts_of, rule
 
 from ponder import chat, stages
-from ponder.config import ConfigError
 from ponder.decode import attention, hf, sweep
 from ponder.decode import budget as budgets
 from ponder.decode.budget import Budget, Completion
+from ponder.errors import UserError
 from ponder.evaluate import plans
 
 SEVEN = [rule(cap) for cap in (0, 1, 2, 4, 8, 16, 30)]
 WAITS = [rule(30, num_ignore=n) for n in (1, 2)]
-MORE = [rule(12, num_ignore=2), rule(30, num_ignore=2, nudge="H"), rule(30, num_ignore=1, nudge=""), rule(9, force_answer="always"),
-        rule(8, num_ignore=2, scope="per_segment"), rule(30, force_answer="never"), rule(30, max_answer=2)]
-TOP_2 = 1e-3    # two logits nearer than this may change places with the shape of the batch
+MORE = [
+    rule(12, num_ignore=2),
+    rule(30, num_ignore=2, nudge="H"),
+    rule(30, num_ignore=1, nudge=""),
+    rule(9, force_answer="always"),
+    rule(8, num_ignore=2, scope="per_segment"),
+    rule(30, force_answer="never"),
+    rule(30, max_answer=2),
+]
+TOP_2 = 1e-3  # two logits nearer than this may change places with the shape of the batch
 
 
 def marks_of(chosen):
-    return [chat.Marks(ENDS, ENDS, (257,), 10, tuple(b.nudge.encode()), (256, 65), (256, 65, 70)) for b in chosen]
+    return [
+        chat.Marks(ENDS, ENDS, (257,), 10, tuple(b.nudge.encode()), (256, 65), (256, 65, 70))
+        for b in chosen
+    ]
 
 
 def gap(network, prompt, ids):
@@ -47,7 +69,11 @@ def divergences(network, prompts, ours, theirs):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("chosen", [SEVEN + WAITS, SEVEN + WAITS + MORE, MORE[::-1] + SEVEN], ids=["issue", "all", "reversed"])
+@pytest.mark.parametrize(
+    "chosen",
+    [SEVEN + WAITS, SEVEN + WAITS + MORE, MORE[::-1] + SEVEN],
+    ids=["issue", "all", "reversed"],
+)
 @pytest.mark.parametrize("size", [5, 64])
 def test_a_sweep_gives_each_budget_the_tokens_of_its_own_run(network, size, chosen, dtype):
     network, prompts, marks = network.to(dtype), prompts_of(*range(3, 19)), marks_of(chosen)
@@ -69,6 +95,7 @@ def fed(network, monkeypatch, work):
     def spied(network, store, feeds, tokens, ready):
         count[0] += len(tokens)
         return forward(network, store, feeds, tokens, ready)
+
     with monkeypatch.context() as patch:
         patch.setattr(attention, "forward", spied)
         work()
@@ -81,7 +108,10 @@ def test_a_sweep_reads_each_prompt_and_each_common_token_once(network, monkeypat
     longest = fed(network, monkeypatch, lambda: hf.decode(network, prompts, WAITS[1], MARKS, 64))
     rows = [sweep.swept(chosen, marks) for _ in prompts]
     together = fed(network, monkeypatch, lambda: list(hf.run(network, prompts, rows, 64)))
-    one_by_one = sum(fed(network, monkeypatch, lambda b=b: hf.decode(network, prompts, b, MARKS, 64)) for b in chosen)
+    one_by_one = sum(
+        fed(network, monkeypatch, lambda b=b: hf.decode(network, prompts, b, MARKS, 64))
+        for b in chosen
+    )
     answers = len(prompts) * len(chosen) * (9 + 5)
     assert together <= longest + answers and together * 4 < one_by_one
 
@@ -98,24 +128,42 @@ class Machine:
         return letters[zlib.crc32(f"{self.seed}/{held}{said}".encode()) % len(letters)]
 
 
-LETTERS = st.lists(st.builds(Budget, st.just("test"), st.integers(1, 12), st.integers(0, 3), st.sampled_from(["W", "", "/H"]),
-                             st.integers(1, 5), st.sampled_from(["capped", "always"]), st.sampled_from(["total", "per_segment"])),
-                   min_size=1, max_size=7)
+LETTERS = st.lists(
+    st.builds(
+        Budget,
+        st.just("test"),
+        st.integers(1, 12),
+        st.integers(0, 3),
+        st.sampled_from(["W", "", "/H"]),
+        st.integers(1, 5),
+        st.sampled_from(["capped", "always"]),
+        st.sampled_from(["total", "per_segment"]),
+    ),
+    min_size=1,
+    max_size=7,
+)
 
 
 @given(LETTERS, st.integers(0, 10**6))
 def test_any_budgets_of_any_greedy_model_are_as_if_alone(chosen, seed):
     ends = ((">",), ("<",), ("a", "b"))
-    marks = [chat.Marks(ends, ends, ("<",), "/", tuple(b.nudge), ("A",), ("A", "F")) for b in chosen]
+    marks = [
+        chat.Marks(ends, ends, ("<",), "/", tuple(b.nudge), ("A",), ("A", "F")) for b in chosen
+    ]
     together, apart = Machine(seed), Machine(seed)
     assert answered(sweep.swept(chosen, marks), together.say) == [
-        answered(budgets.forced(b, m), apart.say) for b, m in zip(chosen, marks)]
+        answered(budgets.forced(b, m), apart.say) for b, m in zip(chosen, marks)
+    ]
     assert together.asked <= apart.asked
 
 
-@pytest.mark.parametrize("limit, ids, stop", [(5, "abc>", ">"), (4, "abc>", ">"), (3, "abc", ""), (1, "a", "")])
+@pytest.mark.parametrize(
+    "limit, ids, stop", [(5, "abc>", ">"), (4, "abc>", ">"), (3, "abc", ""), (1, "a", "")]
+)
 def test_a_completion_says_what_it_would_be_under_a_smaller_limit(limit, ids, stop):
-    assert sweep.cut(Completion(tuple("abc>"), (">",)), limit) == Completion(tuple(ids), tuple(stop))
+    assert sweep.cut(Completion(tuple("abc>"), (">",)), limit) == Completion(
+        tuple(ids), tuple(stop)
+    )
 
 
 def test_a_completion_that_was_cut_says_nothing_of_a_larger_limit():
@@ -126,7 +174,12 @@ def test_a_completion_that_was_cut_says_nothing_of_a_larger_limit():
 # --- the command -------------------------------------------------------------------------
 
 
-SMALL = ("benchmark.tasks=[coin,facing]", "benchmark.limit=3", "budget.max_answer=8", "hardware.decode_rows=1")
+SMALL = (
+    "benchmark.tasks=[coin,facing]",
+    "benchmark.limit=3",
+    "budget.max_answer=8",
+    "hardware.decode_rows=1",
+)
 NAMES = ("cap16", "free", "wait1", "none2", "unforced")
 
 
@@ -169,7 +222,11 @@ def test_a_sweep_makes_the_run_folders_of_its_budgets_with_the_same_samples(out,
     runs = swept(plans_of(f"out={together}", *SMALL, f"sweep=[{','.join(NAMES)}]"))
     for name, run in zip(NAMES, runs, strict=True):
         alone = evaluated(study_of(*SMOKE, f"out={apart}", *SMALL, f"budget={name}"))
-        assert alone.name == run.name and run.finished and not (run.folder / "generations.jsonl").exists()
+        assert (
+            alone.name == run.name
+            and run.finished
+            and not (run.folder / "generations.jsonl").exists()
+        )
         for file in ("samples.jsonl", "results.json", "config.yaml", "base.json"):
             assert (run.folder / file).read_bytes() == (alone.folder / file).read_bytes(), file
 
@@ -186,30 +243,43 @@ def test_a_killed_sweep_goes_on_to_the_same_samples(out, tmp_path, monkeypatch):
         if len(calls) == 2:
             raise KeyboardInterrupt
         return decode(*arguments, **options)
+
     whole = go(straight)
     monkeypatch.setattr(hf, "run", dies)
     with pytest.raises(KeyboardInterrupt):
         go(killed)
-    half = stages.evaluate_run(plans_of(f"out={killed}", *SMALL, names)[1]).folder / "generations.jsonl"
-    half.write_bytes(half.read_bytes()[:-30])    # the kill came between the files of two budgets
+    half = (
+        stages.evaluate_run(plans_of(f"out={killed}", *SMALL, names)[1]).folder
+        / "generations.jsonl"
+    )
+    half.write_bytes(half.read_bytes()[:-30])  # the kill came between the files of two budgets
     for one, other in zip(go(killed), whole, strict=True):
-        assert (one.folder / "samples.jsonl").read_bytes() == (other.folder / "samples.jsonl").read_bytes()
+        assert (one.folder / "samples.jsonl").read_bytes() == (
+            other.folder / "samples.jsonl"
+        ).read_bytes()
     assert len(calls) == 4, "the first block again, since a row of it was cut, and the second"
 
 
-@pytest.mark.parametrize("overrides, words", [
-    (["sweep=[cap16,cap17]"], "sweep is 'cap17', but must be one of: .*cap16"),
-    (["sweep=[cap16,cap16]"], "names a budget twice"),
-    (["sweep=[cap16]", "budget=free"], "budget=free says what a budget is"),
-    (["sweep=cap16"], "sweep is 'cap16', but must be a list")])
+@pytest.mark.parametrize(
+    "overrides, words",
+    [
+        (["sweep=[cap16,cap17]"], "sweep is 'cap17', but must be one of: .*cap16"),
+        (["sweep=[cap16,cap16]"], "names a budget twice"),
+        (["sweep=[cap16]", "budget=free"], "budget=free says what a budget is"),
+        (["sweep=cap16"], "sweep is 'cap16', but must be a list"),
+    ],
+)
 def test_a_sweep_that_can_not_be_meant_is_refused(overrides, words):
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(UserError, match=words):
         plans_of(*overrides)
 
 
 def test_what_is_set_for_a_budget_holds_for_all_of_the_sweep():
     plans = plans_of("sweep=[cap16,wait1]", "budget.max_answer=7")
-    assert [(p.budget.name, p.budget.max_answer, p.budget.num_ignore) for p in plans] == [("cap16", 7, 0), ("wait1", 7, 1)]
+    assert [(p.budget.name, p.budget.max_answer, p.budget.num_ignore) for p in plans] == [
+        ("cap16", 7, 0),
+        ("wait1", 7, 1),
+    ]
 
 
 @pytest.mark.slow
@@ -221,6 +291,12 @@ def test_the_real_command_sweeps_and_says_what_is_there_already(out, tmp_path):
     again = command("evaluate", *arguments)
     assert again.returncode == 0 and again.stdout.count("finished before, nothing to do") == 2
     made = sorted(path.parent.name for path in folder.glob("evaluate/*/manifest.json"))
-    assert [name.rsplit("-", 1)[0] for name in made] == ["smoke-trained-cap16-dev", "smoke-trained-wait1-dev"]
-    assert all(json.loads((folder / "evaluate" / name / "results.json").read_text())["all"]["n"] == 6 for name in made)
+    assert [name.rsplit("-", 1)[0] for name in made] == [
+        "smoke-trained-cap16-dev",
+        "smoke-trained-wait1-dev",
+    ]
+    assert all(
+        json.loads((folder / "evaluate" / name / "results.json").read_text())["all"]["n"] == 6
+        for name in made
+    )
     assert composed().sweep == []

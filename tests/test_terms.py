@@ -1,11 +1,12 @@
 """The terms that teachers' outputs come under: what each config rests on, and what is refused for it."""
+
 import dataclasses
 
 import pytest
 from conftest import ROOT, study_of
 
 from ponder.collect import terms
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.hashing import file_sha256
 
 TEACHERS = sorted(path.stem for path in (ROOT / "conf" / "teacher").glob("*.yaml"))
@@ -33,8 +34,15 @@ def test_the_teacher_of_the_paper_is_restricted_by_a_clause_and_an_unknown_one_u
     assert {terms_of(teacher).reading for teacher in ("solver", "hf", "deepseek-r1")} == {"allowed"}
 
 
-@pytest.mark.parametrize("teacher, words", [("solver", None), ("hf", None), ("gemini", "compete with the Services"),
-                                            ("openai", "no text is held")])
+@pytest.mark.parametrize(
+    "teacher, words",
+    [
+        ("solver", None),
+        ("hf", None),
+        ("gemini", "compete with the Services"),
+        ("openai", "no text is held"),
+    ],
+)
 def test_a_refusal_names_the_clause(teacher, words):
     told = terms.refusal(dataclasses.asdict(terms_of(teacher)))
     assert told is None if words is None else words in told and terms_of(teacher).reading in told
@@ -47,5 +55,7 @@ def test_a_text_that_is_missing_or_another_is_told(tmp_path, monkeypatch):
     for content in (None, "another text"):
         if content:
             (tmp_path / "data" / "licenses" / f"{allowed.text}.txt").write_text(content)
-        with pytest.raises(ConfigError, match=f"data/licenses/{allowed.text}.txt, which is missing or another text"):
+        with pytest.raises(
+            UserError, match=f"data/licenses/{allowed.text}.txt, which is missing or another text"
+        ):
             terms.check_text(allowed)

@@ -1,4 +1,5 @@
 """The short form of tests/kill_training.py: trainings killed with kill -9 at random moments end in identical weights (issue 4)."""
+
 import pytest
 from kill_training import STEPS, kept, kill_all
 

@@ -1,4 +1,5 @@
 """Training twice, or killed and started again, gives the same bytes."""
+
 import json
 import os
 import resource
@@ -8,11 +9,16 @@ import pytest
 from conftest import ROOT, SMOKE, collected, command, composed, script, study_of, trained
 
 from ponder import stages
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.runs import read_jsonl, write_jsonl
 from ponder.train import sft
 
-KEPT = ("metrics.jsonl", "batches.jsonl", "adapter/adapter_model.safetensors", "adapter/adapter_config.json")
+KEPT = (
+    "metrics.jsonl",
+    "batches.jsonl",
+    "adapter/adapter_model.safetensors",
+    "adapter/adapter_config.json",
+)
 
 
 def bytes_of(run):
@@ -31,6 +37,7 @@ def stopped(plan, after, monkeypatch):
         if step == after + 1:
             raise Killed
         real(loss, norm, step)
+
     monkeypatch.setattr(sft, "check_finite", stop)
     with pytest.raises(Killed):
         trained(plan)
@@ -67,21 +74,29 @@ def test_training_writes_a_row_per_step_and_leaves_no_checkpoint(straight):
 @pytest.mark.parametrize("after", [0, 1, 2])
 def test_a_run_stopped_after_any_step_goes_on_to_the_same_bytes(straight, plan, monkeypatch, after):
     run = stopped(plan, after, monkeypatch)
-    assert [place.name for place in run.folder.glob("checkpoint*")] == ([f"checkpoint-{after}"] if after else [])
+    assert [place.name for place in run.folder.glob("checkpoint*")] == (
+        [f"checkpoint-{after}"] if after else []
+    )
     assert bytes_of(trained(plan)) == bytes_of(straight)
 
 
-def test_a_run_stopped_between_checkpoints_repeats_the_steps_since(plan, tmp_path_factory, monkeypatch):
+def test_a_run_stopped_between_checkpoints_repeats_the_steps_since(
+    plan, tmp_path_factory, monkeypatch
+):
     os.chdir(ROOT)
     changed = ("train.checkpoint_steps=2",)
     rare = study_of(*SMOKE, f"out={plan.out}", *changed)
     other = collected(tmp_path_factory.mktemp("rare"), *changed)
     run = stopped(rare, 1, monkeypatch)
-    assert len(read_jsonl(run.folder / "metrics.jsonl")) == 1 and not list(run.folder.glob("checkpoint*"))
+    assert len(read_jsonl(run.folder / "metrics.jsonl")) == 1 and not list(
+        run.folder.glob("checkpoint*")
+    )
     assert bytes_of(trained(rare)) == bytes_of(trained(other))
 
 
-@pytest.mark.parametrize("tail", [b'{"step": 2, "lo', b'{"step": 2, "loss": 1.0}\n{"st', b'{"step": 2, "loss": 1.0}\n'])
+@pytest.mark.parametrize(
+    "tail", [b'{"step": 2, "lo', b'{"step": 2, "loss": 1.0}\n{"st', b'{"step": 2, "loss": 1.0}\n']
+)
 def test_a_cut_last_line_of_metrics_is_recovered(straight, plan, monkeypatch, tail):
     run = stopped(plan, 1, monkeypatch)
     with open(run.folder / "metrics.jsonl", "ab") as file:
@@ -101,7 +116,10 @@ def test_a_damaged_checkpoint_is_told_and_deleting_it_starts_again(straight, pla
     folder = run.folder / "checkpoint-2"
     path = folder / "shard-0-of-1.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ConfigError, match="shard-0-of-1.safetensors cannot be read.*delete .*checkpoint-2 to start again"):
+    with pytest.raises(
+        UserError,
+        match="shard-0-of-1.safetensors cannot be read.*delete .*checkpoint-2 to start again",
+    ):
         trained(plan)
     shutil.rmtree(folder)
     assert bytes_of(trained(plan)) == bytes_of(straight)
@@ -112,7 +130,9 @@ def test_a_checkpoint_of_another_run_is_told(plan, monkeypatch):
     theirs, ours = stopped(other, 1, monkeypatch), stopped(plan, 1, monkeypatch)
     shutil.rmtree(ours.folder / "checkpoint-1")
     (theirs.folder / "checkpoint-1").rename(ours.folder / "checkpoint-1")
-    with pytest.raises(ConfigError, match=f"belongs to run '{theirs.name}', not '{ours.name}'; delete"):
+    with pytest.raises(
+        UserError, match=f"belongs to run '{theirs.name}', not '{ours.name}'; delete"
+    ):
         trained(plan)
 
 
@@ -124,7 +144,9 @@ def test_what_a_kill_left_half_written_is_no_checkpoint_and_goes_away(straight, 
     assert bytes_of(trained(plan)) == bytes_of(straight)
     left = {place.relative_to(run.folder).as_posix() for place in run.folder.rglob("*")}
     assert not [name for name in left if "part" in name or "checkpoint" in name]
-    assert left - {"adapter", "manifest.json"} == set(json.loads((run.folder / "manifest.json").read_text())["files"])
+    assert left - {"adapter", "manifest.json"} == set(
+        json.loads((run.folder / "manifest.json").read_text())["files"]
+    )
 
 
 def test_a_checkpoint_whose_metrics_are_lost_is_told(plan, monkeypatch):
@@ -133,18 +155,29 @@ def test_a_checkpoint_whose_metrics_are_lost_is_told(plan, monkeypatch):
     rows = read_jsonl(metrics)
     for left in (rows[1:], rows[:1], []):
         write_jsonl(metrics, left)
-        with pytest.raises(ConfigError, match="has not one row for each of the 2 steps.*delete .*checkpoint-2 to start again"):
+        with pytest.raises(
+            UserError,
+            match="has not one row for each of the 2 steps.*delete .*checkpoint-2 to start again",
+        ):
             trained(plan)
         assert read_jsonl(metrics) == left
 
 
 def test_a_disk_that_fills_up_is_one_sentence_and_the_same_command_goes_on(straight, plan):
     run = stages.train_run(plan)
-    told = command("train", *SMOKE, f"out={plan.out}",
-                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY)))
+    told = command(
+        "train",
+        *SMOKE,
+        f"out={plan.out}",
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY)
+        ),
+    )
     assert told.returncode == 2, told.stderr
-    assert told.stderr.endswith(f"error: the checkpoint after step 1 cannot be written to {run.folder} (File too large); free some "
-                                "space, and the same command goes on from the start\n")
+    assert told.stderr.endswith(
+        f"error: the checkpoint after step 1 cannot be written to {run.folder} (File too large); free some "
+        "space, and the same command goes on from the start\n"
+    )
     assert "Traceback" not in told.stderr and not list(run.folder.glob("checkpoint*"))
     assert bytes_of(trained(plan)) == bytes_of(straight)
 
@@ -152,11 +185,17 @@ def test_a_disk_that_fills_up_is_one_sentence_and_the_same_command_goes_on(strai
 def test_the_seed_changes_the_training(straight, plan):
     other = collected(plan.out, "seed=1")
     run = trained(other)
-    assert run.name != straight.name and bytes_of(run)["metrics.jsonl"] != bytes_of(straight)["metrics.jsonl"]
+    assert (
+        run.name != straight.name
+        and bytes_of(run)["metrics.jsonl"] != bytes_of(straight)["metrics.jsonl"]
+    )
 
 
 def test_a_training_without_collected_rows_is_told_what_to_run(tmp_path):
-    with pytest.raises(ConfigError, match="train.jsonl is missing or not finished; run collect.py with the same overrides first"):
+    with pytest.raises(
+        UserError,
+        match="train.jsonl is missing or not finished; run collect.py with the same overrides first",
+    ):
         stages.train_run(study_of(*SMOKE, f"out={tmp_path}"))
 
 
@@ -166,7 +205,9 @@ def test_a_script_turns_a_user_error_into_exit_code_2(tmp_path, capsys):
     assert left.value.code == 2 and capsys.readouterr().err.startswith("error: ")
 
 
-def test_what_a_kill_left_beside_a_manifest_goes_when_the_finished_run_is_asked_for_again(straight, plan):
+def test_what_a_kill_left_beside_a_manifest_goes_when_the_finished_run_is_asked_for_again(
+    straight, plan
+):
     again = trained(plan)
     left = again.folder / "checkpoint-2"
     left.mkdir()

@@ -3,6 +3,7 @@
 The file of MATH-500 is not part of the project; its tests read the folder PONDER_BENCHMARKS, else shared/benchmarks beside the
 checkout, and skip where it is absent.
 """
+
 import json
 import os
 import random
@@ -18,7 +19,7 @@ from ponder.grading import crosscheck, verify
 from ponder.grading.verify import Worker, disagreements, grade
 
 BENCHMARKS = os.environ.get("PONDER_BENCHMARKS", ROOT.parent / "shared" / "benchmarks")
-OTHERS = 1    # answers of other questions that each answer is held against
+OTHERS = 1  # answers of other questions that each answer is held against
 
 
 # --- judged: MATH-500 --------------------------------------------------------------------
@@ -33,9 +34,20 @@ def golds():
         return [json.loads(line)["answer"] for line in file]
 
 
-NUMERIC = re.compile(r"-?(?:\d+(?:\.\d+)?|\.\d+|\\d?frac\s*(?:\{\d+\}|\d)\s*(?:\{\d+\}|\d)|\d+(?:,(?:\\! ?)?\d{3})+)")
-UNITS = (r"\text{ cm}", r" \text{ square units}", r"^\circ", " cm", r"\mbox{ inches}^2", " units", " degrees", r"\mathrm{~km}",
-         r"\%")
+NUMERIC = re.compile(
+    r"-?(?:\d+(?:\.\d+)?|\.\d+|\\d?frac\s*(?:\{\d+\}|\d)\s*(?:\{\d+\}|\d)|\d+(?:,(?:\\! ?)?\d{3})+)"
+)
+UNITS = (
+    r"\text{ cm}",
+    r" \text{ square units}",
+    r"^\circ",
+    " cm",
+    r"\mbox{ inches}^2",
+    " units",
+    " degrees",
+    r"\mathrm{~km}",
+    r"\%",
+)
 
 
 def spaced(at, gold):
@@ -54,19 +66,28 @@ def united(at, gold):
     """A unit behind a number, or an answer without the one it has."""
     if NUMERIC.fullmatch(gold):
         return r"\$" + gold if at % 10 == 9 else gold + UNITS[at % 10]
-    return gold if gold.startswith(r"\text") else re.sub(r"\s*(?:\\(?:text|mbox)\{ ?[a-z]+\}(?:\^2)?|\^\\circ)$", "", gold)
+    return (
+        gold
+        if gold.startswith(r"\text")
+        else re.sub(r"\s*(?:\\(?:text|mbox)\{ ?[a-z]+\}(?:\^2)?|\^\\circ)$", "", gold)
+    )
 
 
 def zeros(at, gold):
     """Zeros behind every number that stands by itself, in a list or in a tuple."""
+
     def longer(found):
         return found[1] + ("00" if "." in found[1] else ".0")
+
     if "," in gold and NUMERIC.fullmatch(gold.removeprefix(r"\$")):
         return gold + ".00"
     if re.search(r"[a-zA-Z^_]", gold):
         return gold
-    return re.sub(r"(?<![\d.,])(-?(?:\d+(?:\.\d+)?|\.\d+))(?![\d.])", longer, gold) if "," not in gold else \
-        re.sub(r"(-?\d+(?:\.\d+)?)", longer, gold)
+    return (
+        re.sub(r"(?<![\d.,])(-?(?:\d+(?:\.\d+)?|\.\d+))(?![\d.])", longer, gold)
+        if "," not in gold
+        else re.sub(r"(-?\d+(?:\.\d+)?)", longer, gold)
+    )
 
 
 def sentence(at, gold):
@@ -75,57 +96,104 @@ def sentence(at, gold):
 
 
 REWRITINGS = (spaced, dfrac, united, zeros, sentence)
-REPLIES = (r"\boxed{%s}", "We add both and get 12.\n\n**Final Answer:** $%s$", r"\[ \boxed{%s} \]", "Final Answer: %s",
-           r"Not \boxed{-77}: as was to be shown, the value we look for is \boxed{%s}, which answers the question.")
+REPLIES = (
+    r"\boxed{%s}",
+    "We add both and get 12.\n\n**Final Answer:** $%s$",
+    r"\[ \boxed{%s} \]",
+    "Final Answer: %s",
+    r"Not \boxed{-77}: as was to be shown, the value we look for is \boxed{%s}, which answers the question.",
+)
 
 
 def test_math_500_in_five_rewritings_is_right(golds, capsys):
-    rows = [{"rewriting": rewrite.__name__, "gold": gold, "as": rewrite(at, gold),
-             **grade(reply.replace("%s", rewrite(at, gold)), gold)}
-            for rewrite, reply in zip(REWRITINGS, REPLIES) for at, gold in enumerate(golds)]
+    rows = [
+        {
+            "rewriting": rewrite.__name__,
+            "gold": gold,
+            "as": rewrite(at, gold),
+            **grade(reply.replace("%s", rewrite(at, gold)), gold),
+        }
+        for rewrite, reply in zip(REWRITINGS, REPLIES)
+        for at, gold in enumerate(golds)
+    ]
     right = sum(row["correct"] for row in rows) / len(rows)
     second = sum(row["second"] for row in rows) / len(rows)
-    changed = {rewrite.__name__: sum(row["as"] != row["gold"] for row in rows if row["rewriting"] == rewrite.__name__)
-               for rewrite in REWRITINGS}
+    changed = {
+        rewrite.__name__: sum(
+            row["as"] != row["gold"] for row in rows if row["rewriting"] == rewrite.__name__
+        )
+        for rewrite in REWRITINGS
+    }
     with capsys.disabled():
-        print(f"\nMATH-500: {right:.2%} of {len(rows)} rewritten answers are graded right (second grader {second:.2%}); "
-              f"changed: {changed}")
+        print(
+            f"\nMATH-500: {right:.2%} of {len(rows)} rewritten answers are graded right (second grader {second:.2%}); "
+            f"changed: {changed}"
+        )
         say(disagreements(rows) + [row for row in rows if not row["correct"] and not row["second"]])
     assert right >= 0.98 and second >= 0.98
     for rewrite in REWRITINGS:
         of = [row["correct"] for row in rows if row["rewriting"] == rewrite.__name__]
         assert sum(of) / len(of) >= 0.98, rewrite.__name__
-    assert all(changed[name] >= 40 for name in ("spaced", "dfrac", "united", "zeros")), "a rewriting that rewrites nothing"
+    assert all(changed[name] >= 40 for name in ("spaced", "dfrac", "united", "zeros")), (
+        "a rewriting that rewrites nothing"
+    )
 
 
 def test_math_500_against_another_questions_answer_is_wrong(golds, capsys):
     rng = random.Random("other questions")
-    pairs = [(gold, other) for gold in golds for other in rng.sample([text for text in golds if text != gold], OTHERS)]
-    rows = [{"gold": gold, "as": other, **grade(f"The answer is \\boxed{{{other}}}.", gold)} for gold, other in pairs]
+    pairs = [
+        (gold, other)
+        for gold in golds
+        for other in rng.sample([text for text in golds if text != gold], OTHERS)
+    ]
+    rows = [
+        {"gold": gold, "as": other, **grade(f"The answer is \\boxed{{{other}}}.", gold)}
+        for gold, other in pairs
+    ]
     wrong = sum(not row["correct"] for row in rows) / len(rows)
     second = sum(not row["second"] for row in rows) / len(rows)
     with capsys.disabled():
-        print(f"\nMATH-500: {wrong:.2%} of {len(rows)} answers of other questions are graded wrong (second grader {second:.2%})")
+        print(
+            f"\nMATH-500: {wrong:.2%} of {len(rows)} answers of other questions are graded wrong (second grader {second:.2%})"
+        )
         say(disagreements(rows) + [row for row in rows if row["correct"] and row["second"]])
     assert wrong >= 0.995 and second >= 0.995
 
 
 def say(rows):
     for row in rows:
-        print(f"  {row['as']!r} for {row['gold']!r}: {row['correct']} by {row['by']}, second {row['second']}")
+        print(
+            f"  {row['as']!r} for {row['gold']!r}: {row['correct']} by {row['by']}, second {row['second']}"
+        )
 
 
 # --- what is equal -----------------------------------------------------------------------
 
-EQUAL = [(r"\frac{1}{\sqrt{2}}", r"\frac{\sqrt{2}}{2}"), ("-2, 1", "1,-2"), (r"(b+2)(a+5)", "(a+5)(b+2)"),
-         (r"1-\sqrt{19}, 1+\sqrt{19}", r"1 \pm \sqrt{19}"),
-         (r"\frac{9a+11}{20}", r"\frac{11+9a}{20}"), ("5i+6", "6+5i"), (r"2\pi+18", r"18+2\pi"), (r"(0.5,1)", r"(\frac{1}{2},1)"),
-         (r"\begin{pmatrix} 0.2 \\ -3.6 \end{pmatrix}", r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}"),
-         (r"\sqrt{12}", r"2\sqrt{3}")]
-UNEQUAL = [(r"\frac{1}{\sqrt{2}}", r"\frac{1}{\sqrt{3}}"), ("[3,4)", "(3,4]"), ("(1,-2)", "(-2,1)"), ("x+1", "x-1"),
-           (r"2\pi", r"\pi"),
-           ("0.333333333", r"\frac{1}{3}"), ("3.14159265", r"\pi"), (r"\text{seat}", r"\text{east}"), ("1,2,3", "1,2"), ("", "0"),
-           ("12", "52_8")]
+EQUAL = [
+    (r"\frac{1}{\sqrt{2}}", r"\frac{\sqrt{2}}{2}"),
+    ("-2, 1", "1,-2"),
+    (r"(b+2)(a+5)", "(a+5)(b+2)"),
+    (r"1-\sqrt{19}, 1+\sqrt{19}", r"1 \pm \sqrt{19}"),
+    (r"\frac{9a+11}{20}", r"\frac{11+9a}{20}"),
+    ("5i+6", "6+5i"),
+    (r"2\pi+18", r"18+2\pi"),
+    (r"(0.5,1)", r"(\frac{1}{2},1)"),
+    (r"\begin{pmatrix} 0.2 \\ -3.6 \end{pmatrix}", r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}"),
+    (r"\sqrt{12}", r"2\sqrt{3}"),
+]
+UNEQUAL = [
+    (r"\frac{1}{\sqrt{2}}", r"\frac{1}{\sqrt{3}}"),
+    ("[3,4)", "(3,4]"),
+    ("(1,-2)", "(-2,1)"),
+    ("x+1", "x-1"),
+    (r"2\pi", r"\pi"),
+    ("0.333333333", r"\frac{1}{3}"),
+    ("3.14159265", r"\pi"),
+    (r"\text{seat}", r"\text{east}"),
+    ("1,2,3", "1,2"),
+    ("", "0"),
+    ("12", "52_8"),
+]
 
 
 @pytest.mark.parametrize("answer, gold", EQUAL)
@@ -141,29 +209,58 @@ def test_these_are_not_the_same_answer_for_either_grader(answer, gold):
 
 
 def test_a_grade_says_what_decided():
-    assert grade("", "7") == {"answer": None, "how": None, "choice": None, "by": "none", "correct": False,
-                               "second": False}
-    assert grade(r"\boxed{7.0}", "7") == {"answer": "7.0", "how": "box", "choice": None, "by": "text", "correct": True,
-                                          "second": True}
+    assert grade("", "7") == {
+        "answer": None,
+        "how": None,
+        "choice": None,
+        "by": "none",
+        "correct": False,
+        "second": False,
+    }
+    assert grade(r"\boxed{7.0}", "7") == {
+        "answer": "7.0",
+        "how": "box",
+        "choice": None,
+        "by": "text",
+        "correct": True,
+        "second": True,
+    }
     assert grade("Answer: 8", "7")["by"] == "number" and grade("Answer: x", "7")["by"] == "math"
-    assert grade("B", "B", "1234") == {"answer": "B", "how": "text", "choice": "B", "by": "choice", "correct": True,
-                                      "second": True}
+    assert grade("B", "B", "1234") == {
+        "answer": "B",
+        "how": "text",
+        "choice": "B",
+        "by": "choice",
+        "correct": True,
+        "second": True,
+    }
 
 
 def test_what_is_no_extracted_answer_is_never_shown_to_math_verify(monkeypatch):
     def refuse():
         raise AssertionError("shown")
+
     monkeypatch.setattr(verify, "shared", refuse)
     assert not grade("x^2+2x+1", "(x+1)^2")["correct"]
-    assert not grade("Answer: " + "x" * 257, "(x+1)^2")["correct"] and not grade("Answer: x", "x" * 257)["correct"]
+    assert (
+        not grade("Answer: " + "x" * 257, "(x+1)^2")["correct"]
+        and not grade("Answer: x", "x" * 257)["correct"]
+    )
     with pytest.raises(AssertionError, match="shown"):
         grade("Answer: x^2+2x+1", "(x+1)^2")
 
 
 def test_disagreements_are_listed():
-    rows = [{"correct": a, "second": b, "by": by} for a, b, by in ((True, True, "text"), (True, False, "math"),
-                                                                   (False, True, "math"),
-                                                                  (False, False, "limit"), (False, False, "none"))]
+    rows = [
+        {"correct": a, "second": b, "by": by}
+        for a, b, by in (
+            (True, True, "text"),
+            (True, False, "math"),
+            (False, True, "math"),
+            (False, False, "limit"),
+            (False, False, "none"),
+        )
+    ]
     assert disagreements(rows) == rows[1:4]
 
 
@@ -175,13 +272,28 @@ def test_the_second_grader_shares_nothing_with_the_first():
 
 # --- hostile answers ---------------------------------------------------------------------
 
-HOSTILE = ["9**9**9", "9^{9^{9}}", '__import__("os")', '__import__("os").system("touch /tmp/graded")', "9" * 100_000,
-           r"\boxed{" * 10_000,
-           "{" * 200, "(" * 120 + "1" + ")" * 120, r"\frac{1}{0}", "10^{10}!", r"\sum_{i=1}^{10^{9}} \frac{1}{i}",
-           "(a+b+c+d+e)^{99}",
-           "x^{" * 60 + "x" + "}" * 60, r"\begin{pmatrix}1&2\\3&4\end{pmatrix}^{1000000000}", "\x00", "\ud800", "1e999999999",
-           "nan", r"\infty",
-           "Wait, " * 50_000]
+HOSTILE = [
+    "9**9**9",
+    "9^{9^{9}}",
+    '__import__("os")',
+    '__import__("os").system("touch /tmp/graded")',
+    "9" * 100_000,
+    r"\boxed{" * 10_000,
+    "{" * 200,
+    "(" * 120 + "1" + ")" * 120,
+    r"\frac{1}{0}",
+    "10^{10}!",
+    r"\sum_{i=1}^{10^{9}} \frac{1}{i}",
+    "(a+b+c+d+e)^{99}",
+    "x^{" * 60 + "x" + "}" * 60,
+    r"\begin{pmatrix}1&2\\3&4\end{pmatrix}^{1000000000}",
+    "\x00",
+    "\ud800",
+    "1e999999999",
+    "nan",
+    r"\infty",
+    "Wait, " * 50_000,
+]
 
 
 @pytest.mark.parametrize("answer", HOSTILE, ids=lambda text: ascii(text[:12]))
@@ -259,9 +371,18 @@ def test_the_same_answers_get_the_same_grades_in_any_order():
     assert there == back[::-1]
 
 
-@pytest.mark.parametrize("text", ["(" * 120 + "1" + ")" * 120, "(((x^9)^9)^9)^9", "(a+b+c+d)^{50}", "9^{50}" * 40,
-                                  r"\sqrt{" * 40 + "2" + "}" * 40,
-                                  "9" * 256, r"\sqrt{99999999999999999999}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 120 + "1" + ")" * 120,
+        "(((x^9)^9)^9)^9",
+        "(a+b+c+d)^{50}",
+        "9^{50}" * 40,
+        r"\sqrt{" * 40 + "2" + "}" * 40,
+        "9" * 256,
+        r"\sqrt{99999999999999999999}",
+    ],
+)
 def test_the_second_grader_gives_up_on_what_is_large(text):
     began = time.process_time()
     assert not crosscheck.same(text, "2")

@@ -1,4 +1,5 @@
 """What many requests to a server may not pass: attempts a minute, the waits that the server asks for, dollars. Issue 3."""
+
 import asyncio
 import contextlib
 import hashlib
@@ -6,10 +7,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.runs import dump
 
-TEMPLATE = 32    # tokens that a chat template may put around one message
+TEMPLATE = 32  # tokens that a chat template may put around one message
 
 
 def key_of(*parts):
@@ -18,17 +19,23 @@ def key_of(*parts):
 
 
 def check_body(where, body):
-    """Raise ConfigError for the fields of a request (conf/teacher, conf/domains) that we set ourselves, or without a bound."""
+    """Raise UserError for the fields of a request (conf/teacher, conf/domains) that we set ourselves, or without a bound."""
     if taken := {"messages", "model", "stream", "n"} & set(body):
-        raise ConfigError(f"{where} has {min(taken)}, which collect.py sets itself; leave it out")
+        raise UserError(f"{where} has {min(taken)}, which collect.py sets itself; leave it out")
     if type(bound_of(body)) is not int or bound_of(body) < 1:
-        raise ConfigError(f"{where}.max_tokens is {bound_of(body)!r}, but it, or max_completion_tokens, must be a whole number of "
-                          "1 or more: it bounds the cost")
+        raise UserError(
+            f"{where}.max_tokens is {bound_of(body)!r}, but it, or max_completion_tokens, must be a whole number of "
+            "1 or more: it bounds the cost"
+        )
 
 
 def prompt_of(body):
     """Return what a request asks: its text, or its token ids."""
-    return body["prompt"] if "prompt" in body else "\n".join(message["content"] for message in body["messages"])
+    return (
+        body["prompt"]
+        if "prompt" in body
+        else "\n".join(message["content"] for message in body["messages"])
+    )
 
 
 def bound_of(body):
@@ -39,17 +46,22 @@ def bound_of(body):
 @dataclass
 class Book:
     """Dollars spent, and those that the requests in flight may still cost."""
-    client: Any                                   # client.Client
+
+    client: Any  # client.Client
     spent: float
-    tell: Any = lambda dollars: None              # is told what `lost` adds
-    flying: dict = field(default_factory=dict)    # task: most dollars
+    tell: Any = lambda dollars: None  # is told what `lost` adds
+    flying: dict = field(default_factory=dict)  # task: most dollars
 
     def most(self, body):
         """Return the most dollars of one attempt: a prompt has no more tokens than bytes and those of its template."""
         if not self.client.priced:
             return 0.0
         prompt = prompt_of(body)
-        tokens = len(prompt) if isinstance(prompt, list) else len(prompt.encode()) + TEMPLATE * len(body.get("messages", [1]))
+        tokens = (
+            len(prompt)
+            if isinstance(prompt, list)
+            else len(prompt.encode()) + TEMPLATE * len(body.get("messages", [1]))
+        )
         return self.client.dollars(tokens, bound_of(body) or 0)
 
     def lost(self, dollars):
@@ -65,8 +77,10 @@ class Book:
 
     def refusal(self):
         """Return why nothing more is asked."""
-        return (f"client.max_dollars={self.client.max_dollars:g} may not cover another request after {self.spent:.4f} dollars; "
-                "raise it")
+        return (
+            f"client.max_dollars={self.client.max_dollars:g} may not cover another request after {self.spent:.4f} dollars; "
+            "raise it"
+        )
 
 
 class Pace:

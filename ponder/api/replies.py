@@ -3,25 +3,29 @@
 Servers write the thinking into `reasoning` (vLLM), `reasoning_content` (DeepSeek), or before </think> at the head of the
 content, with or without the opening tag; for others the config names the text that ends it (teacher.reasoning_ends). Issue 3.
 """
+
 import json
 import re
 from dataclasses import dataclass
 
 THINK, END = "<think>", "</think>"
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
-CONTROL = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f]")    # all but tab and the line ends
+CONTROL = re.compile(
+    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f]"
+)  # all but tab and the line ends
 FINISH = re.compile("[a-z_]{1,40}")
-LARGEST_COUNT = 10**9    # tokens; a number above it is no count of one reply
+LARGEST_COUNT = 10**9  # tokens; a number above it is no count of one reply
 
 
 @dataclass(frozen=True)
 class Reply:
     """A reply, its texts stripped of outer white space; one that is `rejected` has empty texts where none could be read."""
+
     think: str
     answer: str
-    finish: str              # "" where the server named none
-    usage: dict              # {"prompt_tokens": int | None, "completion_tokens": int | None}
-    rejected: str | None     # why it gives no trace
+    finish: str  # "" where the server named none
+    usage: dict  # {"prompt_tokens": int | None, "completion_tokens": int | None}
+    rejected: str | None  # why it gives no trace
 
 
 def parse(response, reasoning_ends):
@@ -58,10 +62,18 @@ def record_of(response):
     if not isinstance(data, dict) or not data:
         return {}, {}
     choices = data.get("choices")
-    record = {"model": _text(data.get("model")), "system_fingerprint": _text(data.get("system_fingerprint")),
-              "choices": [_choice(c if isinstance(c, dict) else {}) for c in choices] if isinstance(choices, list) else [],
-              "usage": _usage(data.get("usage"))}
-    names = {"id": _text(data.get("id")), "created": _count(data.get("created"), 10**11)}    # seconds since 1970
+    record = {
+        "model": _text(data.get("model")),
+        "system_fingerprint": _text(data.get("system_fingerprint")),
+        "choices": [_choice(c if isinstance(c, dict) else {}) for c in choices]
+        if isinstance(choices, list)
+        else [],
+        "usage": _usage(data.get("usage")),
+    }
+    names = {
+        "id": _text(data.get("id")),
+        "created": _count(data.get("created"), 10**11),
+    }  # seconds since 1970
     return record, {name: value for name, value in names.items() if value is not None}
 
 
@@ -91,7 +103,9 @@ def _split(content, reasoning, reasoning_content, reasoning_ends):
         if END not in content:
             return "", "", f"unclosed {THINK}"
         think, answer = (part.strip() for part in content.removeprefix(THINK).split(END))
-    elif content.count(END) == 1 and THINK not in content and not reasoning_ends:      # a chat template wrote the opening tag
+    elif (
+        content.count(END) == 1 and THINK not in content and not reasoning_ends
+    ):  # a chat template wrote the opening tag
         think, answer = (part.strip() for part in content.split(END))
     elif reasoning_ends and reasoning_ends in content:
         at = content.rindex(reasoning_ends)
@@ -116,8 +130,14 @@ def _choice(choice):
     message, finish = choice.get("message"), choice.get("finish_reason")
     message = message if isinstance(message, dict) else {}
     known = finish if isinstance(finish, str) and FINISH.fullmatch(finish) else "unknown"
-    return {"message": {field: _text(message.get(field)) for field in ("content", "reasoning", "reasoning_content")},
-            "text": _text(choice.get("text")), "finish_reason": None if finish is None else known}
+    return {
+        "message": {
+            field: _text(message.get(field))
+            for field in ("content", "reasoning", "reasoning_content")
+        },
+        "text": _text(choice.get("text")),
+        "finish_reason": None if finish is None else known,
+    }
 
 
 def _usage(usage):
@@ -129,7 +149,11 @@ def _usage(usage):
 
 
 def _text(value):
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else None
+    return (
+        value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if isinstance(value, str)
+        else None
+    )
 
 
 def _count(value, largest=LARGEST_COUNT):

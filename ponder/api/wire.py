@@ -4,6 +4,7 @@ Built on openai.AsyncOpenAI with its own retries off: they count no attempts for
 waits at two minutes, and read an error of any size. Of the headers it sends only SENT go out: it adds the organisation,
 project and custom headers of OPENAI_* variables, whatever the server, and facts about this machine. Issue 3.
 """
+
 import asyncio
 import contextlib
 import email.utils
@@ -16,13 +17,22 @@ import re
 import time
 import urllib.parse
 
-from ponder.config import ConfigError
+from ponder.errors import UserError
 
-SENT = ("accept", "accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding", "user-agent")
-LARGEST = 64 << 20       # bytes of a reply: far above any window of tokens
-EXCERPT = 4096           # bytes that are read of an error
+SENT = (
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "transfer-encoding",
+    "user-agent",
+)
+LARGEST = 64 << 20  # bytes of a reply: far above any window of tokens
+EXCERPT = 4096  # bytes that are read of an error
 UNREACHED = "no connection"
-AT_FAULT = "status 4"    # how `told` begins for a request that the server finds at fault
+AT_FAULT = "status 4"  # how `told` begins for a request that the server finds at fault
 
 
 class Refused(Exception):
@@ -42,26 +52,36 @@ class Failed(Exception):
 
 
 def origin_of(url):
-    """Return scheme://host:port; raises ConfigError, without repeating it, for a URL that is none or may hold a secret."""
+    """Return scheme://host:port; raises UserError, without repeating it, for a URL that is none or may hold a secret."""
     with contextlib.suppress(ValueError):
         parts = urllib.parse.urlsplit(url)
-        if (parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and parts.port != 0
-                and not re.search(r"[\s?#]", url)):
+        if (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and "@" not in parts.netloc
+            and parts.port != 0
+            and not re.search(r"[\s?#]", url)
+        ):
             return f"{parts.scheme}://{parts.netloc}"
-    raise ConfigError("the url of the server must be http(s)://host/..., with no user, password or query in it; a key comes from "
-                      "the environment variable that client.key_env names")
+    raise UserError(
+        "the url of the server must be http(s)://host/..., with no user, password or query in it; a key comes from "
+        "the environment variable that client.key_env names"
+    )
 
 
 def session(url, client):
     """Return an AsyncOpenAI for one server: no retries, no redirects, no limit on time of its own.
 
-    Proxies of the environment are used except for a server on this machine. Raises ConfigError when the key is missing.
+    Proxies of the environment are used except for a server on this machine. Raises UserError when the key is missing.
     """
     origin_of(url)
     import httpx2
     import openai
+
     for name in ("httpx2", "httpcore2", "openai"):
-        logging.getLogger(name).setLevel(logging.WARNING)     # below it they write a line per request, headers among them
+        logging.getLogger(name).setLevel(
+            logging.WARNING
+        )  # below it they write a line per request, headers among them
     key = _key(client)
 
     async def strip(request):
@@ -77,12 +97,25 @@ def session(url, client):
                     body += chunk
                     if len(body) > EXCERPT:
                         break
-            raise Refused(response.status_code, wait_of(response.headers.get("retry-after"), time.time()), bytes(body[:EXCERPT]))
+            raise Refused(
+                response.status_code,
+                wait_of(response.headers.get("retry-after"), time.time()),
+                bytes(body[:EXCERPT]),
+            )
 
-    limits = httpx2.Limits(max_connections=client.concurrency, max_keepalive_connections=client.concurrency)
-    http = httpx2.AsyncClient(timeout=None, follow_redirects=False, trust_env=not _on_this_machine(url), limits=limits,
-                              event_hooks={"request": [strip], "response": [refuse]})
-    return openai.AsyncOpenAI(api_key=key, base_url=url, max_retries=0, timeout=None, http_client=http)
+    limits = httpx2.Limits(
+        max_connections=client.concurrency, max_keepalive_connections=client.concurrency
+    )
+    http = httpx2.AsyncClient(
+        timeout=None,
+        follow_redirects=False,
+        trust_env=not _on_this_machine(url),
+        limits=limits,
+        event_hooks={"request": [strip], "response": [refuse]},
+    )
+    return openai.AsyncOpenAI(
+        api_key=key, base_url=url, max_retries=0, timeout=None, http_client=http
+    )
 
 
 async def send(method, path, seconds, **options):
@@ -92,9 +125,12 @@ async def send(method, path, seconds, **options):
     """
     import httpx2
     import openai
+
     try:
         async with asyncio.timeout(seconds):
-            response = await method(path, cast_to=httpx2.Response, stream=True, stream_cls=openai.AsyncStream, **options)
+            response = await method(
+                path, cast_to=httpx2.Response, stream=True, stream_cls=openai.AsyncStream, **options
+            )
             try:
                 body = bytearray()
                 async for chunk in response.aiter_bytes():
@@ -127,7 +163,7 @@ def wait_of(header, now):
 def mistake(refused, origin, model, client):
     """Return the sentence for a request that the server refuses for good; nothing in it may hold the key."""
     told = f"{origin} answered {refused.status} for model {model!r}"
-    if refused.status in (401, 403):                           # such a reply may repeat the key: nothing of it is shown
+    if refused.status in (401, 403):  # such a reply may repeat the key: nothing of it is shown
         return f"{told}; {key_words(client)}"
     if 300 <= refused.status < 400:
         return f"{told}, a redirect, and none is followed with a key; give the address it leads to"
@@ -149,10 +185,14 @@ def key_words(client):
 
 
 def _key(client):
-    key = "none" if client.key_env is None else os.environ.get(client.key_env, "")    # local servers want any key
+    key = (
+        "none" if client.key_env is None else os.environ.get(client.key_env, "")
+    )  # local servers want any key
     if not re.fullmatch("[!-~]+", key):
         state = "holds white space or other characters that no key has" if key else "is not set"
-        raise ConfigError(f"the environment variable {client.key_env} (client.key_env) {state}; set it to the key of the server")
+        raise UserError(
+            f"the environment variable {client.key_env} (client.key_env) {state}; set it to the key of the server"
+        )
     return key
 
 
@@ -164,9 +204,12 @@ def _words(body, client):
         error = data.get("error", data) if isinstance(data, dict) else None
         text = str(error.get("message", "") if isinstance(error, dict) else error or "")
     key = _key(client) if client.key_env else ""
-    pieces = {key[i:i + 4] for i in range(max(1, len(key) - 3))} - {""}
+    pieces = {key[i : i + 4] for i in range(max(1, len(key) - 3))} - {""}
     words = re.sub(r"[^ -~]+", " ", text).split()
-    shown = ["[...]" if re.search(r"[\w-]{32}", word) or any(piece in word for piece in pieces) else word for word in words]
+    shown = [
+        "[...]" if re.search(r"[\w-]{32}", word) or any(piece in word for piece in pieces) else word
+        for word in words
+    ]
     return f" ({' '.join(shown)[:200]})" if shown else ""
 
 

@@ -1,4 +1,5 @@
 """What a check answers, and how records are read: once each, and with a sentence for a file that is not readable."""
+
 import functools
 import gzip
 import json
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.runs import ROOT
 
 STAGES = ("collect", "train", "evaluate")
@@ -18,15 +19,16 @@ DATA = ROOT / "data" / "cpu"
 @dataclass(frozen=True)
 class Verdict:
     """The answer of one check."""
+
     check: str
-    result: str                       # PASS | FAIL | UNSUPPORTED: cannot be told here | NOT_RUN: there is nothing to look at yet
-    looked_at: str                    # what was looked at, with counts; for UNSUPPORTED and NOT_RUN why
+    result: str  # PASS | FAIL | UNSUPPORTED: cannot be told here | NOT_RUN: there is nothing to look at yet
+    looked_at: str  # what was looked at, with counts; for UNSUPPORTED and NOT_RUN why
     proves: str
-    leaves_open: str                  # what it does not prove
+    leaves_open: str  # what it does not prove
     problems: tuple[str, ...] = ()
 
 
-class Damaged(ConfigError):
+class Damaged(UserError):
     """A record that no check can read; its text says which and how."""
 
 
@@ -40,10 +42,18 @@ def answered(name, check, proves, leaves_open):
         looked_at, problems = check()
     except Unsupported as why:
         return Verdict(name, "UNSUPPORTED", str(why), proves, leaves_open)
-    except Exception as error:    # records are hostile: whatever they bring up is a finding
-        said = str(error) if isinstance(error, Damaged) else f"{type(error).__name__}: {str(error)[:200]}"
-        return Verdict(name, "FAIL", "stopped at a record that it could not read", proves, leaves_open, (said,))
-    return Verdict(name, "FAIL" if problems else "PASS", looked_at, proves, leaves_open, tuple(problems))
+    except Exception as error:  # records are hostile: whatever they bring up is a finding
+        said = (
+            str(error)
+            if isinstance(error, Damaged)
+            else f"{type(error).__name__}: {str(error)[:200]}"
+        )
+        return Verdict(
+            name, "FAIL", "stopped at a record that it could not read", proves, leaves_open, (said,)
+        )
+    return Verdict(
+        name, "FAIL" if problems else "PASS", looked_at, proves, leaves_open, tuple(problems)
+    )
 
 
 @functools.cache
@@ -63,9 +73,15 @@ def read(path):
     try:
         if ".jsonl" in path.name:
             return [json.loads(line) for line in text.splitlines()]
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if path.suffix == ".yaml" else json.loads(text)
+        return (
+            yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            if path.suffix == ".yaml"
+            else json.loads(text)
+        )
     except (ValueError, yaml.YAMLError) as error:
-        raise Damaged(f"{shown(path)} is no {path.suffix[1:]} ({str(error).splitlines()[0]})") from error
+        raise Damaged(
+            f"{shown(path)} is no {path.suffix[1:]} ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def shown(path):
@@ -75,7 +91,12 @@ def shown(path):
 
 def runs(*stages):
     """Return the folders of the released runs of some stages, or of all."""
-    return [path for stage in stages or STAGES for path in sorted((ROOT / "logs" / stage).glob("*")) if path.is_dir()]
+    return [
+        path
+        for stage in stages or STAGES
+        for path in sorted((ROOT / "logs" / stage).glob("*"))
+        if path.is_dir()
+    ]
 
 
 def status(folder):
@@ -90,7 +111,9 @@ def completed(stage):
 
 def released(folder, key):
     """Return what released.json says under `moved` or `left_out`, {} where a run has none."""
-    return read(folder / "released.json").get(key, {}) if (folder / "released.json").exists() else {}
+    return (
+        read(folder / "released.json").get(key, {}) if (folder / "released.json").exists() else {}
+    )
 
 
 def place(folder, name):
@@ -101,7 +124,13 @@ def place(folder, name):
 
 def git(*words):
     """Return what git says of this repository, or None where it fails."""
-    plain = ("--no-replace-objects", "-c", "log.showSignature=false", "-c", "log.showRoot=true")    # whatever a user's settings say
+    plain = (
+        "--no-replace-objects",
+        "-c",
+        "log.showSignature=false",
+        "-c",
+        "log.showRoot=true",
+    )  # whatever a user's settings say
     done = subprocess.run(["git", "-C", str(ROOT), *plain, *words], capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else None
 

@@ -2,6 +2,7 @@
 
 It is asked last and over every row. The paper asked before it added AIME, which let one question of MATH-500 in (s1, issue 26).
 """
+
 import glob
 import itertools
 import random
@@ -9,29 +10,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ponder.collect import duplicates
-from ponder.config import ConfigError, build
+from ponder.config import build
+from ponder.errors import UserError
 from ponder.questions import tables
 from ponder.questions.drawn import question_id
 
-LEAST = 0.5             # Jaccard similarity. Below it nearly all pairs are candidates of MinHash, and the cost is quadratic
-PASSAGES = 3            # shared passages of a pair that are shown, the longest ones; a pair itself is always in the report
-CONTEXT = 40            # words of a trace that are shown before and after its first shared passage
-FILTER = 22             # bits of a hash by which most n-grams are known not to be in a benchmark: 4 MB stay in a cache
+LEAST = 0.5  # Jaccard similarity. Below it nearly all pairs are candidates of MinHash, and the cost is quadratic
+PASSAGES = 3  # shared passages of a pair that are shown, the longest ones; a pair itself is always in the report
+CONTEXT = 40  # words of a trace that are shown before and after its first shared passage
+FILTER = 22  # bits of a hash by which most n-grams are known not to be in a benchmark: 4 MB stay in a cache
 FACTOR = random.Random("contamination/n-grams").getrandbits(64) | 1
 
 
 @dataclass(frozen=True)
-class Source:
+class BenchmarkSource:
     """Where the questions of a benchmark stand: a JSONL file or a pattern such as dir/*.jsonl, and its columns."""
+
     path: str | None
-    field: str          # holds the question
-    id: str | None      # names it; null: file and line do
-    key: str | None     # its canonical key; null: the hash of the question, as for any question that no program wrote
+    field: str  # holds the question
+    id: str | None  # names it; null: file and line do
+    key: (
+        str | None
+    )  # its canonical key; null: the hash of the question, as for any question that no program wrote
 
 
 @dataclass(frozen=True)
 class Decontamination:
     """What counts as a copy, inside the pool and of a benchmark (conf/decontamination)."""
+
     name: str
     near: float | None
     prefer: tuple[str, ...]
@@ -45,59 +51,80 @@ class Decontamination:
         for key in ("near", "minhash"):
             value = getattr(self, key)
             if value is not None and not LEAST <= value <= 1:
-                raise ConfigError(f"decontamination.{key}={value} is no similarity that MinHash finds; give {LEAST} to 1, or null")
+                raise UserError(
+                    f"decontamination.{key}={value} is no similarity that MinHash finds; give {LEAST} to 1, or null"
+                )
         for key in ("ngrams", "prefer"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
-                raise ConfigError(f"decontamination.{key} is {list(getattr(self, key))}, but must name each only once")
+                raise UserError(
+                    f"decontamination.{key} is {list(getattr(self, key))}, but must name each only once"
+                )
         if self.ngrams and min(self.ngrams) < 2:
-            raise ConfigError(f"decontamination.ngrams has {min(self.ngrams)}, but a single word is no copy; give 2 or more")
+            raise UserError(
+                f"decontamination.ngrams has {min(self.ngrams)}, but a single word is no copy; give 2 or more"
+            )
         if self.traces and not self.ngrams:
-            raise ConfigError("decontamination.traces=true looks for n-grams, but decontamination.ngrams is []; give e.g. [8,13]")
+            raise UserError(
+                "decontamination.traces=true looks for n-grams, but decontamination.ngrams is []; give e.g. [8,13]"
+            )
         looks = bool(self.ngrams or self.minhash or self.keys)
         if self.benchmarks and not looks:
-            raise ConfigError("decontamination has benchmarks, but neither ngrams, minhash nor keys to look for; set one of them")
+            raise UserError(
+                "decontamination has benchmarks, but neither ngrams, minhash nor keys to look for; set one of them"
+            )
         if looks and not self.benchmarks:
-            raise ConfigError("decontamination.benchmarks is {}, but ngrams, minhash and keys need texts to look for; name some")
+            raise UserError(
+                "decontamination.benchmarks is {}, but ngrams, minhash and keys need texts to look for; name some"
+            )
         for name in self.benchmarks:
             self.source(name)
 
     def source(self, name):
-        """Return the Source of one configured benchmark."""
-        return build(Source, self.benchmarks[name], f"decontamination.benchmarks.{name}")
+        """Return the BenchmarkSource of one configured benchmark."""
+        return build(BenchmarkSource, self.benchmarks[name], f"decontamination.benchmarks.{name}")
 
 
 # --- benchmarks ------------------------------------------------------------------------
 
 
 def files(rule):
-    """Return the paths of all benchmark files, sorted; raises ConfigError for a benchmark that has none."""
+    """Return the paths of all benchmark files, sorted; raises UserError for a benchmark that has none."""
     return sorted({path for name in rule.benchmarks for path in _paths(rule, name)})
 
 
 def compared(rule):
     """Return the names of the benchmarks, each with what was looked for."""
-    by = [*(f"{n}-grams" for n in rule.ngrams), *(["near-duplicates"] if rule.minhash else []),
-          *(["equal keys or texts"] if rule.keys else [])]
+    by = [
+        *(f"{n}-grams" for n in rule.ngrams),
+        *(["near-duplicates"] if rule.minhash else []),
+        *(["equal keys or texts"] if rule.keys else []),
+    ]
     return tuple(f"{name} ({', '.join(by)})" for name in sorted(rule.benchmarks))
 
 
 def read_benchmarks(rule):
     """Return {benchmark: rows {id, question, key}} from the configured files.
 
-    Raises ConfigError, with path and line, for a file that is missing or empty and for a row without a column that is asked for.
+    Raises UserError, with path and line, for a file that is missing or empty and for a row without a column that is asked for.
     """
-    return {name: [row for path in _paths(rule, name) for row in _read(path, rule.source(name))]
-            for name in sorted(rule.benchmarks)}
+    return {
+        name: [row for path in _paths(rule, name) for row in _read(path, rule.source(name))]
+        for name in sorted(rule.benchmarks)
+    }
 
 
 def _paths(rule, name):
     path, where = rule.source(name).path, f"decontamination.benchmarks.{name}"
     if path is None:
-        raise ConfigError(f"{where}.path is null, but the questions of {name} are needed to look for; give their JSONL, e.g. "
-                          f"{where}.path=/data/{name}.jsonl, or leave it out with '~{where}'")
+        raise UserError(
+            f"{where}.path is null, but the questions of {name} are needed to look for; give their JSONL, e.g. "
+            f"{where}.path=/data/{name}.jsonl, or leave it out with '~{where}'"
+        )
     found = [path] if Path(path).is_file() else sorted(glob.glob(path))
     if not found:
-        raise ConfigError(f"{where}.path={path} is no file; give the JSONL of {name}, or leave it out with '~{where}'")
+        raise UserError(
+            f"{where}.path={path} is no file; give the JSONL of {name}, or leave it out with '~{where}'"
+        )
     return found
 
 
@@ -109,14 +136,20 @@ def _read(path, source):
             if not isinstance(text, str) or not text.strip():
                 raise tables.Unfit(f"column {source.field} holds no question")
             text = tables.clean(text, source.field, tables.MAX_TEXT)
-            ident = _name(row, source.id, tables.MAX_NAME) if source.id else f"{Path(path).name}:{number}"
+            ident = (
+                _name(row, source.id, tables.MAX_NAME)
+                if source.id
+                else f"{Path(path).name}:{number}"
+            )
             key = _name(row, source.key, tables.MAX_TEXT) if source.key else question_id(text)
         except tables.Unfit as error:
-            raise ConfigError(f"{path}, line {number}: {error}; mend the line, or name the columns with "
-                              "decontamination.benchmarks.<name>.field, id and key") from error
+            raise UserError(
+                f"{path}, line {number}: {error}; mend the line, or name the columns with "
+                "decontamination.benchmarks.<name>.field, id and key"
+            ) from error
         rows.append({"id": ident, "question": text, "key": key})
     if not rows:
-        raise ConfigError(f"{path} holds no question; give the JSONL of a benchmark")
+        raise UserError(f"{path} holds no question; give the JSONL of a benchmark")
     return rows
 
 
@@ -147,33 +180,63 @@ def hits(questions, traces, benchmarks, rule):
     `text` is the question, or of a trace the words around the first shared passage. Traces, thinking and answer, are read if
     `rule.traces`. The cost is linear in questions and traces, but for the number of hits.
     """
-    items = sorted(((name, row["id"], row["question"], row["key"]) for name, rows in benchmarks.items() for row in rows))
+    items = sorted(
+        (
+            (name, row["id"], row["question"], row["key"])
+            for name, rows in benchmarks.items()
+            for row in rows
+        )
+    )
     pairs = []
     if rule.ngrams:
         look = _look_for_grams(items, rule.ngrams)
         pairs += [(q.id, "question", hit) for q in questions for hit in look(q.question, False)]
-        pairs += [(t["id"], "trace", hit) for t in traces if rule.traces for hit in look(f"{t['think']}\n{t['answer']}", True)]
+        pairs += [
+            (t["id"], "trace", hit)
+            for t in traces
+            if rule.traces
+            for hit in look(f"{t['think']}\n{t['answer']}", True)
+        ]
     if rule.minhash is not None:
         look = _look_for_similar(items, rule.minhash)
         pairs += [(q.id, "question", hit) for q in questions for hit in look(q.question)]
     if rule.keys:
         look = _look_for_keys(items)
         pairs += [(q.id, "question", hit) for q in questions for hit in look(q)]
-    rows = [{"id": ident, "where": where, "benchmark": items[item][0], "benchmark_id": items[item][1], "by": by, "form": form,
-             "share": round(float(share), 4), "overlap": overlap, "text": text, "benchmark_text": items[item][2]}
-            for ident, where, (item, by, form, share, overlap, text) in pairs]
+    rows = [
+        {
+            "id": ident,
+            "where": where,
+            "benchmark": items[item][0],
+            "benchmark_id": items[item][1],
+            "by": by,
+            "form": form,
+            "share": round(float(share), 4),
+            "overlap": overlap,
+            "text": text,
+            "benchmark_text": items[item][2],
+        }
+        for ident, where, (item, by, form, share, overlap, text) in pairs
+    ]
     order = ("id", "where", "benchmark", "benchmark_id", "by", "benchmark_text", "text")
     return sorted(rows, key=lambda row: tuple(row[name] for name in order))
 
 
 def reasons(found):
     """Return {id: "by: benchmark benchmark_id, where"} of hits, the strongest of an id: key, 13-gram, minhash, 8-gram."""
+
     def strength(row):
-        ranks = {"key": 10**9, "minhash": 9}    # a near-duplicate says more than eight words, a long shared run more than both
+        ranks = {
+            "key": 10**9,
+            "minhash": 9,
+        }  # a near-duplicate says more than eight words, a long shared run more than both
         return ranks.get(row["by"]) or int(row["by"].removesuffix("-gram")), row["share"]
+
     # The last one of an id stays: of equally strong ones the first in the order of `hits`.
-    return {row["id"]: f"{row['by']}: {row['benchmark']} {row['benchmark_id']}, {row['where']}"
-            for row in sorted(reversed(found), key=strength)}
+    return {
+        row["id"]: f"{row['by']}: {row['benchmark']} {row['benchmark_id']}, {row['where']}"
+        for row in sorted(reversed(found), key=strength)
+    }
 
 
 def _look_for_keys(items):
@@ -183,8 +246,14 @@ def _look_for_keys(items):
             known.setdefault(name, []).append(number)
 
     def look(question):
-        found = {number: name for name in (question.id, question.key) for number in known.get(name, ())}
-        return [(number, "key", "", 1.0, name, question.question) for number, name in sorted(found.items())]
+        found = {
+            number: name for name in (question.id, question.key) for number in known.get(name, ())
+        }
+        return [
+            (number, "key", "", 1.0, name, question.question)
+            for number, name in sorted(found.items())
+        ]
+
     return look
 
 
@@ -201,8 +270,13 @@ def _look_for_similar(items, threshold):
             if (share := duplicates.jaccard(members, theirs)) >= threshold:
                 words = duplicates.tokens(text)
                 n = min(duplicates.SHINGLE, len(words))
-                both = [start for start in range(len(words) - n + 1) if " ".join(words[start:start + n]) in theirs]
+                both = [
+                    start
+                    for start in range(len(words) - n + 1)
+                    if " ".join(words[start : start + n]) in theirs
+                ]
                 yield number, "minhash", "", share, _shown(words, both, n), text
+
     return look
 
 
@@ -215,11 +289,17 @@ def plain(text):
 
 
 FORMS = {"words": lambda text: text.lower().split(), "plain": plain}
-PROSE = {"words": 0.0, "plain": 0.5}    # the least share of words of two letters or more in an n-gram that counts
+PROSE = {
+    "words": 0.0,
+    "plain": 0.5,
+}  # the least share of words of two letters or more in an n-gram that counts
 
 
 def _look_for_grams(items, lengths):
-    indexes = {form: _index([split(text) for _, _, text, _ in items], lengths, PROSE[form]) for form, split in FORMS.items()}
+    indexes = {
+        form: _index([split(text) for _, _, text, _ in items], lengths, PROSE[form])
+        for form, split in FORMS.items()
+    }
 
     def look(text, is_trace):
         found = {}
@@ -229,17 +309,29 @@ def _look_for_grams(items, lengths):
                 for item, starts in shared.items():
                     if (item, n) not in found:
                         share = len(starts) / indexes[form]["sizes"][n][item]
-                        found[item, n] = form, share, _shown(words, starts, n), _around(words, starts[0], n) if is_trace else text
+                        found[item, n] = (
+                            form,
+                            share,
+                            _shown(words, starts, n),
+                            _around(words, starts[0], n) if is_trace else text,
+                        )
         return [(item, f"{n}-gram", *rest) for (item, n), rest in found.items()]
+
     return look
 
 
 def _index(texts, lengths, prose):
     """Return where every n-gram of the texts that counts stands, by its hash, and how many different ones each text has."""
     import numpy as np
-    known = {word: number for number, word in enumerate(dict.fromkeys(itertools.chain.from_iterable(texts)), 1)}
+
+    known = {
+        word: number
+        for number, word in enumerate(dict.fromkeys(itertools.chain.from_iterable(texts)), 1)
+    }
     # A 0 ends each text and stands for every word that no text has, so that no n-gram reaches over it.
-    numbers = np.array([number for words in texts for number in (*(known[word] for word in words), 0)], np.uint64)
+    numbers = np.array(
+        [number for words in texts for number in (*(known[word] for word in words), 0)], np.uint64
+    )
     owners = np.repeat(np.arange(len(texts)), [len(words) + 1 for words in texts])
     is_prose = np.array([False, *(len(word) > 1 and word.isalpha() for word in known)])
     before = np.concatenate([[0], np.cumsum(is_prose[numbers])])
@@ -263,10 +355,11 @@ def _index(texts, lengths, prose):
 def _hashes(numbers, n):
     """Return (where they start, hashes) of all n-grams without a 0."""
     import numpy as np
+
     count = max(0, len(numbers) - n + 1)
     hashes, whole = np.zeros(count, np.uint64), np.ones(count, bool)
     for shift in range(n):
-        part = numbers[shift:shift + count]
+        part = numbers[shift : shift + count]
         hashes = (hashes + part) * np.uint64(FACTOR)
         whole &= part != 0
     starts = np.flatnonzero(whole)
@@ -276,7 +369,10 @@ def _hashes(numbers, n):
 def _shared(index, words):
     """Yield (n, {text: where the different n-grams that it shares first stand in `words`}), n ascending, while there are any."""
     import numpy as np
-    numbers = np.fromiter(map(index["known"].get, words, itertools.repeat(0)), np.uint64, len(words))
+
+    numbers = np.fromiter(
+        map(index["known"].get, words, itertools.repeat(0)), np.uint64, len(words)
+    )
     for n, (maybe, theirs, places) in index["grams"].items():
         starts, hashes = _hashes(numbers, n)
         hit = np.flatnonzero(maybe[hashes >> np.uint64(64 - FILTER)])
@@ -287,10 +383,16 @@ def _shared(index, words):
         if not len(ours):
             return
         place = places[np.repeat(low - np.cumsum(count) + count, count) + np.arange(len(ours))]
-        span = np.arange(n)     # the words themselves decide: equal hashes are only likely to be equal n-grams
-        same = (index["numbers"][place[:, None] + span] == numbers[ours[:, None] + span]).all(axis=1)
+        span = np.arange(
+            n
+        )  # the words themselves decide: equal hashes are only likely to be equal n-grams
+        same = (index["numbers"][place[:, None] + span] == numbers[ours[:, None] + span]).all(
+            axis=1
+        )
         shared = {}
-        for item, start in zip(index["owners"][place[same]].tolist(), ours[same].tolist(), strict=True):
+        for item, start in zip(
+            index["owners"][place[same]].tolist(), ours[same].tolist(), strict=True
+        ):
             shared.setdefault(item, set()).add(start)
         yield n, {item: sorted(found) for item, found in sorted(shared.items())}
 
@@ -309,4 +411,4 @@ def _shown(words, starts, n):
 
 
 def _around(words, start, n):
-    return " ".join(words[max(0, start - CONTEXT):start + n + CONTEXT])
+    return " ".join(words[max(0, start - CONTEXT) : start + n + CONTEXT])

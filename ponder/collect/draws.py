@@ -2,19 +2,22 @@
 
 Every draw takes candidates sorted by id and a seed, and changes neither; the order of its rows is the order of the draws.
 """
+
 import random
 from collections import Counter
 
-from ponder.config import ConfigError
+from ponder.errors import UserError
 
 
 def draw(traces, rule, seed):
-    """Return the rows that `rule.method` draws from `traces`; raises ConfigError when there are fewer than `rule.size`."""
+    """Return the rows that `rule.method` draws from `traces`; raises UserError when there are fewer than `rule.size`."""
     candidates = sorted(traces, key=lambda t: t["id"])
     if rule.method == "all":
         return candidates
     if len(candidates) < rule.size:
-        raise ConfigError(f"selection.size={rule.size} exceeds the {len(candidates)} traces that pass the filters; lower it")
+        raise UserError(
+            f"selection.size={rule.size} exceeds the {len(candidates)} traces that pass the filters; lower it"
+        )
     return METHODS[rule.method](candidates, rule, seed)
 
 
@@ -37,7 +40,7 @@ def uniform(candidates, rule, seed):
 
 def longest(candidates, rule, seed):
     """Return the `size` rows with the longest traces, the longest first, ties by id (s1, 1K-longest)."""
-    return by_length(candidates)[:rule.size]
+    return by_length(candidates)[: rule.size]
 
 
 def s1(candidates, rule, seed):
@@ -45,12 +48,16 @@ def s1(candidates, rule, seed):
 
     A row already taken stays in its domain and may be drawn: the set does not grow. Variant "released" draws the domains
     uniformly until it has `uniform_until` rows, then by `matched_weights` (s1, data/filter.ipynb; not in the paper).
-    Raises ConfigError when `rule.first` takes more than `size` rows, or the matched domains run out.
+    Raises UserError when `rule.first` takes more than `size` rows, or the matched domains run out.
     """
     chosen = {trace["id"]: trace for trace in taken_first(candidates, rule)}
     if len(chosen) > rule.size:
-        raise ConfigError(f"selection.first takes {len(chosen)} traces, more than selection.size={rule.size}; raise the size")
-    shortest_first = by_domain(by_length(candidates)[::-1])     # rank r is then at -1 - r, cheap to take out
+        raise UserError(
+            f"selection.first takes {len(chosen)} traces, more than selection.size={rule.size}; raise the size"
+        )
+    shortest_first = by_domain(
+        by_length(candidates)[::-1]
+    )  # rank r is then at -1 - r, cheap to take out
     weights = matched_weights(candidates, rule.matched) if rule.variant == "released" else {}
     rng, domains = random.Random(f"s1/{seed}"), sorted(shortest_first)
     while len(chosen) < rule.size:
@@ -76,7 +83,11 @@ def taken_first(candidates, rule):
     for first in rule.first:
         for family in first.families:
             least[family] = min(first.min_tokens, least.get(family, first.min_tokens))
-    return [t for t in candidates if t["correct"] and t["family"] in least and t["tokens"] >= least[t["family"]]]
+    return [
+        t
+        for t in candidates
+        if t["correct"] and t["family"] in least and t["tokens"] >= least[t["family"]]
+    ]
 
 
 def matched_weights(candidates, matched):
@@ -84,21 +95,30 @@ def matched_weights(candidates, matched):
 
     The ratio gives `scaled` the share `matched.share` of the rows of `whole`, each product cut to a whole number, as
     released (s1, data/filter.ipynb).
-    Raises ConfigError when a family has no row left.
+    Raises UserError when a family has no row left.
     """
-    counts = {family: Counter(t["domain"] for t in candidates if t["family"] == family) for family in matched.families}
+    counts = {
+        family: Counter(t["domain"] for t in candidates if t["family"] == family)
+        for family in matched.families
+    }
     if empty := [family for family, domains in counts.items() if not domains]:
-        raise ConfigError(f"selection.matched names {empty[0]!r}, of which no trace passes; take selection.variant=paper")
+        raise UserError(
+            f"selection.matched names {empty[0]!r}, of which no trace passes; take selection.variant=paper"
+        )
     whole, scaled = counts[matched.whole], counts[matched.scaled]
     ratio = matched.share * whole.total() / scaled.total()
-    weights = {domain: int(scaled[domain] * ratio) + whole[domain] for domain in sorted(whole | scaled)}
+    weights = {
+        domain: int(scaled[domain] * ratio) + whole[domain] for domain in sorted(whole | scaled)
+    }
     return {domain: weight for domain, weight in weights.items() if weight}
 
 
 def weighted(rng, weights):
     """Return a key of {key: whole number} with a chance in proportion to its number, exactly."""
     if not weights:
-        raise ConfigError("the domains of selection.matched have no trace left to draw; lower selection.size")
+        raise UserError(
+            "the domains of selection.matched have no trace left to draw; lower selection.size"
+        )
     ticket = rng.randrange(sum(weights.values()))
     for key, weight in weights.items():
         ticket -= weight

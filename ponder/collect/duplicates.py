@@ -3,18 +3,23 @@
 What is kept of two is the same whatever the order of the input: the one that comes first in the canonical order, which
 goes by the place of its source in `prefer` (other sources follow by name), then by id.
 """
+
 import functools
 import json
 import re
 
-SHINGLE = 3             # words. Of 40 different ones, one changed word leaves a Jaccard similarity of 35/41, two apart 32/44
-PERMUTATIONS = 128      # numbers in a sketch
-MISSED = 0.001          # at most so large a share of the pairs that lie just at the threshold is no candidate
-BATCH = 4096            # shingles hashed at one time: each is 128 numbers until their minimum is known
+SHINGLE = 3  # words. Of 40 different ones, one changed word leaves a Jaccard similarity of 35/41, two apart 32/44
+PERMUTATIONS = 128  # numbers in a sketch
+MISSED = (
+    0.001  # at most so large a share of the pairs that lie just at the threshold is no candidate
+)
+BATCH = 4096  # shingles hashed at one time: each is 128 numbers until their minimum is known
 
 # What TeX or a web page lays out with, and what means nothing more than the same without it.
-MARKUP = re.compile(r"</?(?:c?math|br|p|sub|sup)>|\\(?:begin|end)\{[a-z]{0,20}\*?\}|(?<=\\)[dt](?=frac)|\\[,;:!>\\ ]"
-                    r"|\\(?:left|right|bigg?[lrm]?|displaystyle|limits|text(?:bf|it|rm)?|math(?:bf|it|rm)|q?quad)(?![a-z])")
+MARKUP = re.compile(
+    r"</?(?:c?math|br|p|sub|sup)>|\\(?:begin|end)\{[a-z]{0,20}\*?\}|(?<=\\)[dt](?=frac)|\\[,;:!>\\ ]"
+    r"|\\(?:left|right|bigg?[lrm]?|displaystyle|limits|text(?:bf|it|rm)?|math(?:bf|it|rm)|q?quad)(?![a-z])"
+)
 TOKEN = re.compile(r"""[^\W\d_]+|\d+|[^\w\s\\{}()\[\],.;:'"`$&~?#@%|\u2018\u2019\u201c\u201d]""")
 
 
@@ -30,7 +35,14 @@ def tokens(text):
 def shingles(text):
     """Return the set of all runs of SHINGLE tokens of a text, of the whole text if it has fewer; empty without a token."""
     words = tokens(text)
-    return {" ".join(words[start:start + SHINGLE]) for start in range(max(1, len(words) - SHINGLE + 1))} if words else set()
+    return (
+        {
+            " ".join(words[start : start + SHINGLE])
+            for start in range(max(1, len(words) - SHINGLE + 1))
+        }
+        if words
+        else set()
+    )
 
 
 def jaccard(one, other):
@@ -41,7 +53,11 @@ def jaccard(one, other):
 
 def bands(threshold):
     """Return (bands, rows): the most rows to a band with which all but MISSED of the pairs at the threshold meet in a band."""
-    fit = [rows for rows in range(1, PERMUTATIONS // 2 + 1) if (1 - threshold**rows) ** (PERMUTATIONS // rows) <= MISSED]
+    fit = [
+        rows
+        for rows in range(1, PERMUTATIONS // 2 + 1)
+        if (1 - threshold**rows) ** (PERMUTATIONS // rows) <= MISSED
+    ]
     assert fit, f"{PERMUTATIONS} permutations find too few pairs of similarity {threshold}"
     return PERMUTATIONS // fit[-1], fit[-1]
 
@@ -49,6 +65,7 @@ def bands(threshold):
 @functools.cache
 def _blank():
     from datasketch import MinHash
+
     return MinHash(num_perm=PERMUTATIONS, seed=1)
 
 
@@ -56,21 +73,33 @@ def sketch(members):
     """Return the MinHash of a set of texts; it depends on nothing else."""
     made, data = _blank().copy(), [member.encode("utf-8", "surrogatepass") for member in members]
     for start in range(0, len(data), BATCH):
-        made.update_batch(data[start:start + BATCH])
+        made.update_batch(data[start : start + BATCH])
     return made
 
 
 def index(threshold):
     """Return an empty index; of the sketches in it, its `query` names those that may be as similar as the threshold."""
     from datasketch import MinHashLSH
+
     return MinHashLSH(num_perm=PERMUTATIONS, params=bands(threshold))
 
 
 def canonical(questions, prefer=()):
     """Return the questions in the order that decides which of several is kept; `prefer` names sources, the first ones first."""
     place = {family: number for number, family in enumerate(prefer)}
-    return sorted(questions, key=lambda q: (place.get(q.family, len(place)), q.family, q.id, q.question, q.answer, q.key,
-                                            json.dumps(q.facts, sort_keys=True), q.domain))
+    return sorted(
+        questions,
+        key=lambda q: (
+            place.get(q.family, len(place)),
+            q.family,
+            q.id,
+            q.question,
+            q.answer,
+            q.key,
+            json.dumps(q.facts, sort_keys=True),
+            q.domain,
+        ),
+    )
 
 
 def exact(questions, prefer=()):
@@ -124,6 +153,14 @@ def remove(questions, threshold, prefer=()):
         similar, by_id = near(kept, threshold, prefer), {question.id: question for question in kept}
         pairs += [("near", by_id[dropped], by_id[first]) for dropped, first in similar.items()]
         kept = [question for question in kept if question.id not in similar]
-    copies = [{"id": dropped.id, "family": dropped.family, "kept": first.id, "kept_family": first.family, "by": by}
-              for by, dropped, first in pairs]
+    copies = [
+        {
+            "id": dropped.id,
+            "family": dropped.family,
+            "kept": first.id,
+            "kept_family": first.family,
+            "by": by,
+        }
+        for by, dropped, first in pairs
+    ]
     return kept, sorted(copies, key=lambda row: (row["id"], row["family"], row["by"]))

@@ -3,6 +3,7 @@
 All of it is pure: the same traces, rule, seed, attempts and hits give the same rows in the same order, so an audit replays
 it from committed files.
 """
+
 import itertools
 import re
 from collections import Counter
@@ -10,13 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ponder.collect import draws
-from ponder.config import ConfigError, at_least, check_choice
+from ponder.config import at_least, check_choice
+from ponder.errors import UserError
 from ponder.runs import read_jsonl
 
 METHODS = (*draws.METHODS, "all")
 BY_DOMAIN = ("s1", "diverse")
 STEPS = ("quality", "difficulty", "decontamination", "draw")
-FIELDS = {"question": str, "answer": str, "gold": str, "think": str, "domain": str, "tokens": int, "correct": bool}
+FIELDS = {
+    "question": str,
+    "answer": str,
+    "gold": str,
+    "think": str,
+    "domain": str,
+    "tokens": int,
+    "correct": bool,
+}
 # About 5,000 tokens, a sixth of what s1 trains on at once. A pattern of quadratic cost then takes seconds, not days.
 MAX_CHARACTERS = 20_000
 
@@ -24,6 +34,7 @@ MAX_CHARACTERS = 20_000
 @dataclass(frozen=True)
 class Spared:
     """Questions of `families` that match `pattern` skip all of selection.patterns."""
+
     families: tuple[str, ...]
     pattern: str
 
@@ -31,6 +42,7 @@ class Spared:
 @dataclass(frozen=True)
 class First:
     """Right traces of `families` with at least `min_tokens` thinking tokens are taken before any draw."""
+
     families: tuple[str, ...]
     min_tokens: int
 
@@ -38,6 +50,7 @@ class First:
 @dataclass(frozen=True)
 class Matched:
     """The families whose domains shape the released variant's last draws: see draws.matched_weights."""
+
     whole: str
     scaled: str
     share: float
@@ -51,6 +64,7 @@ class Matched:
 @dataclass(frozen=True)
 class Selection:
     """The filters and the draw of one data set (conf/selection)."""
+
     name: str
     method: str
     variant: str
@@ -74,21 +88,31 @@ class Selection:
             at_least(1, "selection", self, "size")
         if self.method == "s1" and self.variant == "released":
             if self.matched is None:
-                raise ConfigError("selection.variant=released draws by selection.matched, which is null; give it or take "
-                                  "selection.variant=paper")
+                raise UserError(
+                    "selection.variant=released draws by selection.matched, which is null; give it or take "
+                    "selection.variant=paper"
+                )
             if self.uniform_until >= self.size:
-                raise ConfigError(f"selection.uniform_until={self.uniform_until} leaves variant=released nothing of "
-                                  f"selection.size={self.size} to draw by selection.matched; lower it")
+                raise UserError(
+                    f"selection.uniform_until={self.uniform_until} leaves variant=released nothing of "
+                    f"selection.size={self.size} to draw by selection.matched; lower it"
+                )
         if self.matched is not None and self.matched.share < 0:
-            raise ConfigError(f"selection.matched.share={self.matched.share} is no share; give 0 or more")
+            raise UserError(
+                f"selection.matched.share={self.matched.share} is no share; give 0 or more"
+            )
         for pattern in (*self.patterns, *(spared.pattern for spared in self.spared)):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ConfigError(f"selection has the pattern {pattern!r}, no regular expression ({error}); mend it") from error
+                raise UserError(
+                    f"selection has the pattern {pattern!r}, no regular expression ({error}); mend it"
+                ) from error
         for name, path in self.references.items():
             if not (isinstance(name, str) and isinstance(path, str)):
-                raise ConfigError(f"selection.references has {name!r}: {path!r}, but must map a name to the path of a traces.jsonl")
+                raise UserError(
+                    f"selection.references has {name!r}: {path!r}, but must map a name to the path of a traces.jsonl"
+                )
 
     @property
     def families(self):
@@ -110,7 +134,11 @@ def quality(trace, rule):
     for name, kind in FIELDS.items():
         if type(trace.get(name)) is not kind:
             return f"missing {name}"
-    for name, reason in (("think", "empty trace"), ("answer", "empty answer"), ("gold", "no reference answer")):
+    for name, reason in (
+        ("think", "empty trace"),
+        ("answer", "empty answer"),
+        ("gold", "no reference answer"),
+    ):
         if not trace[name].strip():
             return reason
     if rule.method in BY_DOMAIN and not trace["domain"].strip():
@@ -127,7 +155,9 @@ def quality(trace, rule):
 
 def matched_pattern(trace, rule):
     """Return the first of `rule.patterns` that the question matches, or None; also None for a spared question."""
-    found = next((pattern for pattern in rule.patterns if re.search(pattern, trace["question"])), None)
+    found = next(
+        (pattern for pattern in rule.patterns if re.search(pattern, trace["question"])), None
+    )
     for spared in rule.spared if found else ():
         if trace["family"] in spared.families and re.search(spared.pattern, trace["question"]):
             return None
@@ -135,9 +165,11 @@ def matched_pattern(trace, rule):
 
 
 def check(questions, rule, attempts):
-    """Raise ConfigError for what must fail whatever a teacher says: too small a pool, a family or an attempt that is missing."""
+    """Raise UserError for what must fail whatever a teacher says: too small a pool, a family or an attempt that is missing."""
     if rule.method != "all" and len(questions) < rule.size:
-        raise ConfigError(f"selection.size={rule.size} exceeds the {len(questions)} questions of the pool; lower it")
+        raise UserError(
+            f"selection.size={rule.size} exceeds the {len(questions)} questions of the pool; lower it"
+        )
     _check_families({question.family for question in questions}, rule)
     for question in questions:
         difficulty({"id": question.id, "tokens": rule.min_tokens}, rule, attempts)
@@ -145,20 +177,24 @@ def check(questions, rule, attempts):
 
 def _check_families(families, rule):
     if absent := sorted(rule.families - set(families)):
-        raise ConfigError(f"selection={rule.name} names the family {absent[0]!r}, which no trace has (there are: "
-                          f"{', '.join(sorted(families))}); correct or remove it under spared, first or matched")
+        raise UserError(
+            f"selection={rule.name} names the family {absent[0]!r}, which no trace has (there are: "
+            f"{', '.join(sorted(families))}); correct or remove it under spared, first or matched"
+        )
 
 
 def difficulty(trace, rule, attempts):
     """Return why a trace is dropped, or None: a reference model answered the question, or its call failed, or the trace is short.
 
-    `attempts` is as of read_attempts; raises ConfigError when a reference of the rule was not asked the question.
+    `attempts` is as of read_attempts; raises UserError when a reference of the rule was not asked the question.
     """
     verdicts = {}
     for name in sorted(rule.references):
         if trace["id"] not in attempts.get(name, {}):
-            raise ConfigError(f"selection.references.{name} ({rule.references[name]}) has no attempt at question {trace['id']}; "
-                              "run that reference over the same questions, or take it out")
+            raise UserError(
+                f"selection.references.{name} ({rule.references[name]}) has no attempt at question {trace['id']}; "
+                "run that reference over the same questions, or take it out"
+            )
         verdicts[name] = attempts[name][trace["id"]]
     if answered := next((name for name, verdict in verdicts.items() if verdict), None):
         return f"answered by {answered}"
@@ -168,18 +204,20 @@ def difficulty(trace, rule, attempts):
 
 
 def files(rule):
-    """Return the paths that the rule reads, sorted; raises ConfigError for one that does not exist."""
+    """Return the paths that the rule reads, sorted; raises UserError for one that does not exist."""
     for name, path in rule.references.items():
         if not Path(path).is_file():
-            raise ConfigError(f"selection.references.{name} is {path}, which does not exist; collect it with that model as the "
-                              "teacher, or name another traces.jsonl")
+            raise UserError(
+                f"selection.references.{name} is {path}, which does not exist; collect it with that model as the "
+                "teacher, or name another traces.jsonl"
+            )
     return sorted(rule.references.values())
 
 
 def read_attempts(rule):
     """Return {reference: {id: correct}} from the traces.jsonl of each of `rule.references`, None for a call that failed.
 
-    Raises ConfigError for a file that is missing or holds a line that is no attempt, or two attempts at one question.
+    Raises UserError for a file that is missing or holds a line that is no attempt, or two attempts at one question.
     """
     files(rule)
     return {name: _read_reference(path) for name, path in rule.references.items()}
@@ -188,11 +226,21 @@ def read_attempts(rule):
 def _read_reference(path):
     attempts = {}
     for number, row in enumerate(read_jsonl(path), 1):
-        if not (isinstance(row, dict) and isinstance(row.get("id"), str) and type(row.get("correct")) is bool):
-            raise ConfigError(f"{path} line {number} has no id and correct (true or false); make the file again")
+        if not (
+            isinstance(row, dict)
+            and isinstance(row.get("id"), str)
+            and type(row.get("correct")) is bool
+        ):
+            raise UserError(
+                f"{path} line {number} has no id and correct (true or false); make the file again"
+            )
         if row["id"] in attempts:
-            raise ConfigError(f"{path} line {number} is a second attempt at question {row['id']}; make the file again")
-        attempts[row["id"]] = None if str(row.get("rejected") or "").startswith("failed") else row["correct"]
+            raise UserError(
+                f"{path} line {number} is a second attempt at question {row['id']}; make the file again"
+            )
+        attempts[row["id"]] = (
+            None if str(row.get("rejected") or "").startswith("failed") else row["correct"]
+        )
     return attempts
 
 
@@ -201,14 +249,17 @@ def select(traces, rule, seed, attempts=None, contaminated=None):
 
     The funnel holds the count after each of STEPS, the steps that dropped under 1% of what reached them (inert), how many
     rows the draw took first, domains of the chosen, families of pool and chosen, how often each reason dropped a row, and
-    per dropped id "step: reason". Raises ConfigError as difficulty and draws.draw do, and for a family that no trace has.
+    per dropped id "step: reason". Raises UserError as difficulty and draws.draw do, and for a family that no trace has.
     """
     contaminated = contaminated or {}
     assert len({trace["id"] for trace in traces}) == len(traces), "two traces have one id"
     pool = Counter(trace["family"] for trace in traces)
     _check_families(pool, rule)
-    filters = {"quality": lambda t: quality(t, rule), "difficulty": lambda t: difficulty(t, rule, attempts or {}),
-               "decontamination": lambda t: contaminated.get(t["id"])}
+    filters = {
+        "quality": lambda t: quality(t, rule),
+        "difficulty": lambda t: difficulty(t, rule, attempts or {}),
+        "decontamination": lambda t: contaminated.get(t["id"]),
+    }
     after, dropped, left = {"pool": len(traces)}, {}, traces
     for step, reason_of in filters.items():
         reached, left = left, []
@@ -220,24 +271,33 @@ def select(traces, rule, seed, attempts=None, contaminated=None):
         after[step] = len(left)
     if len(left) < (1 if rule.method == "all" else rule.size):
         most = ", ".join(f"{count} {why}" for why, count in _reasons(dropped, 3).most_common(3))
-        raise ConfigError(f"selection.size={rule.size} exceeds the {len(left)} traces that pass the filters; lower it, or look at "
-                          f"what was dropped: {most or 'nothing'}" if rule.method != "all" else
-                          f"selection={rule.name}: no trace passes the filters; look at what was dropped: {most or 'nothing'}")
+        raise UserError(
+            f"selection.size={rule.size} exceeds the {len(left)} traces that pass the filters; lower it, or look at "
+            f"what was dropped: {most or 'nothing'}"
+            if rule.method != "all"
+            else f"selection={rule.name}: no trace passes the filters; look at what was dropped: {most or 'nothing'}"
+        )
     chosen = draws.draw(left, rule, seed)
     after["draw"] = len(chosen)
     ids = {trace["id"] for trace in chosen}
-    assert ids.isdisjoint(contaminated) and ids.isdisjoint(dropped) and len(ids) == len(chosen), "a row that may not be drawn"
+    assert ids.isdisjoint(contaminated) and ids.isdisjoint(dropped) and len(ids) == len(chosen), (
+        "a row that may not be drawn"
+    )
     dropped |= {trace["id"]: "draw: not drawn" for trace in left if trace["id"] not in ids}
     families = Counter(trace["family"] for trace in chosen)
     return chosen, {
         "after": after,
-        "inert": [step for step, (before, kept) in zip(STEPS, itertools.pairwise(after.values()), strict=True)
-                  if 100 * (before - kept) < before],
+        "inert": [
+            step
+            for step, (before, kept) in zip(STEPS, itertools.pairwise(after.values()), strict=True)
+            if 100 * (before - kept) < before
+        ],
         "first": len(draws.taken_first(left, rule)) if rule.method == "s1" else 0,
         "domains": dict(sorted(Counter(trace["domain"] for trace in chosen).items())),
         "families": {name: {"pool": pool[name], "chosen": families[name]} for name in sorted(pool)},
         "reasons": dict(sorted(_reasons(dropped).items())),
-        "dropped": dict(sorted(dropped.items()))}
+        "dropped": dict(sorted(dropped.items())),
+    }
 
 
 def _reasons(dropped, parts=2):
@@ -249,6 +309,12 @@ def _reasons(dropped, parts=2):
 
 def dropped_rows(copies, dropped):
     """Return rows {id, step, reason}, sorted, of the duplicates (see duplicates.remove) and of a funnel's `dropped`."""
-    rows = [{"id": row["id"], "step": "duplicates", "reason": f"{row['by']} copy of {row['kept']}"} for row in copies]
-    rows += [{"id": ident, **dict(zip(("step", "reason"), why.split(": ", 1), strict=True))} for ident, why in dropped.items()]
+    rows = [
+        {"id": row["id"], "step": "duplicates", "reason": f"{row['by']} copy of {row['kept']}"}
+        for row in copies
+    ]
+    rows += [
+        {"id": ident, **dict(zip(("step", "reason"), why.split(": ", 1), strict=True))}
+        for ident, why in dropped.items()
+    ]
     return sorted(rows, key=lambda row: (row["id"], row["step"], row["reason"]))

@@ -3,9 +3,11 @@
 A text that we hold is named by its SHA-256 and lies under data/licenses/; one that we do not hold is quoted with its
 source. Nothing is filled in from memory: what nobody could read is `unclear`.
 """
+
 from dataclasses import dataclass
 
-from ponder.config import ConfigError, check_choice
+from ponder.config import check_choice
+from ponder.errors import UserError
 from ponder.hashing import file_sha256
 from ponder.runs import ROOT
 
@@ -15,36 +17,49 @@ READINGS = ("allowed", "restricted", "unclear")
 @dataclass(frozen=True)
 class Terms:
     """What a teacher's outputs may be used for (conf/teacher)."""
-    licence: str          # its name, or "unverified"
-    reading: str          # allowed | restricted | unclear: whether they may train another model
-    text: str | None      # SHA-256 of the text under data/licenses/
-    quoted: str | None    # the clause, of a text that we do not hold
-    source: str           # where the text or the clause was read
-    why: str              # our reading in a sentence
+
+    licence: str  # its name, or "unverified"
+    reading: str  # allowed | restricted | unclear: whether they may train another model
+    text: str | None  # SHA-256 of the text under data/licenses/
+    quoted: str | None  # the clause, of a text that we do not hold
+    source: str  # where the text or the clause was read
+    why: str  # our reading in a sentence
 
     def __post_init__(self):
         check_choice("teacher.terms.reading", self.reading, READINGS)
         if self.text and self.quoted:
-            raise ConfigError("teacher.terms has both a text and a quotation; a text that is held is named by its hash alone")
+            raise UserError(
+                "teacher.terms has both a text and a quotation; a text that is held is named by its hash alone"
+            )
         if self.reading != "unclear" and not (self.text or self.quoted):
-            raise ConfigError(f"teacher.terms.reading={self.reading} rests on no text; give teacher.terms.text or "
-                              "teacher.terms.quoted, or say unclear")
+            raise UserError(
+                f"teacher.terms.reading={self.reading} rests on no text; give teacher.terms.text or "
+                "teacher.terms.quoted, or say unclear"
+            )
 
 
 def check_text(terms):
-    """Raise ConfigError unless the text that the terms name lies under data/licenses/ with that very hash."""
+    """Raise UserError unless the text that the terms name lies under data/licenses/ with that very hash."""
     if terms.text is None:
         return
     path = ROOT / "data" / "licenses" / f"{terms.text}.txt"
     if not path.exists() or file_sha256(path) != terms.text:
-        raise ConfigError(f"teacher.terms.text names {path.relative_to(ROOT)}, which is missing or another text; restore it, or "
-                          "quote the clause in teacher.terms.quoted")
+        raise UserError(
+            f"teacher.terms.text names {path.relative_to(ROOT)}, which is missing or another text; restore it, or "
+            "quote the clause in teacher.terms.quoted"
+        )
 
 
 def refusal(terms):
     """Return None where the outputs may train another model, else why a data set of them is not released, with the clause."""
     if terms["reading"] == "allowed":
         return None
-    clause = f'"{terms["quoted"]}"' if terms["quoted"] else terms["text"] and f"data/licenses/{terms['text']}.txt"
-    return (f"the teacher's terms ({terms['licence']}, {terms['source']}) are {terms['reading']}: "
-            f"{clause or 'no text is held'} - {terms['why']}")
+    clause = (
+        f'"{terms["quoted"]}"'
+        if terms["quoted"]
+        else terms["text"] and f"data/licenses/{terms['text']}.txt"
+    )
+    return (
+        f"the teacher's terms ({terms['licence']}, {terms['source']}) are {terms['reading']}: "
+        f"{clause or 'no text is held'} - {terms['why']}"
+    )

@@ -4,6 +4,7 @@ At most `size` rows are decoded together, each with its own limit and stops. A r
 row that asks for something else goes on from the tokens it shares with that, and what all prompts begin with (worked
 examples) is read once. What happens when depends on the tokens alone, never on a clock.
 """
+
 import random
 from collections import deque
 from dataclasses import dataclass, field
@@ -13,14 +14,14 @@ import torch
 from ponder.decode import attention
 from ponder.decode import budget as budgets
 
-MIN_SHARED = 64    # tokens; below this a shared prefix costs more to split off than to read again
-CHUNK = 4096       # tokens of one forward pass, beyond one for each row: bounds its memory
+MIN_SHARED = 64  # tokens; below this a shared prefix costs more to split off than to read again
+CHUNK = 4096  # tokens of one forward pass, beyond one for each row: bounds its memory
 
 
 def plan(lengths, size):
     """Return batches of row indices, rows of like prompt length together, longest first; ties keep their order."""
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    return [order[i:i + size] for i in range(0, len(order), size)]
+    return [order[i : i + size] for i in range(0, len(order), size)]
 
 
 def shared_prefix(prompts):
@@ -43,7 +44,9 @@ def sampling(temperature, purposes):
 
     def choose(logits_BV, rows):
         share_BV = (logits_BV.double() / temperature).softmax(-1).cumsum(-1)
-        drawn_B = torch.tensor([streams[row].random() for row in rows], dtype=torch.float64, device=share_BV.device)
+        drawn_B = torch.tensor(
+            [streams[row].random() for row in rows], dtype=torch.float64, device=share_BV.device
+        )
         return torch.searchsorted(share_BV, (drawn_B * share_BV[:, -1])[:, None])[:, 0].tolist()
 
     return choose
@@ -52,21 +55,24 @@ def sampling(temperature, purposes):
 @dataclass
 class _Live:
     """A row in a slot."""
+
     index: int
     prompt: list
-    row: object                 # the generator
+    row: object  # the generator
     request: object = None
-    ids: list = field(default_factory=list)      # after the prompt
-    begun: int = 0              # where in `ids` the sampling of this request began
-    held: list = field(default_factory=list)     # tokens whose keys and values are in the slot
-    due: list = field(default_factory=list)      # tokens that are not yet
+    ids: list = field(default_factory=list)  # after the prompt
+    begun: int = 0  # where in `ids` the sampling of this request began
+    held: list = field(default_factory=list)  # tokens whose keys and values are in the slot
+    due: list = field(default_factory=list)  # tokens that are not yet
 
     def ask(self, request):
         """Take on a request: cut, append, and keep of the slot what is the same."""
         assert request.limit >= 1 and request.keep <= len(self.ids)
-        self.request, self.ids = request, [*self.ids[:request.keep], *request.ids]
+        self.request, self.ids = request, [*self.ids[: request.keep], *request.ids]
         self.begun, wanted = len(self.ids), self.prompt + self.ids
-        same = min(budgets.common(self.held, wanted), len(wanted) - 1)    # one token must be read to have logits
+        same = min(
+            budgets.common(self.held, wanted), len(wanted) - 1
+        )  # one token must be read to have logits
         self.held, self.due = wanted[:same], wanted[same:]
 
     def take(self, token):
@@ -77,7 +83,7 @@ class _Live:
 
     @property
     def stop(self):
-        return budgets.stop_of(self.ids[self.begun:], self.request.stops)
+        return budgets.stop_of(self.ids[self.begun :], self.request.stops)
 
 
 @torch.inference_mode()
@@ -96,7 +102,7 @@ def run(network, prompts, rows, size, choose=greedy, vocabulary=None):
     shared = shared_prefix(prompts) if len(prompts) > 1 else 0
     shared = shared if shared >= MIN_SHARED else 0
     for have in range(0, shared, CHUNK):
-        part = prompts[0][have:min(have + CHUNK, shared)]
+        part = prompts[0][have : min(have + CHUNK, shared)]
         attention.forward(network, store, [(have, len(part))], part, [])
     for slot in range(1, size if shared else 0):
         store.copy(0, slot, shared)
@@ -106,7 +112,9 @@ def run(network, prompts, rows, size, choose=greedy, vocabulary=None):
         """Return the next row that asks for anything, or None; a row that asks for nothing is done."""
         while waiting:
             index = waiting.popleft()
-            live = _Live(index, list(prompts[index]), rows[index], held=list(prompts[index][:shared]))
+            live = _Live(
+                index, list(prompts[index]), rows[index], held=list(prompts[index][:shared])
+            )
             try:
                 live.ask(next(live.row))
                 return live
@@ -117,25 +125,29 @@ def run(network, prompts, rows, size, choose=greedy, vocabulary=None):
     while lives:
         room, feeds, tokens = CHUNK, [], []
         for live in lives:
-            part = live.due[:max(1, room)]
+            part = live.due[: max(1, room)]
             room -= len(part)
             feeds.append((len(live.held), len(part)))
             tokens += part
-            live.held, live.due = live.held + part, live.due[len(part):]
+            live.held, live.due = live.held + part, live.due[len(part) :]
         ready = [slot for slot, live in enumerate(lives) if not live.due]
         logits_BV = attention.forward(network, store, feeds, tokens, ready)
         if vocabulary is not None:
             logits_BV[:, vocabulary:] = float("-inf")
         for at, live in enumerate(lives[slot] for slot in ready):
             if live.request.suppress:
-                logits_BV[at, budgets.barred(live.ids[live.begun:], live.request.stops)] = float("-inf")
+                logits_BV[at, budgets.barred(live.ids[live.begun :], live.request.stops)] = float(
+                    "-inf"
+                )
         chosen = choose(logits_BV, [lives[slot].index for slot in ready]) if ready else []
         for slot, token in sorted(zip(ready, chosen, strict=True), reverse=True):
             live = lives[slot]
             if not live.take(token):
                 continue
             try:
-                live.ask(live.row.send(budgets.Completion(tuple(live.ids[live.begun:]), live.stop)))
+                live.ask(
+                    live.row.send(budgets.Completion(tuple(live.ids[live.begun :]), live.stop))
+                )
             except StopIteration as end:
                 done.append((live.index, end.value))
                 if following := next_row():
@@ -152,5 +164,14 @@ def run(network, prompts, rows, size, choose=greedy, vocabulary=None):
 
 def decode(network, prompts, budget, marks, size, choose=greedy, vocabulary=None):
     """Return one Sample per prompt, decoded under `budget`; see `run`."""
-    made = dict(run(network, prompts, [budgets.forced(budget, marks) for _ in prompts], size, choose, vocabulary))
+    made = dict(
+        run(
+            network,
+            prompts,
+            [budgets.forced(budget, marks) for _ in prompts],
+            size,
+            choose,
+            vocabulary,
+        )
+    )
     return [made[index] for index in range(len(prompts))]

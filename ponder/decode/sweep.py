@@ -4,20 +4,27 @@ Under greedy decoding the thinking under a smaller cap begins that under a large
 So what is sampled after the same tokens is sampled once, and each budget goes on from the longest part it shares with the
 one before. Nothing here knows caps or nudges: it only compares tokens. Valid for greedy decoding alone.
 """
+
 from ponder.decode import budget as budgets
 
 
 def order(chosen):
     """Return the indices of Budgets in the order in which each shares most with the one before: the longest thinking first."""
+
     def key(i):
         b = chosen[i]
         return b.force_answer == "never", -b.max_thinking, not b.num_ignore, b.nudge, -b.num_ignore
+
     return sorted(range(len(chosen)), key=key)
 
 
 def swept(chosen, marks):
     """Return a row as budget.forced does, but for several Budgets and their Marks: it returns a list of Samples, one for each."""
-    known, samples, held = {}, [None] * len(chosen), []    # held: what the engine has after the prompt
+    known, samples, held = (
+        {},
+        [None] * len(chosen),
+        [],
+    )  # held: what the engine has after the prompt
     for at in order(chosen):
         row, ids, done = budgets.forced(chosen[at], marks[at]), [], None
         while True:
@@ -26,12 +33,14 @@ def swept(chosen, marks):
             except StopIteration as end:
                 samples[at] = end.value
                 break
-            ids = [*ids[:request.keep], *request.ids]
+            ids = [*ids[: request.keep], *request.ids]
             key = tuple(ids), request.stops, request.suppress
             done = cut(known.get(key), request.limit)
             if done is None:
                 same = budgets.common(held, ids)
-                done = yield budgets.Request(same, tuple(ids[same:]), request.limit, request.stops, request.suppress)
+                done = yield budgets.Request(
+                    same, tuple(ids[same:]), request.limit, request.stops, request.suppress
+                )
                 known[key], held = done, [*ids, *done.ids]
             ids += done.ids
     return samples

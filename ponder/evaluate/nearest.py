@@ -1,4 +1,5 @@
 """The control without a model: answer with the answer of the most similar training question."""
+
 import re
 
 
@@ -14,4 +15,5 @@ def nearest(question, rows):
     def likeness(row):
         theirs = words(row["question"])
         return len(asked & theirs) / len(asked | theirs)
+
     return max(rows, key=likeness)

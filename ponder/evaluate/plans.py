@@ -1,6 +1,8 @@
 """The plans of a sweep: one study for each of its budgets."""
+
 from ponder import study
-from ponder.config import ConfigError, check_choice
+from ponder.config import check_choice
+from ponder.errors import UserError
 from ponder.runs import ROOT
 
 
@@ -14,12 +16,22 @@ def plans(cfg, overrides):
     if not plan.sweep:
         return [plan]
     from hydra import compose
+
     known = sorted(path.stem for path in (ROOT / "conf" / "budget").glob("*.yaml"))
     for name in plan.sweep:
         check_choice("sweep", name, known)
     if len(set(plan.sweep)) < len(plan.sweep):
-        raise ConfigError(f"sweep={list(plan.sweep)} names a budget twice; name each once")
-    own = ("budget=", "budget.name=", "budget.max_thinking=", "budget.num_ignore=", "budget.nudge=", "budget.tries=")
+        raise UserError(f"sweep={list(plan.sweep)} names a budget twice; name each once")
+    own = (
+        "budget=",
+        "budget.name=",
+        "budget.max_thinking=",
+        "budget.num_ignore=",
+        "budget.nudge=",
+        "budget.tries=",
+    )
     if chosen := [text for text in overrides if text.startswith(own)]:
-        raise ConfigError(f"{chosen[0]} says what a budget is, and sweep={list(plan.sweep)} names several; leave one of them out")
+        raise UserError(
+            f"{chosen[0]} says what a budget is, and sweep={list(plan.sweep)} names several; leave one of them out"
+        )
     return [study.read(compose("evaluate", [*overrides, f"budget={name}"])) for name in plan.sweep]

@@ -1,4 +1,5 @@
 """What an evaluation writes: the row of each answer, and the results that follow from the rows."""
+
 from ponder import statistics
 from ponder.grading import answers, verify
 from ponder.grading import families as grading
@@ -14,7 +15,7 @@ def samples(run, scored):
     for task, rows in sorted(scored.items()):
         for doc, score in rows:
             for row in made[task, doc["id"]]:
-                if "options" in doc:    # a benchmark of ponder/questions/benchmarks.py
+                if "options" in doc:  # a benchmark of ponder/questions/benchmarks.py
                     grade = verify.grade(row["reply"], doc["answer"], doc["options"])
                 else:
                     grade = {"correct": grading.is_correct(row["reply"], doc["answer"])}
@@ -28,8 +29,13 @@ def results(plan, samples, theirs):
     tasks = {task: [s for s in samples if s["task"] == task] for task in plan.benchmark.tasks}
     for task, rows in tasks.items():
         first = [s["correct"] for s in rows if s["sample"] == 0]
-        assert abs(sum(first) / len(first) - theirs[task]["acc,none"]) < 1e-9, "lm-eval counted differently"
-    return {"tasks": {task: summary(rows, plan.name) for task, rows in tasks.items()}, "all": summary(samples, plan.name)}
+        assert abs(sum(first) / len(first) - theirs[task]["acc,none"]) < 1e-9, (
+            "lm-eval counted differently"
+        )
+    return {
+        "tasks": {task: summary(rows, plan.name) for task, rows in tasks.items()},
+        "all": summary(samples, plan.name),
+    }
 
 
 def summary(samples, purpose):
@@ -45,21 +51,36 @@ def together(samples, purpose):
         votes, correct = questions.setdefault((sample["task"], sample["id"]), ([], []))
         votes.append(voted(sample))
         correct.append(sample["correct"])
-    mean = statistics.interval([sum(correct) / len(correct) for _, correct in questions.values()], f"{purpose}/accuracy")
-    return statistics.several(list(questions.values()), purpose) | {"low": mean["low"], "high": mean["high"]}
+    mean = statistics.interval(
+        [sum(correct) / len(correct) for _, correct in questions.values()], f"{purpose}/accuracy"
+    )
+    return statistics.several(list(questions.values()), purpose) | {
+        "low": mean["low"],
+        "high": mean["high"],
+    }
 
 
 def voted(sample):
     """Return the normal form of a sample's answer as text, None where it has none: equal forms are graded alike."""
-    if "how" in sample:    # a benchmark of ponder/questions/benchmarks.py
-        return sample["choice"] or (None if sample["answer"] is None else answers.normal(sample["answer"]))
+    if "how" in sample:  # a benchmark of ponder/questions/benchmarks.py
+        return sample["choice"] or (
+            None if sample["answer"] is None else answers.normal(sample["answer"])
+        )
     found = grading.extract(sample["reply"])
     return None if found is None else repr(grading.normal(found))
 
 
 def report(run, results):
     """Return the last lines of an evaluation."""
-    lines = [f"  {task:18} {r['accuracy']:6.1%} ({r['correct']}/{r['n']})  think {r['thinking_tokens']:6.1f} tok  "
-             f"capped {r['capped']}  ignored ends {r['ignored_ends']}" for task, r in results["tasks"].items()]
+    lines = [
+        f"  {task:18} {r['accuracy']:6.1%} ({r['correct']}/{r['n']})  think {r['thinking_tokens']:6.1f} tok  "
+        f"capped {r['capped']}  ignored ends {r['ignored_ends']}"
+        for task, r in results["tasks"].items()
+    ]
     found = results["all"]
-    return "\n".join([*lines, f"evaluate {run.name}: {found['accuracy']:.1%} ({found['correct']}/{found['n']}) -> {run.folder}"])
+    return "\n".join(
+        [
+            *lines,
+            f"evaluate {run.name}: {found['accuracy']:.1%} ({found['correct']}/{found['n']}) -> {run.folder}",
+        ]
+    )

@@ -3,11 +3,12 @@
 Pure, deterministic, and blind to the gold answer: every function here sees one text. Nothing of it is evaluated. The CPU families
 are graded by ponder/grading/families.py, whose rules are stricter and stay as they were released.
 """
+
 import re
 from fractions import Fraction
 from typing import NamedTuple
 
-MAX_CHARACTERS = 256    # a longer final answer is no answer
+MAX_CHARACTERS = 256  # a longer final answer is no answer
 LETTERS = "ABCD"
 
 BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
@@ -16,28 +17,54 @@ COLON = re.compile(r"(?i)\banswer[*_ ]*(?:is[*_ ]*)?:[*_\s]*")
 IS = re.compile(r"(?i)\banswer[*_ ]+is[*_\s]+")
 CHOICE = re.compile(r"(?:[Oo]ption|[Cc]hoice)?\s*(?:\(([A-D])\)|([A-D]))(?:$|[).:,]|\s*$)")
 
-SIGNS = str.maketrans({"\u2212": "-", "\u2013": "-", "\u00d7": r"\times ", "\u00b7": r"\cdot ", "\u03c0": r"\pi ",
-                       "\u221e": r"\infty ", "\u221a": r"\sqrt", "\u00b0": r"^\circ", "\u222a": r"\cup ", "\u00b1": r"\pm ",
-                       "\u2208": r"\in ",
-                       "\u2264": r"\le ", "\u2265": r"\ge ", "\u00b2": "^2", "\u00b3": "^3", "\u00a0": " ", "\u2009": " "})
+SIGNS = str.maketrans(
+    {
+        "\u2212": "-",
+        "\u2013": "-",
+        "\u00d7": r"\times ",
+        "\u00b7": r"\cdot ",
+        "\u03c0": r"\pi ",
+        "\u221e": r"\infty ",
+        "\u221a": r"\sqrt",
+        "\u00b0": r"^\circ",
+        "\u222a": r"\cup ",
+        "\u00b1": r"\pm ",
+        "\u2208": r"\in ",
+        "\u2264": r"\le ",
+        "\u2265": r"\ge ",
+        "\u00b2": "^2",
+        "\u00b3": "^3",
+        "\u00a0": " ",
+        "\u2009": " ",
+    }
+)
 SIZES = re.compile(r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits)(?![a-zA-Z])")
 SPACES = re.compile(r"(?<!\\)\\[,;: ]|\\q?quad(?![a-zA-Z])|~")
-FONTS = re.compile(r"\\(?:mbox|textrm|textbf|textit|textnormal|mathrm|mathbf|mathit|operatorname|rm)(?=\s*\{)")
+FONTS = re.compile(
+    r"\\(?:mbox|textrm|textbf|textit|textnormal|mathrm|mathbf|mathit|operatorname|rm)(?=\s*\{)"
+)
 UNIT = re.compile(r"(.*[\w})\]\\])\s*\\text\s*\{([^{}]*)\}(?:\s*\^\s*\{?\s*-?\d\s*\}?)?", re.DOTALL)
-WORDS = ("units?|degrees?|dollars?|cents?|percent|inch(?:es)?|feet|foot|ft|yards?|miles?|mph|[ckm]m|"
-         "(?:centi|kilo|milli)?met(?:er|re)s?|[km]g|(?:kilo|milli)?grams?|lit(?:er|re)s?|m[lL]|seconds?|minutes?|hours?|"
-         "days?|weeks?|months?|years?|radians?|"
-         "people|students?|ways|points?|pounds?|ounces?|square|sq|cubic|per|[\u20ac\u00a3]")
-PLAIN_UNIT = re.compile(rf"(.*[\d}})])\s*(?:\s(?:{WORDS})|(?:[ckm]m|[km]g|ft|m[lL]))(?:\s(?:{WORDS}))*(?:\s*\^\s*\{{?\d\}}?)?",
-                        re.DOTALL)
+WORDS = (
+    "units?|degrees?|dollars?|cents?|percent|inch(?:es)?|feet|foot|ft|yards?|miles?|mph|[ckm]m|"
+    "(?:centi|kilo|milli)?met(?:er|re)s?|[km]g|(?:kilo|milli)?grams?|lit(?:er|re)s?|m[lL]|seconds?|minutes?|hours?|"
+    "days?|weeks?|months?|years?|radians?|"
+    "people|students?|ways|points?|pounds?|ounces?|square|sq|cubic|per|[\u20ac\u00a3]"
+)
+PLAIN_UNIT = re.compile(
+    rf"(.*[\d}})])\s*(?:\s(?:{WORDS})|(?:[ckm]m|[km]g|ft|m[lL]))(?:\s(?:{WORDS}))*(?:\s*\^\s*\{{?\d\}}?)?",
+    re.DOTALL,
+)
 NAMED = re.compile(r"\s*[a-zA-Z](?:\([a-zA-Z]\))?\s*(?:=|\\in(?![a-zA-Z]))\s*([^=]+)", re.DOTALL)
 THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 DECIMAL = r"\d+(?:\.\d+)?"
-NUMBER = re.compile(rf"([+-]?)(?:({DECIMAL})|({DECIMAL})/({DECIMAL})|(\d*)\\frac\{{(-?{DECIMAL})\}}\{{(-?{DECIMAL})\}})")
+NUMBER = re.compile(
+    rf"([+-]?)(?:({DECIMAL})|({DECIMAL})/({DECIMAL})|(\d*)\\frac\{{(-?{DECIMAL})\}}\{{(-?{DECIMAL})\}})"
+)
 
 
 class Answer(NamedTuple):
     """A final answer: its text, and where it stood: "box", "line" or "text" (the whole reply)."""
+
     text: str
     how: str
 
@@ -78,15 +105,15 @@ def _last_box(text):
         elif match[0] == "}" and opened and (begin := opened.pop()) in begins:
             begins[begin] = match.start()
     for begin, end in reversed(begins.items()):
-        if end is not None and text[begin + 1:end].strip():
-            return text[begin + 1:end]
+        if end is not None and text[begin + 1 : end].strip():
+            return text[begin + 1 : end]
     return None
 
 
 def _after_last(mark, text):
     """Return the rest of the line after the last match of `mark`, or None."""
     ends = [found.end() for found in mark.finditer(text)]
-    return text[ends[-1]:].partition("\n")[0] if ends else None
+    return text[ends[-1] :].partition("\n")[0] if ends else None
 
 
 def choice(answer, options):
@@ -94,7 +121,11 @@ def choice(answer, options):
     text = tidy(answer)
     if found := CHOICE.match(text):
         return found[1] or found[2]
-    same = [letter for letter, option in zip(LETTERS, options, strict=True) if normal(option) == normal(answer)]
+    same = [
+        letter
+        for letter, option in zip(LETTERS, options, strict=True)
+        if normal(option) == normal(answer)
+    ]
     return same[0] if len(same) == 1 else None
 
 
@@ -107,7 +138,11 @@ def tidy(text):
     text = re.sub(r"\\!\s*", "", re.sub(r"(?<!\\)\\[()\[\]]", "", text))
     text = FONTS.sub(r"\\text", SPACES.sub(" ", SIZES.sub("", text)))
     text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
-    text = re.sub(r"\\?%|\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z])|\\circ\s*$", "", text).strip(" \n\t*`").rstrip(" .;,")
+    text = (
+        re.sub(r"\\?%|\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z])|\\circ\s*$", "", text)
+        .strip(" \n\t*`")
+        .rstrip(" .;,")
+    )
     while unit := UNIT.fullmatch(text) or PLAIN_UNIT.fullmatch(text):
         text = unit[1].rstrip()
     text = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text).strip()
@@ -123,7 +158,9 @@ def tidy(text):
 def normal(text):
     """Return the form in which two answers are compared as text; a plain number becomes its exact fraction."""
     text = re.sub(r"\s+", "", re.sub(r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", tidy(text)))
-    text = re.sub(r"\\frac(\d)(?=\{)", r"\\frac{\1}", re.sub(r"(\\frac\{[^{}]*\})(\d)", r"\1{\2}", text))
+    text = re.sub(
+        r"\\frac(\d)(?=\{)", r"\\frac{\1}", re.sub(r"(\\frac\{[^{}]*\})(\d)", r"\1{\2}", text)
+    )
     text = re.sub(r"\\sqrt([a-zA-Z0-9])", r"\\sqrt{\1}", text)
     text = re.sub(r"([\^_])\{(-?\w+)\}", r"\1\2", text)
     text = re.sub(r"(?<![\d.])\.(?=\d)", "0.", text)

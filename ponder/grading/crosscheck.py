@@ -4,21 +4,69 @@ It reads an answer as sums of products with exact rational coefficients (fractio
 functions, inside lists, tuples, intervals, unions, matrices and equations, and compares what it read. It uses no algebra system,
 evaluates no text, and gives up on what is long, deep or large; then only equal texts are equal.
 """
+
 import math
 import re
 from fractions import Fraction
 
 LONGEST, DEEPEST, TERMS, BITS = 256, 30, 100, 2000
 TOKEN = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[a-zA-Z]+|\\.|[a-zA-Z]|\S")
-FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "arcsin", "arccos", "arctan"}
-IGNORED = {"\\left", "\\right", "\\!", "\\,", "\\;", "\\:", "\\ ", "\\quad", "\\displaystyle", "\\$", "$", "~", "\\%", "%", "\\big",
-           "\\Big",
-           "\\(", "\\)", "\\[", "\\]", "*\\*"}
-RENAMED = {"\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\cfrac": "\\frac", "\\times": "*", "\\cdot": "*", "\\lbrace": "\\{",
-           "\\rbrace": "\\}",
-           "\u2212": "-", "\u00d7": "*", "\u03c0": "\\pi", "\u221e": "\\infty", "\u221a": "\\sqrt", "\u222a": "\\cup",
-           "\u00b1": "\\pm",
-           "\\le": "\\leq", "\\ge": "\\geq", "\\div": "/"}
+FUNCTIONS = {
+    "sin",
+    "cos",
+    "tan",
+    "cot",
+    "sec",
+    "csc",
+    "log",
+    "ln",
+    "exp",
+    "arcsin",
+    "arccos",
+    "arctan",
+}
+IGNORED = {
+    "\\left",
+    "\\right",
+    "\\!",
+    "\\,",
+    "\\;",
+    "\\:",
+    "\\ ",
+    "\\quad",
+    "\\displaystyle",
+    "\\$",
+    "$",
+    "~",
+    "\\%",
+    "%",
+    "\\big",
+    "\\Big",
+    "\\(",
+    "\\)",
+    "\\[",
+    "\\]",
+    "*\\*",
+}
+RENAMED = {
+    "\\dfrac": "\\frac",
+    "\\tfrac": "\\frac",
+    "\\cfrac": "\\frac",
+    "\\times": "*",
+    "\\cdot": "*",
+    "\\lbrace": "\\{",
+    "\\rbrace": "\\}",
+    "\u2212": "-",
+    "\u00d7": "*",
+    "\u03c0": "\\pi",
+    "\u221e": "\\infty",
+    "\u221a": "\\sqrt",
+    "\u222a": "\\cup",
+    "\u00b1": "\\pm",
+    "\\le": "\\leq",
+    "\\ge": "\\geq",
+    "\\div": "/",
+}
 OPEN, CLOSE = ("(", "[", "\\{"), (")", "]", "\\}")
 
 
@@ -48,9 +96,9 @@ def last_answer(reply):
     """Return the text in the last closed box, else behind the last line that says "answer:", else a one-line reply; or None."""
     text, closers, found = reply.replace("\\fbox{", "\\boxed{"), 0, None
     pieces = text.split("\\boxed{")
-    for piece in reversed(pieces[1:]):    # what follows a box may close it, and the boxes around it
+    for piece in reversed(pieces[1:]):  # what follows a box may close it, and the boxes around it
         depth = 1
-        for at, sign in enumerate(piece):    # noqa: B007
+        for at, sign in enumerate(piece):  # noqa: B007
             depth += (sign == "{") - (sign == "}")
             if depth == 0:
                 break
@@ -68,9 +116,13 @@ def last_answer(reply):
                 break
         else:
             tails = re.split(r"(?i)answer is\b", reply)
-            found = tails[-1].split("\n")[0] if len(tails) > 1 else reply if len(lines) == 1 else None
+            found = (
+                tails[-1].split("\n")[0] if len(tails) > 1 else reply if len(lines) == 1 else None
+            )
         if found is not None:
-            found = re.split(r"\.\s|(?i:answer is)", found.strip(" *_") + " ")[0 if "answer is" not in found.lower() else 1]
+            found = re.split(r"\.\s|(?i:answer is)", found.strip(" *_") + " ")[
+                0 if "answer is" not in found.lower() else 1
+            ]
     return found.strip() if found and 0 < len(found.strip()) <= LONGEST else None
 
 
@@ -92,12 +144,20 @@ def value(text):
         raise Unreadable("long")
     text = re.sub(r"\\!\s*", "", text).strip(" $*`").rstrip(" .")
     if not re.search(r"[()\[\]]", text):
-        text = re.sub(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?![\d,])", lambda m: m[1].replace(",", ""), text)
-    text = re.sub(r"\\(?:text|mbox|textbf|mathrm|mathbf|textrm)\s*\{([^{}]*)\}", r"\\text{\1}", text)
-    text = re.sub(r"(?<=[\w})])\s*\\text\{(?!\s*(?:and|or)\b)[^{}]*\}\s*(\^\{?\d\}?)?\s*\.?\s*$", "", text)
+        text = re.sub(
+            r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?![\d,])", lambda m: m[1].replace(",", ""), text
+        )
+    text = re.sub(
+        r"\\(?:text|mbox|textbf|mathrm|mathbf|textrm)\s*\{([^{}]*)\}", r"\\text{\1}", text
+    )
+    text = re.sub(
+        r"(?<=[\w})])\s*\\text\{(?!\s*(?:and|or)\b)[^{}]*\}\s*(\^\{?\d\}?)?\s*\.?\s*$", "", text
+    )
     text = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)
     text = re.sub(r"\^\s*\{?\s*\\circ\s*\}?|\u00b0|\\degree", "", text).strip(" $*`").rstrip(" .$")
-    text = re.sub(r"(?<=[\d})])\s+(?!and\b|or\b|pi\b|sqrt\b)[a-z]{2,}(\s[a-z]+)*(\^\{?\d\}?)?$", "", text)
+    text = re.sub(
+        r"(?<=[\d})])\s+(?!and\b|or\b|pi\b|sqrt\b)[a-z]{2,}(\s[a-z]+)*(\^\{?\d\}?)?$", "", text
+    )
     bare = re.sub(r"[\s()]|\\[()]", "", text)
     if bare.isalpha():
         return "word", bare.casefold() if len(bare) > 1 else bare
@@ -115,21 +175,35 @@ def _statement(tokens, depth):
     for sign in ("\\cup", "\\in", "="):
         if len(parts := _split(tokens, sign)) > 1:
             if sign == "\\cup":
-                return "union", tuple(sorted((_statement(part, depth + 1) for part in parts), key=repr))
+                return "union", tuple(
+                    sorted((_statement(part, depth + 1) for part in parts), key=repr)
+                )
             if len(parts) != 2:
                 raise Unreadable("chain")
             if len(parts[0]) == 1 and parts[0][0].isalpha():
-                return _statement(parts[1], depth + 1)    # x = 5 says 5
+                return _statement(parts[1], depth + 1)  # x = 5 says 5
             return _equation(*(_sum(part, depth + 1) for part in parts))
     items = _split(tokens, ",")
     if len(items) > 1:
         return "set", tuple(sorted({v for item in items for v in _signs(item, depth)}, key=repr))
-    if len(tokens) > 1 and tokens[0] in OPEN and tokens[-1] in CLOSE and _closes(tokens) == len(tokens) - 1:
+    if (
+        len(tokens) > 1
+        and tokens[0] in OPEN
+        and tokens[-1] in CLOSE
+        and _closes(tokens) == len(tokens) - 1
+    ):
         inner = _split(tokens[1:-1], ",")
         if tokens[0] == "\\{":
-            return "set", tuple(sorted({v for item in inner for v in _signs(item, depth)}, key=repr))
+            return "set", tuple(
+                sorted({v for item in inner for v in _signs(item, depth)}, key=repr)
+            )
         if len(inner) > 1:
-            return "tuple", tokens[0], tuple(_statement(item, depth + 1) for item in inner), tokens[-1]
+            return (
+                "tuple",
+                tokens[0],
+                tuple(_statement(item, depth + 1) for item in inner),
+                tokens[-1],
+            )
     if tokens[:1] == ["\\begin"]:
         return _matrix(tokens, depth)
     found = _signs(tokens, depth)
@@ -139,19 +213,24 @@ def _statement(tokens, depth):
 def _signs(tokens, depth):
     """Return the values of an item: two for one with a plus-minus sign."""
     if "\\pm" not in tokens:
-        return [_frozen(_sum(tokens, depth + 1)) if tokens[:1] not in (["("], ["["]) or "," not in tokens
-                else _statement(tokens, depth + 1)]
+        return [
+            _frozen(_sum(tokens, depth + 1))
+            if tokens[:1] not in (["("], ["["]) or "," not in tokens
+            else _statement(tokens, depth + 1)
+        ]
     at = tokens.index("\\pm")
-    return [_frozen(_sum([*tokens[:at], sign, *tokens[at + 1:]], depth + 1)) for sign in "+-"]
+    return [_frozen(_sum([*tokens[:at], sign, *tokens[at + 1 :]], depth + 1)) for sign in "+-"]
 
 
 def _matrix(tokens, depth):
-    name = tokens[2:tokens.index("}")]
-    inside = tokens[3 + len(name):-(3 + len(name))]
-    if tokens[-len(name) - 3:-len(name) - 2] != ["\\end"]:
+    name = tokens[2 : tokens.index("}")]
+    inside = tokens[3 + len(name) : -(3 + len(name))]
+    if tokens[-len(name) - 3 : -len(name) - 2] != ["\\end"]:
         raise Unreadable("matrix")
     rows = [row for row in _split(inside, "\\\\") if row]
-    return "matrix", tuple(tuple(_statement(cell, depth + 1) for cell in _split(row, "&")) for row in rows)
+    return "matrix", tuple(
+        tuple(_statement(cell, depth + 1) for cell in _split(row, "&")) for row in rows
+    )
 
 
 def _equation(left, right):
@@ -217,9 +296,19 @@ def _times(one, other):
             powers = dict(atoms_a)
             for name, exponent in atoms_b:
                 powers[name] = powers.get(name, 0) + exponent
-            key = (root_a * root_b // common**2, tuple(sorted(((n, e) for n, e in powers.items() if e), key=repr)))
+            key = (
+                root_a * root_b // common**2,
+                tuple(sorted(((n, e) for n, e in powers.items() if e), key=repr)),
+            )
             number = number_a * number_b * common
-            if max(number.numerator.bit_length(), number.denominator.bit_length(), key[0].bit_length()) > BITS:
+            if (
+                max(
+                    number.numerator.bit_length(),
+                    number.denominator.bit_length(),
+                    key[0].bit_length(),
+                )
+                > BITS
+            ):
                 raise Unreadable("large")
             total = _add(total, {key: number})
     return total
@@ -232,7 +321,7 @@ def _inverse(poly):
         first = poly[min(poly, key=repr)]
         unit = _atom(("inverse", _frozen({key: number / first for key, number in poly.items()})))
         return _times(unit, _constant(1 / first))
-    ((root, atoms), number), = poly.items()
+    (((root, atoms), number),) = poly.items()
     return {(root, tuple((name, -exponent) for name, exponent in atoms)): 1 / (number * root)}
 
 
@@ -254,7 +343,11 @@ def _root(poly):
     number = poly.get((1, ())) if len(poly) == 1 else None
     if number is None or number < 0:
         return _atom(("root", _frozen(poly)))
-    inside, outside, prime = number.numerator * number.denominator, Fraction(1, number.denominator), 2
+    inside, outside, prime = (
+        number.numerator * number.denominator,
+        Fraction(1, number.denominator),
+        2,
+    )
     if inside > 10**10:
         raise Unreadable("large")
     while prime * prime <= inside:
@@ -290,9 +383,11 @@ def _product(tokens, at, depth):
         if tokens[at] == "/":
             other, at = _factor(tokens, at + 1, depth)
             made = _times(made, _inverse(other))
-        elif whole and tokens[at] == "\\frac":    # a mixed number
+        elif whole and tokens[at] == "\\frac":  # a mixed number
             other, at = _factor(tokens, at, depth)
-            made = _add(made, other) if len(other) == 1 and (1, ()) in other else _times(made, other)
+            made = (
+                _add(made, other) if len(other) == 1 and (1, ()) in other else _times(made, other)
+            )
         else:
             other, at = _factor(tokens, at + (tokens[at] == "*"), depth)
             made = _times(made, other)
@@ -314,9 +409,11 @@ def _group(tokens, at, depth):
         raise Unreadable("no argument")
     if tokens[at] == "{":
         end = at + _closes(tokens[at:])
-        return _sum(tokens[at + 1:end], depth + 1), end + 1
-    if tokens[at].isdigit() and len(tokens[at]) > 1 and tokens[at - 1] == "\\frac":    # \frac43 is 4/3
-        tokens[at:at + 1] = list(tokens[at])
+        return _sum(tokens[at + 1 : end], depth + 1), end + 1
+    if (
+        tokens[at].isdigit() and len(tokens[at]) > 1 and tokens[at - 1] == "\\frac"
+    ):  # \frac43 is 4/3
+        tokens[at : at + 1] = list(tokens[at])
     return _base(tokens, at, depth)
 
 
@@ -326,23 +423,30 @@ def _base(tokens, at, depth):
         return _constant(Fraction(token)), at + 1
     if token in ("(", "[", "{", "\\{"):
         end = at + _closes(tokens[at:])
-        return _sum(tokens[at + 1:end], depth + 1), end + 1
+        return _sum(tokens[at + 1 : end], depth + 1), end + 1
     if token == "\\frac":
         top, at = _group(tokens, at + 1, depth)
         if at < len(tokens) and tokens[at].isdigit() and len(tokens[at]) > 1:
-            tokens[at:at + 1] = list(tokens[at])
+            tokens[at : at + 1] = list(tokens[at])
         bottom, at = _group(tokens, at, depth)
         return _times(top, _inverse(bottom)), at
     if token == "\\sqrt":
-        if tokens[at + 1:at + 2] == ["["]:
-            end = at + 1 + _closes(tokens[at + 1:])
-            degree, (inner, at) = _sum(tokens[at + 2:end], depth + 1), _group(tokens, end + 1, depth)
+        if tokens[at + 1 : at + 2] == ["["]:
+            end = at + 1 + _closes(tokens[at + 1 :])
+            degree, (inner, at) = (
+                _sum(tokens[at + 2 : end], depth + 1),
+                _group(tokens, end + 1, depth),
+            )
             return _power(inner, _inverse(degree)), at
         inner, at = _group(tokens, at + 1, depth)
         return _root(inner), at
     if token.removeprefix("\\") in FUNCTIONS:
         inner, at = _factor(tokens, at + 1, depth)
         return _atom((token.removeprefix("\\"), _frozen(inner))), at
-    if token in ("\\pi", "\\infty", "\\theta", "\\alpha", "\\beta") or len(token) == 1 and token.isalpha():
+    if (
+        token in ("\\pi", "\\infty", "\\theta", "\\alpha", "\\beta")
+        or len(token) == 1
+        and token.isalpha()
+    ):
         return _atom(token), at + 1
     raise Unreadable(f"the token {token!r}")

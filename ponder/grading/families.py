@@ -3,10 +3,11 @@
 What is graded was written by a model: nothing of it is evaluated or run, and its size is limited before anything else.
 An expression is no answer ("4 - 3" is not 1), so none has to be worked out.
 """
+
 import re
 from fractions import Fraction
 
-MAX_CHARACTERS = 256    # a longer final answer is no answer
+MAX_CHARACTERS = 256  # a longer final answer is no answer
 FINAL = re.compile(r"(?i)\banswer\s*:[ \t]*([^\n]*)")
 NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18}|/[0-9]{1,18})?")
 
@@ -45,7 +46,7 @@ def normal(answer):
 
 
 def _item(text):
-    text = text.replace("\u2212", "-")    # the minus sign of typography
+    text = text.replace("\u2212", "-")  # the minus sign of typography
     return Fraction(text) if NUMBER.fullmatch(text) and not re.search(r"/0+$", text) else text
 
 

@@ -13,13 +13,30 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ponder.config import ConfigError
+from ponder.errors import UserError
 
 # (name, pronoun): the names of people in the families written here.
 PEOPLE = (
-    ("Mia", "She"), ("Leo", "He"), ("Ann", "She"), ("Bo", "He"), ("Eva", "She"), ("Max", "He"), ("Zoe", "She"),
-    ("Sam", "He"), ("Ida", "She"), ("Tom", "He"), ("Amy", "She"), ("Ben", "He"), ("Kim", "She"), ("Dan", "He"),
-    ("Lia", "She"), ("Jack", "He"), ("Rose", "She"), ("Paul", "He"), ("Nora", "She"), ("Mark", "He"),
+    ("Mia", "She"),
+    ("Leo", "He"),
+    ("Ann", "She"),
+    ("Bo", "He"),
+    ("Eva", "She"),
+    ("Max", "He"),
+    ("Zoe", "She"),
+    ("Sam", "He"),
+    ("Ida", "She"),
+    ("Tom", "He"),
+    ("Amy", "She"),
+    ("Ben", "He"),
+    ("Kim", "She"),
+    ("Dan", "He"),
+    ("Lia", "She"),
+    ("Jack", "He"),
+    ("Rose", "She"),
+    ("Paul", "He"),
+    ("Nora", "She"),
+    ("Mark", "He"),
 )
 COMPASS = ("north", "east", "south", "west")
 QUARTERS = {"right": 1, "around": 2, "left": 3}
@@ -96,8 +113,10 @@ def coin(params: dict, seed: int) -> Iterator[Candidate]:
         start = rng.choice(("heads", "tails"))
         people = rng.sample(PEOPLE, rng.randint(params["min_people"], params["max_people"]))
         flips = [rng.choice((True, False)) for _ in people]
-        told = [f"{name} {'flips' if flip else 'does not flip'} it."
-                for (name, _), flip in zip(people, flips, strict=True)]
+        told = [
+            f"{name} {'flips' if flip else 'does not flip'} it."
+            for (name, _), flip in zip(people, flips, strict=True)
+        ]
         question = f"A coin shows {start}. {' '.join(told)} Does the coin show heads or tails?"
         answer = start if sum(flips) % 2 == 0 else {"heads": "tails", "tails": "heads"}[start]
         names = [name for name, _ in people]
@@ -108,13 +127,13 @@ def coin(params: dict, seed: int) -> Iterator[Candidate]:
 
 
 def library_version() -> str:
-    """Return the installed version of reasoning-gym, or raise ConfigError if there is none."""
+    """Return the installed version of reasoning-gym, or raise UserError if there is none."""
     try:
         import reasoning_gym  # noqa: F401
 
         return importlib.metadata.version("reasoning-gym")
     except ImportError as error:
-        raise ConfigError(
+        raise UserError(
             "reasoning-gym is not installed and is needed to draw questions: "
             "run `pip install -e .[gen]`, or use the committed questions (source: committed)"
         ) from error
@@ -123,7 +142,7 @@ def library_version() -> str:
 def entries(name: str, params: dict, seed: int) -> Iterator[dict]:
     """Yield the library's entries of one data set without end.
 
-    Raises ConfigError where the library is absent or refuses the parameters.
+    Raises UserError where the library is absent or refuses the parameters.
     """
     library_version()
     import reasoning_gym
@@ -133,7 +152,7 @@ def entries(name: str, params: dict, seed: int) -> Iterator[dict]:
         # The library makes entry i from its seed and i alone; size bounds nothing we use.
         dataset = reasoning_gym.create_dataset(name, seed=base, size=1, **params)
     except (AssertionError, TypeError, ValueError) as error:
-        raise ConfigError(
+        raise UserError(
             f"reasoning-gym refuses the parameters {params} of family {name!r} ({error}): "
             "correct them in the questions configuration"
         ) from error
@@ -144,10 +163,10 @@ def entries(name: str, params: dict, seed: int) -> Iterator[dict]:
 def between(text: str, head: str, tail: str, name: str) -> str:
     """Return what stands between head and tail, which must be the two ends of text.
 
-    Raises ConfigError otherwise: the library's template is not the one cut here.
+    Raises UserError otherwise: the library's template is not the one cut here.
     """
     if not (text.startswith(head) and text.endswith(tail)):
-        raise ConfigError(
+        raise UserError(
             f"reasoning-gym words its {name!r} questions differently from version 0.1.25: "
             "install reasoning-gym==0.1.25"
         )
@@ -196,30 +215,32 @@ def needle_haystack(params: dict, seed: int) -> Iterator[Candidate | None]:
         stack = between(entry["question"], "", f". \n{asked}", "needle_haystack")
         query = between(asked, "Who ", "? Reply only with a name.", "needle_haystack")
         said = [split_name(statement, names) for statement in stack.split(". ")]
-        facts = {"statements": [[name, *split_deed(deed, verbs, things)] for name, deed in said],
-                 "asked": list(split_deed(query, verbs, things))}
+        facts = {
+            "statements": [[name, *split_deed(deed, verbs, things)] for name, deed in said],
+            "asked": list(split_deed(query, verbs, things)),
+        }
         fair = len({thing for _, _, thing in facts["statements"]}) == len(facts["statements"])
         text = f"{stack}.\nWho {query}?"
         yield Candidate(text, entry["answer"], facts) if fair else None
 
 
 def split_name(statement: str, names: frozenset[str]) -> tuple[str, str]:
-    """Return (name, deed) of a statement, or raise ConfigError where no known name begins it."""
+    """Return (name, deed) of a statement, or raise UserError where no known name begins it."""
     words = statement.split(" ")
     for cut in range(1, len(words)):
         if " ".join(words[:cut]) in names:
             return " ".join(words[:cut]), " ".join(words[cut:])
-    raise ConfigError(f"no known name begins {statement!r}: install reasoning-gym==0.1.25")
+    raise UserError(f"no known name begins {statement!r}: install reasoning-gym==0.1.25")
 
 
 def split_deed(deed: str, verbs: frozenset[str], things: frozenset[str]) -> tuple[str, str]:
-    """Return (verb, thing) of a deed, or raise ConfigError where it is not one of each."""
+    """Return (verb, thing) of a deed, or raise UserError where it is not one of each."""
     words = deed.split(" ")
     for cut in range(1, len(words)):
         verb, thing = " ".join(words[:cut]), " ".join(words[cut:])
         if verb in verbs and thing in things:
             return verb, thing
-    raise ConfigError(f"no known verb and thing in {deed!r}: install reasoning-gym==0.1.25")
+    raise UserError(f"no known verb and thing in {deed!r}: install reasoning-gym==0.1.25")
 
 
 def letter_counting(params: dict, seed: int) -> Iterator[Candidate | None]:
@@ -282,18 +303,36 @@ def letter_key(facts: dict) -> str:
 
 LIBRARY, OWN = "reasoning-gym", "ponder"
 FAMILIES = {
-    "number_sorting": Family(LIBRARY, ("min_numbers", "max_numbers", "min_value", "max_value"),
-                             number_sorting, lambda facts: order_key(facts["direction"], facts["numbers"])),
-    "chain_sum": Family(LIBRARY, ("min_terms", "max_terms"), chain_sum,
-                        lambda facts: facts["expression"]),
-    "needle_haystack": Family(LIBRARY, ("min_num_statements", "max_num_statements"),
-                              needle_haystack, needle_key),
-    "facing": Family(OWN, ("min_turns", "max_turns"), facing,
-                     lambda facts: f"{facts['start']} {' '.join(facts['turns'])}"),
-    "boolean": Family(OWN, ("min_operations", "max_operations"), boolean,
-                      lambda facts: f"{facts['start']} {', '.join(facts['operations'])}"),
+    "number_sorting": Family(
+        LIBRARY,
+        ("min_numbers", "max_numbers", "min_value", "max_value"),
+        number_sorting,
+        lambda facts: order_key(facts["direction"], facts["numbers"]),
+    ),
+    "chain_sum": Family(
+        LIBRARY, ("min_terms", "max_terms"), chain_sum, lambda facts: facts["expression"]
+    ),
+    "needle_haystack": Family(
+        LIBRARY, ("min_num_statements", "max_num_statements"), needle_haystack, needle_key
+    ),
+    "facing": Family(
+        OWN,
+        ("min_turns", "max_turns"),
+        facing,
+        lambda facts: f"{facts['start']} {' '.join(facts['turns'])}",
+    ),
+    "boolean": Family(
+        OWN,
+        ("min_operations", "max_operations"),
+        boolean,
+        lambda facts: f"{facts['start']} {', '.join(facts['operations'])}",
+    ),
     "letter_counting": Family(LIBRARY, ("min_words", "max_words"), letter_counting, letter_key),
     "coin": Family(OWN, ("min_people", "max_people"), coin, coin_key),
-    "word_sorting": Family(LIBRARY, ("min_words", "max_words", "min_word_length", "max_word_length"),
-                           word_sorting, lambda facts: order_key(facts["direction"], facts["words"])),
+    "word_sorting": Family(
+        LIBRARY,
+        ("min_words", "max_words", "min_word_length", "max_word_length"),
+        word_sorting,
+        lambda facts: order_key(facts["direction"], facts["words"]),
+    ),
 }

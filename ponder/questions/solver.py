@@ -75,7 +75,9 @@ def _chain_sum(facts):
     steps, total = [], int(first)
     for sign, term in zip(rest[::2], rest[1::2], strict=True):
         after = total + int(term) if sign == "+" else total - int(term)
-        steps.append(Step(f"{total} {sign} {term} = ", str(after), (str(after - 1), str(after + 1))))
+        steps.append(
+            Step(f"{total} {sign} {term} = ", str(after), (str(after - 1), str(after + 1)))
+        )
         total = after
     return steps
 
@@ -115,7 +117,9 @@ def _without(item, left):
 def _needle_haystack(facts):
     said = {thing: f"{name} {verb} {thing}." for name, verb, thing in facts["statements"]}
     thing = facts["asked"][1]
-    return [Step(f"{thing}: ", said[thing], tuple(other for key, other in said.items() if key != thing))]
+    return [
+        Step(f"{thing}: ", said[thing], tuple(other for key, other in said.items() if key != thing))
+    ]
 
 
 def _letter_counting(facts):
@@ -154,7 +158,7 @@ STEPS: dict[str, Callable[[dict], list[Step]]] = {
 
 
 def steps(question):
-    """Return the Steps that lead to the answer of a question; raises ConfigError for a family it cannot solve."""
+    """Return the Steps that lead to the answer of a question; raises UserError for a family it cannot solve."""
     check_choice("family", question.family, tuple(STEPS))
     return STEPS[question.family](question.facts)
 
@@ -173,7 +177,7 @@ def write(question, doubt, rate, rng):
 
     The line doubted is the last that can be half of the time, else any. "confirm" doubts right lines only; "correct"
     doubts a wrong value half of the time and thinks on from the right one. The rng is asked for the same things in
-    both, so one seed doubts the same line of the same traces. Raises ConfigError for another `doubt` or an unknown
+    both, so one seed doubts the same line of the same traces. Raises UserError for another `doubt` or an unknown
     family.
     """
     check_choice("doubt", doubt, DOUBTS)

@@ -5,30 +5,35 @@
 The overrides are those of evaluate.py. The folder holds safetensors, tokenizer and chat template, and in source.json what it was
 made of.
 """
+
 import shutil
 import sys
 from pathlib import Path
 
 from ponder import hashing, models, stages, study
-from ponder.config import ConfigError, user_errors
+from ponder.errors import UserError, user_errors
 from ponder.runs import ROOT, dump
 from ponder.train import sft
 
 
 def merged(plan, folder):
-    """Write the model of a Study whose subject is trained into a new folder; raises ConfigError for any other subject or folder."""
+    """Write the model of a Study whose subject is trained into a new folder; raises UserError for any other subject or folder."""
     if plan.subject.kind != "trained":
-        raise ConfigError(f"subject={plan.subject.name} has no trained weights; serve its base as it is")
+        raise UserError(
+            f"subject={plan.subject.name} has no trained weights; serve its base as it is"
+        )
     if folder.exists():
-        raise ConfigError(f"{folder} exists; name a new folder")
+        raise UserError(f"{folder} exists; name a new folder")
     base, weights = models.base_folder(plan.model, plan.out), stages.adapter_folder(plan)
     network, chat = models.load(base, plan.model.delimiters)
     network = sft.with_weights(network, weights)
-    part = folder.with_name(folder.name + ".part")    # a server must not open half a folder
+    part = folder.with_name(folder.name + ".part")  # a server must not open half a folder
     shutil.rmtree(part, ignore_errors=True)
     network.save_pretrained(part)
     chat.tokenizer.save_pretrained(part)
-    sources = models.source_of(base) | {"weights sha256": hashing.file_sha256(weights / "adapter_model.safetensors")}
+    sources = models.source_of(base) | {
+        "weights sha256": hashing.file_sha256(weights / "adapter_model.safetensors")
+    }
     (part / "source.json").write_text(dump(sources, indent=1))
     part.rename(folder)
 
@@ -37,8 +42,11 @@ def merged(plan, folder):
 def main(folder=None, *overrides):
     """Compose the config of evaluate.py from the overrides and write the folder."""
     from hydra import compose, initialize_config_dir
+
     if folder is None or "=" in folder:
-        raise ConfigError(f"the folder to write is {folder!r}; name it first, then the overrides of evaluate.py")
+        raise UserError(
+            f"the folder to write is {folder!r}; name it first, then the overrides of evaluate.py"
+        )
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         merged(study.read(compose("evaluate", list(overrides))), Path(folder))
     print(f"wrote {folder}")

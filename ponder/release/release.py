@@ -7,6 +7,7 @@ folders never change. Weights that are too large stay where they are; the manife
 so. Refuses what may not be passed on: rows of a teacher whose terms do not allow it, unless a decision record says why they are
 released all the same.
 """
+
 import getpass
 import gzip
 import json
@@ -20,16 +21,31 @@ import yaml
 
 from ponder import runs
 from ponder.collect import terms
-from ponder.config import ConfigError, build, user_errors
+from ponder.config import build
+from ponder.errors import UserError, user_errors
 from ponder.hashing import file_sha256
 from ponder.questions import pools
 from ponder.runs import ROOT, dump, read_jsonl
 
 MEGABYTES, WEIGHT_MEGABYTES = 5, 20
 # What goes to logs/; everything else of a collect or train run is data.
-RECORDS = ("base.json", "batches.jsonl", "classifier.json", "config.yaml", "cost.json", "environment.json", "manifest.json",
-           "metrics.jsonl", "status.json", "stdout.log", "teacher.json", "timing.jsonl")
-PRIVATE = re.compile(r"/(home|root|Users|tmp|work)/|hf_[A-Za-z0-9]{20}|sk-[A-Za-z0-9]{20}|BEGIN [A-Z ]*PRIVATE KEY")
+RECORDS = (
+    "base.json",
+    "batches.jsonl",
+    "classifier.json",
+    "config.yaml",
+    "cost.json",
+    "environment.json",
+    "manifest.json",
+    "metrics.jsonl",
+    "status.json",
+    "stdout.log",
+    "teacher.json",
+    "timing.jsonl",
+)
+PRIVATE = re.compile(
+    r"/(home|root|Users|tmp|work)/|hf_[A-Za-z0-9]{20}|sk-[A-Za-z0-9]{20}|BEGIN [A-Z ]*PRIVATE KEY"
+)
 
 
 @user_errors
@@ -42,26 +58,35 @@ def main(run, override=None):
     experiment = status["name"].rsplit("-", 1)[0]
     target = ROOT / "logs" / status["stage"] / status["name"]
     if target.exists():
-        raise ConfigError(f"{target.relative_to(ROOT)} exists, and released folders never change; release another run")
+        raise UserError(
+            f"{target.relative_to(ROOT)} exists, and released folders never change; release another run"
+        )
     data = ROOT / "data" / "cpu" / experiment
-    left_out = {name: f"{entry['bytes'] / 2**20:.0f} MB of weights, a release has at most {WEIGHT_MEGABYTES}"
-                for name, entry in manifest["files"].items() if too_heavy(name, entry)}
+    left_out = {
+        name: f"{entry['bytes'] / 2**20:.0f} MB of weights, a release has at most {WEIGHT_MEGABYTES}"
+        for name, entry in manifest["files"].items()
+        if too_heavy(name, entry)
+    }
     names = [name for name in (*manifest["files"], "manifest.json") if name not in left_out]
     records = RECORDS if completed and status["stage"] != "evaluate" else names
     places = {name: target / name if name in records else data / name for name in names}
     if there := next((to for to in places.values() if to.exists()), None):
-        raise ConfigError(f"{there.relative_to(ROOT)} exists, and released files never change; release under another name")
+        raise UserError(
+            f"{there.relative_to(ROOT)} exists, and released files never change; release under another name"
+        )
     moved = {}
     for name, to in places.items():
         to.parent.mkdir(parents=True, exist_ok=True)
-        if name == "manifest.json" and not completed:    # it did not come to write one
+        if name == "manifest.json" and not completed:  # it did not come to write one
             to.write_text(dump(manifest, indent=1))
         else:
             shutil.copyfile(folder / name, to)
         if to.is_relative_to(data):
             moved[name] = to.relative_to(ROOT).as_posix()
     if moved or left_out:
-        (target / "released.json").write_text(dump({"schema": 1, "moved": moved, "left_out": left_out}, indent=1))
+        (target / "released.json").write_text(
+            dump({"schema": 1, "moved": moved, "left_out": left_out}, indent=1)
+        )
     if moved:
         write_data_manifest(data, status["name"], moved, gate)
     if status["stage"] == "evaluate":
@@ -78,30 +103,42 @@ def too_heavy(name, entry):
 
 
 def checked(folder):
-    """Return (manifest, status) of a run that may be released; raises ConfigError for one that may not."""
+    """Return (manifest, status) of a run that may be released; raises UserError for one that may not."""
     if not (folder / "status.json").exists():
-        raise ConfigError(f"{folder} has no status.json, so it is no run; name a folder that a script wrote under outputs/")
+        raise UserError(
+            f"{folder} has no status.json, so it is no run; name a folder that a script wrote under outputs/"
+        )
     if runs.being_written(folder):
-        raise ConfigError(f"{folder} is being written by its script; let that finish, or stop it")
+        raise UserError(f"{folder} is being written by its script; let that finish, or stop it")
     status = json.loads((folder / "status.json").read_text())
     if (folder / "manifest.json").exists():
         manifest = json.loads((folder / "manifest.json").read_text())
     elif status["status"] == "completed":
-        raise ConfigError(f"{folder} was killed while its manifest was written; run its script again, which goes on from there")
+        raise UserError(
+            f"{folder} was killed while its manifest was written; run its script again, which goes on from there"
+        )
     else:
         manifest = runs.manifest(folder, status["name"], status["inputs"])
     if any(entry["dirty"] is not False for entry in status["commits"]):
-        raise ConfigError(f"{status['name']} was made from uncommitted code; commit, delete {folder} and run it again")
+        raise UserError(
+            f"{status['name']} was made from uncommitted code; commit, delete {folder} and run it again"
+        )
     names = {socket.gethostname(), getpass.getuser()} - {"root", "user", "localhost"}
     for name, entry in manifest["files"].items():
         if file_sha256(folder / name) != entry["sha256"]:
-            raise ConfigError(f"{folder / name} is not what its manifest says; delete the folder and run it again")
+            raise UserError(
+                f"{folder / name} is not what its manifest says; delete the folder and run it again"
+            )
         if entry["bytes"] > MEGABYTES * 2**20 and not name.endswith(".safetensors"):
-            raise ConfigError(f"{name} has {entry['bytes'] / 2**20:.1f} MB, but a released file has at most {MEGABYTES}")
+            raise UserError(
+                f"{name} has {entry['bytes'] / 2**20:.1f} MB, but a released file has at most {MEGABYTES}"
+            )
         text = "" if name.endswith(".safetensors") else plain_text(folder / name)
         if found := PRIVATE.search(text) or next((n for n in names if n in text), None):
-            raise ConfigError(f"{name} holds {found if isinstance(found, str) else found.group()!r}, which names a machine, "
-                              "a person or a key; remove its source and run again")
+            raise UserError(
+                f"{name} holds {found if isinstance(found, str) else found.group()!r}, which names a machine, "
+                "a person or a key; remove its source and run again"
+            )
     return manifest, status
 
 
@@ -114,39 +151,60 @@ def plain_text(path):
 def may_be_passed_on(folder, status, override):
     """Return what the data's manifest says of the right to release, {} where nothing is passed on.
 
-    Raises ConfigError for rows whose teacher's terms are restricted or unclear and no decision record overrides that,
+    Raises UserError for rows whose teacher's terms are restricted or unclear and no decision record overrides that,
     for sources whose revision nobody has read, and for weights whose rows are not released (what they were distilled
     from would be hidden).
     """
     config = yaml.safe_load((folder / "config.yaml").read_text())
     if status["stage"] == "train":
         rows = status["inputs"]["train.jsonl"]
-        known = [path for path in sorted((ROOT / "data").glob("*/*/train.jsonl")) if file_sha256(path) == rows]
+        known = [
+            path
+            for path in sorted((ROOT / "data").glob("*/*/train.jsonl"))
+            if file_sha256(path) == rows
+        ]
         if not known:
-            raise ConfigError(f"{status['name']} was trained on rows that are not released; release its collect run first")
+            raise UserError(
+                f"{status['name']} was trained on rows that are not released; release its collect run first"
+            )
     if status["stage"] != "collect":
         return {}
     if config["questions"].get("kind") == "hub":
-        pools.check_resolved(build(pools.Hub, config["questions"]))
+        pools.check_resolved(build(pools.HubPool, config["questions"]))
     teacher = config["teacher"]
-    gate, why = {"teacher": teacher["name"], "terms": teacher["terms"]}, terms.refusal(teacher["terms"])
+    gate, why = (
+        {"teacher": teacher["name"], "terms": teacher["terms"]},
+        terms.refusal(teacher["terms"]),
+    )
     if why and not override:
-        raise ConfigError(f"{status['name']} is not released: {why}; write a decision record that says why it may be, and give it: "
-                          "make release RUN=... OVERRIDE=logs/decisions/NNNN-....md")
+        raise UserError(
+            f"{status['name']} is not released: {why}; write a decision record that says why it may be, and give it: "
+            "make release RUN=... OVERRIDE=logs/decisions/NNNN-....md"
+        )
     if why:
         record = (ROOT / override).resolve()
         if record.parent != ROOT / "logs" / "decisions" or not record.is_file():
-            raise ConfigError(f"{override} is no decision record; give one of logs/decisions/")
-        gate["override"] = {"decision": record.relative_to(ROOT).as_posix(), "sha256": file_sha256(record), "refused": why}
+            raise UserError(f"{override} is no decision record; give one of logs/decisions/")
+        gate["override"] = {
+            "decision": record.relative_to(ROOT).as_posix(),
+            "sha256": file_sha256(record),
+            "refused": why,
+        }
     return gate
 
 
 def write_data_manifest(data, run, moved, gate):
     """Add the files of a run to the manifest of its data folder, and under what terms they are passed on."""
     path = data / "manifest.json"
-    manifest = (json.loads(path.read_text()) if path.exists() else {"schema": 1, "files": {}}) | gate
+    manifest = (
+        json.loads(path.read_text()) if path.exists() else {"schema": 1, "files": {}}
+    ) | gate
     for name, place in moved.items():
-        manifest["files"][name] = {"run": run, "sha256": file_sha256(ROOT / place), "bytes": (ROOT / place).stat().st_size}
+        manifest["files"][name] = {
+            "run": run,
+            "sha256": file_sha256(ROOT / place),
+            "bytes": (ROOT / place).stat().st_size,
+        }
     path.write_text(dump(manifest, indent=1))
 
 

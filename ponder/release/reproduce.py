@@ -4,6 +4,7 @@ rows of the table, and all runs of the methods compared).
 Exits with 1 unless the data hashes are equal and each row's accuracy over all test questions lies inside the released
 run's 95% interval. What must be there to compare with is looked for before anything runs.
 """
+
 import json
 import re
 import subprocess
@@ -12,7 +13,7 @@ import sys
 from hydra import compose, initialize_config_dir
 
 from ponder import runs, stages, study
-from ponder.config import ConfigError, user_errors
+from ponder.errors import UserError, user_errors
 from ponder.hashing import file_sha256
 from ponder.report import released
 
@@ -32,16 +33,18 @@ def planned(stage, *overrides):
 
 
 def released_data(experiment):
-    """Return {name: SHA-256} of an experiment's released traces and rows; raises ConfigError without a manifest.
+    """Return {name: SHA-256} of an experiment's released traces and rows; raises UserError without a manifest.
 
     An experiment that trains on the rows of another one has the hash that its released training names, and no traces.
     """
     path = runs.ROOT / "data" / "cpu" / experiment / "manifest.json"
     if not path.exists():
-        raise ConfigError(f"{path.relative_to(runs.ROOT)} is missing; restore data/ from git")
+        raise UserError(f"{path.relative_to(runs.ROOT)} is missing; restore data/ from git")
     files = json.loads(path.read_text())["files"]
     if "train.jsonl" not in files:
-        inputs = json.loads((released.run_folder("train", experiment) / "status.json").read_text())["inputs"]
+        inputs = json.loads((released.run_folder("train", experiment) / "status.json").read_text())[
+            "inputs"
+        ]
         return {"train.jsonl": inputs["train.jsonl"]}
     return {name: files[name]["sha256"] for name in ("traces.jsonl", "train.jsonl")}
 
@@ -55,7 +58,11 @@ def same_data(experiment):
     made = stages.collect_run(plan).folder
     equal = {name: file_sha256(made / name) == digest for name, digest in there.items()}
     for name, same in equal.items():
-        other = "NOT the released bytes" if plan.teacher.kind == "solver" else "other bytes: a model wrote them on another machine"
+        other = (
+            "NOT the released bytes"
+            if plan.teacher.kind == "solver"
+            else "other bytes: a model wrote them on another machine"
+        )
         print(f"{experiment}/{name}: {'the released bytes' if same else other}")
     return all(equal.values()) or plan.teacher.kind != "solver"
 
@@ -65,8 +72,16 @@ def overrides(run):
 
     A control or decoding that is named with a number, as tokens32 or sampled8, is its option with that limit or so many samples.
     """
-    line = [f"experiment={run.experiment}", f"subject={run.subject}", f"budget={run.budget}", "benchmark.split=test"]
-    for group, key, name, usual in (("control", "limit", run.control, "none"), ("decoding", "samples", run.decoding, "greedy")):
+    line = [
+        f"experiment={run.experiment}",
+        f"subject={run.subject}",
+        f"budget={run.budget}",
+        "benchmark.split=test",
+    ]
+    for group, key, name, usual in (
+        ("control", "limit", run.control, "none"),
+        ("decoding", "samples", run.decoding, "greedy"),
+    ):
         option, number = re.fullmatch(r"(\D+)(\d*)", name).groups()
         line += [f"{group}={option}"] * (name != usual) + [f"{group}.{key}={number}"] * bool(number)
     return line
@@ -79,7 +94,11 @@ def wanted(which):
     rows = {row.label: row for row in released.rows()}
     known = {row.run_label("test") for row in rows.values()}
     named = released.methods().named().items()
-    return rows | {f"{method}, {name}": run for (method, name), run in named if run.run_label("test") not in known}
+    return rows | {
+        f"{method}, {name}": run
+        for (method, name), run in named
+        if run.run_label("test") not in known
+    }
 
 
 def share(tasks, families):
@@ -90,13 +109,22 @@ def share(tasks, families):
 def compare(label, row, groups):
     """Return whether the accuracy just measured lies inside the released interval; print it, and each group's, beside it."""
     made = stages.evaluate_run(planned("evaluate", *overrides(row))).folder
-    ours, theirs = (json.loads((folder / "results.json").read_text())
-                    for folder in (made, released.run_folder("evaluate", row.run_label("test"))))
+    ours, theirs = (
+        json.loads((folder / "results.json").read_text())
+        for folder in (made, released.run_folder("evaluate", row.run_label("test")))
+    )
     here, there = ours["all"]["accuracy"], theirs["all"]
     inside = there["low"] <= here <= there["high"]
-    cells = [f"{share(ours['tasks'], g):7.1%} /{share(theirs['tasks'], g):6.1%}" for g in groups.values()]
-    print(f"{label:36}", *cells, f"{here:7.1%} /{there['accuracy']:6.1%} [{there['low']:.1%}, {there['high']:.1%}]",
-          "inside" if inside else "OUTSIDE", sep="  ")
+    cells = [
+        f"{share(ours['tasks'], g):7.1%} /{share(theirs['tasks'], g):6.1%}" for g in groups.values()
+    ]
+    print(
+        f"{label:36}",
+        *cells,
+        f"{here:7.1%} /{there['accuracy']:6.1%} [{there['low']:.1%}, {there['high']:.1%}]",
+        "inside" if inside else "OUTSIDE",
+        sep="  ",
+    )
     return inside
 
 

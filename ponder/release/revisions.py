@@ -4,12 +4,13 @@
 
 Only the word `unverified` changes; comments and layout stay. What a hub holds tomorrow is then no longer what a run reads.
 """
+
 import os
 import re
 import sys
 from pathlib import Path
 
-from ponder.config import ConfigError, user_errors
+from ponder.errors import UserError, user_errors
 from ponder.questions.hub import UNVERIFIED
 
 HUB = re.compile(r"\s*(?:- )?hub: *[\"']?([\w.-]+/[\w.-]+)")
@@ -37,7 +38,7 @@ def resolved(text, ask):
 def _ask(name, ask, found, failed):
     try:
         sha = ask(name)
-    except Exception as error:    # a hub fails in many ways: network, names, access
+    except Exception as error:  # a hub fails in many ways: network, names, access
         failed[name] = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         return
     if isinstance(sha, str) and SHA.fullmatch(sha):
@@ -49,16 +50,19 @@ def _ask(name, ask, found, failed):
 def ask_hub(name):
     """Return the sha of the newest revision of a data set on the hub."""
     from huggingface_hub import HfApi
+
     return HfApi().dataset_info(name, timeout=30).sha
 
 
 @user_errors
 def main(path):
-    """Resolve one file in place and say what was found; raises ConfigError, after writing, where something was not."""
+    """Resolve one file in place and say what was found; raises UserError, after writing, where something was not."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error}); name a file like conf/questions/s1-59k.yaml") from error
+        raise UserError(
+            f"{path} cannot be read ({error}); name a file like conf/questions/s1-59k.yaml"
+        ) from error
     new, found, failed = resolved(text, ask_hub)
     if new != text:
         beside = path.with_name(f"{path.name}.new")
@@ -66,17 +70,21 @@ def main(path):
         os.replace(beside, path)
     for name, sha in found.items():
         print(f"{name} {sha}")
-    for name, why in failed.items() if found else ():    # when all failed, one sentence says it
+    for name, why in failed.items() if found else ():  # when all failed, one sentence says it
         print(f"{name} not found: {why}")
     if failed:
         name, why = next(iter(failed.items()))
-        raise ConfigError(f"{len(failed)} of {len(found) + len(failed)} data sets could not be asked for, the first being {name} "
-                          f"({why.rstrip('.')}); run this again where the hub is in reach")
+        raise UserError(
+            f"{len(failed)} of {len(found) + len(failed)} data sets could not be asked for, the first being {name} "
+            f"({why.rstrip('.')}); run this again where the hub is in reach"
+        )
     print(f"{path}: {len(found)} data sets resolved" if found else f"{path}: nothing to resolve")
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        print("usage: python -m ponder.release.revisions conf/questions/<name>.yaml", file=sys.stderr)
+        print(
+            "usage: python -m ponder.release.revisions conf/questions/<name>.yaml", file=sys.stderr
+        )
         sys.exit(2)
     main(Path(sys.argv[1]).resolve())

@@ -1,8 +1,9 @@
 """The methods that s1 compares (section 3.2, table 3), from the samples of their runs: metrics, votes, rejections. Pure."""
+
 import math
 
 from ponder import statistics
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.grading import families as grading
 
 
@@ -16,10 +17,17 @@ def tokens_per_step(rows, seen, counted, plain):
     """
     by_id = {row["id"]: row for row in rows}
     if unknown := set(seen) - set(by_id):
-        raise ConfigError(f"training saw row {min(unknown)}, which is not among the rows of its experiment; restore them from git")
+        raise UserError(
+            f"training saw row {min(unknown)}, which is not among the rows of its experiment; restore them from git"
+        )
     steps = sum(len(by_id[ident]["think"].split("\n")) for ident in seen)
     trace, countdown = sum(by_id[ident]["tokens"] for ident in seen), counted - plain
-    return {"tokens_per_step": (trace + countdown) / steps, "steps": steps, "trace": trace, "countdown": countdown}
+    return {
+        "tokens_per_step": (trace + countdown) / steps,
+        "steps": steps,
+        "trace": trace,
+        "countdown": countdown,
+    }
 
 
 def limits(method, units):
@@ -29,9 +37,20 @@ def limits(method, units):
     """
     unit = units[method.unit]
     if method.unit == "unasked":
-        return [(None if run.least is None else math.nextafter(run.least * unit, math.inf),
-                 None if run.most is None else math.nextafter(run.most * unit, 0)) for run in method.runs]
-    return [(None if run.least is None else run.least * unit, None if run.most is None else run.most * unit) for run in method.runs]
+        return [
+            (
+                None if run.least is None else math.nextafter(run.least * unit, math.inf),
+                None if run.most is None else math.nextafter(run.most * unit, 0),
+            )
+            for run in method.runs
+        ]
+    return [
+        (
+            None if run.least is None else run.least * unit,
+            None if run.most is None else run.most * unit,
+        )
+        for run in method.runs
+    ]
 
 
 def row(method, units, samples, published):
@@ -41,23 +60,50 @@ def row(method, units, samples, published):
     that s1 does not have has None there.
     """
     ends = limits(method, units)
-    found = statistics.intervals(*statistics.grid([[run] for run in samples]), f"paper/methods/{method.name}", ends)
-    points = [{"name": run.name, "least": low, "most": high, **statistics.summary(made),
-               "within": sum((low or 0) <= s["num_thinking"] <= (math.inf if high is None else high) for s in made)}
-              for run, (low, high), made in zip(method.runs, ends, samples, strict=True)]
-    return {"name": method.name, "title": method.title, **found, "slope": slope(found["scaling"]), "points": points,
-            "text": {"control": text(found["control"], 100, 0, bare=method.unit == "unasked"),
-                     "control_per_sample": text(found["control_per_sample"], 100, 1),
-                     "scaling": text(found["scaling"], 1, 1, "+"), "scaling_per_token": text(found["scaling_per_token"], 1, 2, "+"),
-                     "performance": text(found["performance"], 100, 1)},
-            "s1": published["table3"]["rows"].get(method.name)}
+    found = statistics.intervals(
+        *statistics.grid([[run] for run in samples]), f"paper/methods/{method.name}", ends
+    )
+    points = [
+        {
+            "name": run.name,
+            "least": low,
+            "most": high,
+            **statistics.summary(made),
+            "within": sum(
+                (low or 0) <= s["num_thinking"] <= (math.inf if high is None else high)
+                for s in made
+            ),
+        }
+        for run, (low, high), made in zip(method.runs, ends, samples, strict=True)
+    ]
+    return {
+        "name": method.name,
+        "title": method.title,
+        **found,
+        "slope": slope(found["scaling"]),
+        "points": points,
+        "text": {
+            "control": text(found["control"], 100, 0, bare=method.unit == "unasked"),
+            "control_per_sample": text(found["control_per_sample"], 100, 1),
+            "scaling": text(found["scaling"], 1, 1, "+"),
+            "scaling_per_token": text(found["scaling_per_token"], 1, 2, "+"),
+            "performance": text(found["performance"], 100, 1),
+        },
+        "s1": published["table3"]["rows"].get(method.name),
+    }
 
 
 def slope(found):
     """Return what the interval of a Scaling says, to stand after "is"."""
     if found is None:
         return "not defined"
-    return "positive" if found["low"] > 0 else "negative" if found["high"] < 0 else "not distinguishable from 0"
+    return (
+        "positive"
+        if found["low"] > 0
+        else "negative"
+        if found["high"] < 0
+        else "not distinguishable from 0"
+    )
 
 
 def text(found, factor, digits, sign="", bare=False):
@@ -67,7 +113,10 @@ def text(found, factor, digits, sign="", bare=False):
     """
     if found is None:
         return "-"
-    value, low, high = (format(round(factor * found[key], digits) + 0.0, f"{sign}.{digits}f") for key in ("value", "low", "high"))
+    value, low, high = (
+        format(round(factor * found[key], digits) + 0.0, f"{sign}.{digits}f")
+        for key in ("value", "low", "high")
+    )
     return value if bare else f"{value} [{low}, {high}]"
 
 
@@ -75,15 +124,18 @@ def rejection(samples):
     """Return what rejection sampling threw away: {"tries": draws for each question, "thrown": mean thinking tokens of the draws
     thrown away, "spent": mean of all thinking tokens drawn, "unanswered": questions without an accepted draw}."""
     thrown = sum(s["thrown"] for s in samples) / len(samples)
-    return {"tries": sum(s["tries"] for s in samples) / len(samples), "thrown": thrown,
-            "spent": thrown + sum(s["num_thinking"] for s in samples) / len(samples),
-            "unanswered": sum(s["finish"] == "rejected" for s in samples)}
+    return {
+        "tries": sum(s["tries"] for s in samples) / len(samples),
+        "thrown": thrown,
+        "spent": thrown + sum(s["num_thinking"] for s in samples) / len(samples),
+        "unanswered": sum(s["finish"] == "rejected" for s in samples),
+    }
 
 
 def by_question(samples):
     """Return {(task, id): samples in their order} of a run with several samples of each question.
 
-    Raises ConfigError unless every question has the samples 0, 1, 2 and so on, equally many.
+    Raises UserError unless every question has the samples 0, 1, 2 and so on, equally many.
     """
     found = {}
     for sample in sorted(samples, key=lambda s: (s["task"], s["id"], s["sample"])):
@@ -91,7 +143,9 @@ def by_question(samples):
     most = max(map(len, found.values()), default=0)
     for (task, ident), mine in found.items():
         if [s["sample"] for s in mine] != list(range(most)):
-            raise ConfigError(f"{task} {ident} has the samples {[s['sample'] for s in mine]}, not 0 to {most - 1}; evaluate anew")
+            raise UserError(
+                f"{task} {ident} has the samples {[s['sample'] for s in mine]}, not 0 to {most - 1}; evaluate anew"
+            )
     return found
 
 
@@ -102,6 +156,7 @@ def voting(samples, votes):
     the k samples together), "accuracy" of the vote and "coverage" (pass@k from all samples), both with intervals and their
     text in percent, "tied" and "unanswered" questions, and "scores", the vote of each question in the order of `by_question`.
     """
+
     def said(found):
         return found | {"text": text(found, 100, 1)}
 
@@ -109,11 +164,19 @@ def voting(samples, votes):
     given = [([vote_of(s["reply"]) for s in mine], [s["correct"] for s in mine]) for mine in asked]
     points = []
     for k in votes:
-        voted, covered = statistics.voting(given, k), statistics.coverage([flags for _, flags in given], k)
-        points.append({"k": k, "tokens": sum(s["num_thinking"] for mine in asked for s in mine[:k]) / len(asked),
-                       "accuracy": said(statistics.interval(voted["scores"], "paper/methods/votes")),
-                       "coverage": said(statistics.interval(covered, "paper/methods/votes")),
-                       **{key: voted[key] for key in ("n", "tied", "unanswered", "scores")}})
+        voted, covered = (
+            statistics.voting(given, k),
+            statistics.coverage([flags for _, flags in given], k),
+        )
+        points.append(
+            {
+                "k": k,
+                "tokens": sum(s["num_thinking"] for mine in asked for s in mine[:k]) / len(asked),
+                "accuracy": said(statistics.interval(voted["scores"], "paper/methods/votes")),
+                "coverage": said(statistics.interval(covered, "paper/methods/votes")),
+                **{key: voted[key] for key in ("n", "tied", "unanswered", "scores")},
+            }
+        )
     return points
 
 

@@ -1,4 +1,5 @@
 """The released records: the rows of the table, the methods compared, and the runs in logs/ behind them. Reads files alone."""
+
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,14 +7,16 @@ from typing import Literal
 
 import yaml
 
-from ponder.config import ConfigError, build
+from ponder.config import build
+from ponder.errors import UserError
 from ponder.runs import ROOT, read_jsonl
 from ponder.stages import evaluate_label
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row of the released table (paper/rows.yaml): no control, greedy decoding."""
+
     label: str
     experiment: str
     subject: str
@@ -23,12 +26,15 @@ class Row:
 
     def run_label(self, split):
         """Return the name of the row's evaluate run, without its hash."""
-        return evaluate_label(self.experiment, self.subject, self.control, self.budget, self.decoding, split)
+        return evaluate_label(
+            self.experiment, self.subject, self.control, self.budget, self.decoding, split
+        )
 
 
 @dataclass(frozen=True)
-class Run:
+class MethodRun:
     """One run of a method, and the mean thinking tokens within which it obeys, in the unit of its method; None: no limit."""
+
     name: str
     experiment: str
     subject: str
@@ -38,30 +44,37 @@ class Run:
     least: float | None
     most: float | None
 
-    run_label = Row.run_label
+    run_label = TableRow.run_label
 
 
 @dataclass(frozen=True)
 class Method:
     """A way to control test-time compute, named as in s1's table 3 where it is there."""
+
     name: str
     title: str
     unit: Literal["tokens", "steps", "unasked"]
-    runs: tuple[Run, ...]
+    runs: tuple[MethodRun, ...]
 
 
 @dataclass(frozen=True)
 class Methods:
     """What is compared (paper/methods.yaml)."""
-    unasked: Run                # without an instruction: class-conditional control is to be shorter or longer
-    voting: Run                 # several samples of each question
-    votes: tuple[int, ...]      # how many of them vote
+
+    unasked: (
+        MethodRun  # without an instruction: class-conditional control is to be shorter or longer
+    )
+    voting: MethodRun  # several samples of each question
+    votes: tuple[int, ...]  # how many of them vote
     methods: tuple[Method, ...]
 
     def named(self):
-        """Return {(method, run): Run} of all runs, each label once: `unasked` is a run of budget forcing as well."""
+        """Return {(method, run): MethodRun} of all runs, each label once: `unasked` is a run of budget forcing as well."""
         runs = {(method.name, run.name): run for method in self.methods for run in method.runs}
-        runs |= {("unasked", self.unasked.name): self.unasked, ("voting", self.voting.name): self.voting}
+        runs |= {
+            ("unasked", self.unasked.name): self.unasked,
+            ("voting", self.voting.name): self.voting,
+        }
         labels = {}
         for key, run in runs.items():
             labels.setdefault(run.run_label("test"), key)
@@ -70,7 +83,9 @@ class Methods:
 
 def rows():
     """Return the rows of the released table, in its order."""
-    return [build(Row, node) for node in yaml.safe_load((ROOT / "paper" / "rows.yaml").read_text())]
+    return [
+        build(TableRow, node) for node in yaml.safe_load((ROOT / "paper" / "rows.yaml").read_text())
+    ]
 
 
 def methods():
@@ -81,16 +96,26 @@ def methods():
 def run_folder(stage, label, logs=ROOT / "logs"):
     """Return the one completed run of a stage whose name is `label` plus a hash.
 
-    Runs that logs/corrections.jsonl supersedes are passed over. Raises ConfigError when there is none or more than one: a
+    Runs that logs/corrections.jsonl supersedes are passed over. Raises UserError when there is none or more than one: a
     released run is superseded by an entry there, never silently.
     """
     size, gone = len(label) + len("-") + 8, superseded(logs)
-    found = [p.parent for p in sorted(Path(logs, stage).glob(f"{label}-*/manifest.json")) if len(p.parent.name) == size]
-    found = [p for p in found if json.loads((p / "status.json").read_text())["status"] == "completed"
-             and f"{stage}/{p.name}" not in gone]
+    found = [
+        p.parent
+        for p in sorted(Path(logs, stage).glob(f"{label}-*/manifest.json"))
+        if len(p.parent.name) == size
+    ]
+    found = [
+        p
+        for p in found
+        if json.loads((p / "status.json").read_text())["status"] == "completed"
+        and f"{stage}/{p.name}" not in gone
+    ]
     if len(found) != 1:
-        raise ConfigError(f"{stage} run {label} is {len(found)} times in {Path(logs).name}/, but must be there once; "
-                          "release it with make release, or say in logs/corrections.jsonl which one the other supersedes")
+        raise UserError(
+            f"{stage} run {label} is {len(found)} times in {Path(logs).name}/, but must be there once; "
+            "release it with make release, or say in logs/corrections.jsonl which one the other supersedes"
+        )
     return found[0]
 
 
@@ -104,7 +129,9 @@ def groups():
     """Return {group: families} of the released table: within reach, out of reach, transfer."""
     path = ROOT / "paper" / "generated" / "results.json"
     if not path.exists():
-        raise ConfigError("paper/generated/results.json is missing; restore it from git, or run make paper")
+        raise UserError(
+            "paper/generated/results.json is missing; restore it from git, or run make paper"
+        )
     found = json.loads(path.read_text())["groups"]
     return {name: group["families"] for name, group in found.items() if group["families"]}
 

@@ -1,20 +1,22 @@
 """Batches of whole rows without padding, and attention that never leaves a row."""
+
 from dataclasses import dataclass
 
 import torch
 from transformers import AttentionInterface
 
-ATTENTION = "rows"    # the name under which the attention below is registered with transformers
+ATTENTION = "rows"  # the name under which the attention below is registered with transformers
 
 
 @dataclass(frozen=True)
 class Packed:
     """Rows laid end to end. T tokens in all."""
+
     ids_1T: torch.Tensor
-    position_1T: torch.Tensor    # from 0 in each row
-    lengths: tuple               # tokens per row
-    targets_L: torch.Tensor      # the tokens that carry loss
-    before_L: torch.Tensor       # position in T of the token before each of them
+    position_1T: torch.Tensor  # from 0 in each row
+    lengths: tuple  # tokens per row
+    targets_L: torch.Tensor  # the tokens that carry loss
+    before_L: torch.Tensor  # position in T of the token before each of them
 
 
 def pack(rows, device="cpu"):
@@ -27,9 +29,13 @@ def pack(rows, device="cpu"):
     loss = [flag for _, flags in rows for flag in flags]
     position = [i for row, _ in rows for i in range(len(row))]
     targets = [t for t, flag in enumerate(loss) if flag and position[t]]
-    return Packed(torch.tensor([ids], device=device), torch.tensor([position], device=device), tuple(len(row) for row, _ in rows),
-                  torch.tensor([ids[t] for t in targets], dtype=torch.long, device=device),
-                  torch.tensor([t - 1 for t in targets], dtype=torch.long, device=device))
+    return Packed(
+        torch.tensor([ids], device=device),
+        torch.tensor([position], device=device),
+        tuple(len(row) for row, _ in rows),
+        torch.tensor([ids[t] for t in targets], dtype=torch.long, device=device),
+        torch.tensor([t - 1 for t in targets], dtype=torch.long, device=device),
+    )
 
 
 def attend_in_rows(module, query, key, value, attention_mask, scaling=None, lengths=None, **_):
@@ -38,8 +44,12 @@ def attend_in_rows(module, query, key, value, attention_mask, scaling=None, leng
     query, key, value: (1, heads, T, head size); `lengths` comes through the model's forward call.
     """
     assert attention_mask is None and lengths is not None and sum(lengths) == query.shape[2]
-    pieces = [torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
-              for q, k, v in zip(*(t.split(lengths, dim=2) for t in (query, key, value)), strict=True)]
+    pieces = [
+        torch.nn.functional.scaled_dot_product_attention(
+            q, k, v, is_causal=True, scale=scaling, enable_gqa=True
+        )
+        for q, k, v in zip(*(t.split(lengths, dim=2) for t in (query, key, value)), strict=True)
+    ]
     return torch.cat(pieces, dim=2).transpose(1, 2).contiguous(), None
 
 
@@ -56,24 +66,28 @@ class ChunkedLoss(torch.autograd.Function):
     def forward(ctx, hidden_LD, head_VD, targets_L, rows):
         """Return the loss as a float32 scalar."""
         d_hidden_LD = torch.empty_like(hidden_LD)
-        d_head_VD = torch.zeros_like(head_VD, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        d_head_VD = (
+            torch.zeros_like(head_VD, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        )
         loss = hidden_LD.new_zeros((), dtype=torch.float32)
-        for hidden, targets, d_hidden in zip(*(t.split(rows) for t in (hidden_LD, targets_L[:, None], d_hidden_LD)), strict=True):
+        for hidden, targets, d_hidden in zip(
+            *(t.split(rows) for t in (hidden_LD, targets_L[:, None], d_hidden_LD)), strict=True
+        ):
             logits = (hidden @ head_VD.T).float()
             top = logits.amax(1, keepdim=True)
             own = logits.gather(1, targets) - top
-            share = logits.sub_(top).exp_()                 # in place: one float32 copy of the chunk at any time
+            share = logits.sub_(top).exp_()  # in place: one float32 copy of the chunk at any time
             mass = share.sum(1, keepdim=True)
             loss += (mass.log() - own).sum()
             share.div_(mass).scatter_add_(1, targets, share.new_full((), -1.0).expand_as(targets))
             share = share.to(hidden.dtype)
             torch.mm(share, head_VD, out=d_hidden)
-            if d_head_VD is not None:                       # in float32: rounding every chunk would add up
+            if d_head_VD is not None:  # in float32: rounding every chunk would add up
                 if hidden.dtype == torch.float32:
                     d_head_VD.addmm_(share.T, hidden)
                 else:
                     d_head_VD += share.T @ hidden
-            del logits, share                               # before the next chunk is made
+            del logits, share  # before the next chunk is made
         ctx.made = d_hidden_LD, None if d_head_VD is None else d_head_VD.to(head_VD.dtype)
         return loss
 
@@ -82,14 +96,28 @@ class ChunkedLoss(torch.autograd.Function):
         """Return the gradients of hidden_LD and head_VD."""
         d_hidden_LD, d_head_VD = ctx.made
         ctx.made = None
-        return d_hidden_LD.mul_(d_loss), None if d_head_VD is None else d_head_VD.mul_(d_loss), None, None
+        return (
+            d_hidden_LD.mul_(d_loss),
+            None if d_head_VD is None else d_head_VD.mul_(d_loss),
+            None,
+            None,
+        )
 
 
 def loss_of(network, batch, loss_rows):
     """Return the summed cross-entropy of the batch's loss tokens; logits exist only where there is loss, `loss_rows` at a time."""
-    hidden_1TD = network.get_decoder()(input_ids=batch.ids_1T, position_ids=batch.position_1T, use_cache=False,
-                                       lengths=batch.lengths).last_hidden_state
-    return ChunkedLoss.apply(hidden_1TD[0, batch.before_L], network.get_output_embeddings().weight, batch.targets_L, loss_rows)
+    hidden_1TD = network.get_decoder()(
+        input_ids=batch.ids_1T,
+        position_ids=batch.position_1T,
+        use_cache=False,
+        lengths=batch.lengths,
+    ).last_hidden_state
+    return ChunkedLoss.apply(
+        hidden_1TD[0, batch.before_L],
+        network.get_output_embeddings().weight,
+        batch.targets_L,
+        loss_rows,
+    )
 
 
 class Objective(torch.nn.Module):

@@ -1,4 +1,5 @@
 """What the training loop in train.py calls: rows to tokens, which weights move, the learning rate, the weights' file."""
+
 import math
 import os
 import shutil
@@ -7,27 +8,32 @@ import warnings
 import torch
 
 from ponder import control
-from ponder.config import ConfigError
+from ponder.errors import UserError
 from ponder.runs import dump, read_jsonl
 
 
 def tokenised(path, chat, recipe):
     """Return a `datasets.Dataset` of the rows in `path` with columns id, ids, loss.
 
-    Raises ConfigError for a row longer than train.max_tokens (never cut: s1, table 8) or one without a loss token.
+    Raises UserError for a row longer than train.max_tokens (never cut: s1, table 8) or one without a loss token.
     """
     from datasets import Dataset
+
     records = []
     for row in read_jsonl(path):
         think, wrong = (row["think"], row["wrong"]) if recipe.trace == "full" else ("", [])
-        limit = None if recipe.control == "none" else control.bound(chat.length(think, recipe.control))
+        limit = (
+            None if recipe.control == "none" else control.bound(chat.length(think, recipe.control))
+        )
         question = control.asked(row["question"], recipe.control, limit)
         ids, loss = chat.row(question, think, row["answer"], () if recipe.loss_on_wrong else wrong)
         if len(ids) > recipe.max_tokens:
-            raise ConfigError(f"row {row['id']} has {len(ids)} tokens, but train.max_tokens is {recipe.max_tokens}; "
-                              "raise it or drop the row in selection")
+            raise UserError(
+                f"row {row['id']} has {len(ids)} tokens, but train.max_tokens is {recipe.max_tokens}; "
+                "raise it or drop the row in selection"
+            )
         if not any(loss):
-            raise ConfigError(f"row {row['id']} has no token that carries loss; drop it in selection")
+            raise UserError(f"row {row['id']} has no token that carries loss; drop it in selection")
         records.append({"id": row["id"], "ids": ids, "loss": loss})
     return Dataset.from_list(records)
 
@@ -40,9 +46,18 @@ def trainable(network, model, recipe, seed):
     """
     if recipe.method == "lora":
         from peft import LoraConfig, get_peft_model
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")    # peft's business, not the user's
-        shape = LoraConfig(r=recipe.lora_rank, lora_alpha=recipe.lora_alpha, lora_dropout=0.0, bias="none",
-                           target_modules=sorted(model.lora_targets), task_type="CAUSAL_LM")
+
+        warnings.filterwarnings(
+            "ignore", message=".*is_gradient_checkpointing.*"
+        )  # peft's business, not the user's
+        shape = LoraConfig(
+            r=recipe.lora_rank,
+            lora_alpha=recipe.lora_alpha,
+            lora_dropout=0.0,
+            bias="none",
+            target_modules=sorted(model.lora_targets),
+            task_type="CAUSAL_LM",
+        )
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             network = get_peft_model(network, shape)
@@ -65,26 +80,43 @@ def learning_rate(step, num_steps, recipe):
 
 
 def check_finite(loss, norm, step):
-    """Raise ConfigError when the loss or the gradient is no longer a number."""
+    """Raise UserError when the loss or the gradient is no longer a number."""
     if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-        raise ConfigError(f"step {step} has loss {loss.item()} and gradient norm {norm.item()}; lower train.lr")
+        raise UserError(
+            f"step {step} has loss {loss.item()} and gradient norm {norm.item()}; lower train.lr"
+        )
 
 
 def save_weights(network, folder, writes=True):
     """Write the trained weights in bf16: an adapter as peft opens it, or else the trained weights by their names.
 
     Every process calls it, for shards are put together tensor by tensor; only the one with `writes` keeps and writes them, each
-    file whole or not at all. Raises ConfigError when there is no room.
+    file whole or not at all. Raises UserError when there is no room.
     """
     from ponder.train import checkpoints, sharding
+
     record = None
     if hasattr(network, "peft_config"):
         from peft import get_peft_model_state_dict
+
         shape = network.peft_config["default"]
-        keep = ("peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "bias", "target_modules")
+        keep = (
+            "peft_type",
+            "task_type",
+            "r",
+            "lora_alpha",
+            "lora_dropout",
+            "bias",
+            "target_modules",
+        )
         record = {key: getattr(shape, key) for key in keep}
-        record |= {"target_modules": sorted(shape.target_modules), "base_model_name_or_path": None, "inference_mode": True,
-                   "peft_type": str(shape.peft_type.value), "task_type": "CAUSAL_LM"}
+        record |= {
+            "target_modules": sorted(shape.target_modules),
+            "base_model_name_or_path": None,
+            "inference_mode": True,
+            "peft_type": str(shape.peft_type.value),
+            "task_type": "CAUSAL_LM",
+        }
         found = get_peft_model_state_dict(network)
     else:
         found = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -96,7 +128,7 @@ def save_weights(network, folder, writes=True):
     if not writes:
         return
     part = folder / "part"
-    shutil.rmtree(part, ignore_errors=True)    # what a kill left
+    shutil.rmtree(part, ignore_errors=True)  # what a kill left
     try:
         part.mkdir(parents=True)
         checkpoints.write(state, part / "adapter_model.safetensors")
@@ -105,8 +137,10 @@ def save_weights(network, folder, writes=True):
             os.replace(part / "adapter_config.json", folder / "adapter_config.json")
         os.replace(part / "adapter_model.safetensors", folder / "adapter_model.safetensors")
     except OSError as error:
-        raise ConfigError(f"the trained weights cannot be written to {folder} ({error.strerror}); free some space, and the same "
-                          "command goes on from the last checkpoint") from error
+        raise UserError(
+            f"the trained weights cannot be written to {folder} ({error.strerror}); free some space, and the same "
+            "command goes on from the last checkpoint"
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -115,16 +149,26 @@ def with_weights(network, folder):
     """Return the base network with the weights that save_weights wrote, in evaluation mode, an adapter merged in."""
     if (folder / "adapter_config.json").exists():
         from peft import PeftModel
+
         return PeftModel.from_pretrained(network, folder).merge_and_unload().eval()
     from safetensors.torch import load_file
-    loaded = network.load_state_dict({k: v.float() for k, v in load_file(folder / "adapter_model.safetensors").items()},
-                                     strict=False)
+
+    loaded = network.load_state_dict(
+        {k: v.float() for k, v in load_file(folder / "adapter_model.safetensors").items()},
+        strict=False,
+    )
     assert not loaded.unexpected_keys, "the weights belong to another model"
     return network.eval()
 
 
 def report(run, cost):
     """Return the last line of a training run, from its metrics and what meter.record said of its cost."""
-    last, seconds, tokens = read_jsonl(run.folder / "metrics.jsonl")[-1], cost["seconds"], cost["tokens"]
-    return (f"train {run.name}: {cost['rows']} rows, {cost['steps']} steps, {tokens} tokens, last loss {last['loss']:.4f}, "
-            f"{seconds / 60:.1f} min, {tokens / seconds:.0f} tokens/s -> {run.folder}")
+    last, seconds, tokens = (
+        read_jsonl(run.folder / "metrics.jsonl")[-1],
+        cost["seconds"],
+        cost["tokens"],
+    )
+    return (
+        f"train {run.name}: {cost['rows']} rows, {cost['steps']} steps, {tokens} tokens, last loss {last['loss']:.4f}, "
+        f"{seconds / 60:.1f} min, {tokens / seconds:.0f} tokens/s -> {run.folder}"
+    )

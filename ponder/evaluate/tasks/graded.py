@@ -1,8 +1,11 @@
 """lm-eval's hooks into our benchmarks and their grader, for our own harness and for stock `lm_eval --include_path ponder/evaluate/tasks`."""
+
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[3]))    # the `lm_eval` command does not look in the repository
+sys.path.append(
+    str(Path(__file__).resolve().parents[3])
+)  # the `lm_eval` command does not look in the repository
 
 from ponder.config import build  # noqa: E402
 from ponder.grading import verify  # noqa: E402
@@ -22,5 +25,8 @@ def load(data, local=None, **metadata):
 def process_results(doc, results):
     """Return {"acc", "acc_second", "differ"} of one question's reply, each 0.0 or 1.0."""
     grade = verify.grade(results[0], doc["answer"], doc["options"])
-    return {"acc": float(grade["correct"]), "acc_second": float(grade["second"]),
-            "differ": float(grade["correct"] != grade["second"])}
+    return {
+        "acc": float(grade["correct"]),
+        "acc_second": float(grade["second"]),
+        "differ": float(grade["correct"] != grade["second"]),
+    }

@@ -1,8 +1,11 @@
 """lm-eval's hook into our grader, for our own harness and for stock `lm_eval --include_path ponder/evaluate/tasks`."""
+
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[3]))    # the `lm_eval` command does not look in the repository
+sys.path.append(
+    str(Path(__file__).resolve().parents[3])
+)  # the `lm_eval` command does not look in the repository
 
 from ponder.grading.families import is_correct  # noqa: E402
 

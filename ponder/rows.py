@@ -1,0 +1,203 @@
+"""The rows that flow from stage to stage: what each holds, once, for those who write, read, describe and audit them.
+
+A row is a line of a JSON-lines file. Its fields carry their meaning, from which the data cards, the Croissant metadata, the
+glossary of logs/README.md and the audit's schema are made. A field that not every row has defaults to ABSENT: it is left out
+of the file, which is another thing than null.
+"""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ponder.errors import RecordError
+from ponder.runs import read_jsonl
+
+ABSENT: Any = type(
+    "Absent", (), {"__repr__": lambda self: "ABSENT", "__bool__": lambda self: False}
+)()
+Row = TypeVar("Row")
+
+
+def column(meaning: str, **default: Any) -> Any:
+    """Return a dataclass field whose meaning is said in words."""
+    return dataclasses.field(metadata={"meaning": meaning}, **default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """A question with the trace and the answer that a teacher gave: a row of traces.jsonl and train.jsonl."""
+
+    id: str = column(
+        "name of the question: the first 16 hex digits of the SHA-256 of its text in lower case with single spaces"
+    )
+    family: str = column("the generator or data set that the question comes from")
+    domain: str = column(
+        "the group that the draw goes by: the family, a column of the source, or a classifier's label"
+    )
+    question: str = column("what the teacher was asked")
+    answer: str = column("the teacher's final answer")
+    gold: str = column("the reference answer; empty where the source has none")
+    think: str = column("the teacher's thinking; empty where a call gave none")
+    wrong: list = column(
+        "[start, end) in characters of each value in `think` that a program wrote wrong on purpose"
+    )
+    tokens: int = column(
+        "tokens of `think` in the tokenizer of the model to be trained, a program's doubt left out"
+    )
+    # The path is that of the first releases: data cards keep their bytes (ponder/README.md has old and new paths).
+    correct: bool = column("whether `answer` equals `gold`, as ponder/grading.py compares them")
+    teacher: str = column("who wrote `think` and `answer`")
+    rejected: str | None = column(
+        "why the call gave no trace that can be used; null or empty for one that did",
+        default=ABSENT,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One request to a model teacher and what came back: a row of calls.jsonl.gz."""
+
+    key: str = column("name of the call: 16 hex digits of a hash of everything that was asked")
+    purpose: str = column("what it was made for")
+    id: str = column("the question of `traces`")
+    teacher: str = column("as in `traces`")
+    model: str = column("the model or the name of an API")
+    revision: str | None = column("of an open model, where it is known")
+    request: str = column("all that was sent, sampling parameters included, as JSON")
+    response: str = column("what came back, without ids and account fields, as JSON")
+    status: str = column("how the call ended")
+    reason: str | None = column("why it failed, or how a local model's text ended")
+    prompt_tokens: int | None = column("tokens of the prompt, as the server counts them")
+    completion_tokens: int | None = column(
+        "tokens that were made, thinking included, as the server counts them"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleRow:
+    """One answer of an evaluation: a row of samples.jsonl. Runs of the first releases lack some of the fields."""
+
+    task: str = column("the family, or the benchmark's task")
+    id: str = column("the id of the question")
+    sample: int = column("which sample of the question, from 0", default=ABSENT)
+    question: str = column("its text")
+    gold: str = column("its answer")
+    thinking: str = column("the text between the thinking delimiter and the end of thinking")
+    reply: str = column("the text after it, which is graded")
+    correct: bool = column("whether the final answer of `reply` equals `gold`")
+    ids: list = column("every token after the prompt, sampled or forced")
+    forced: list = column("positions in `ids` of forced tokens")
+    num_thinking: int = column("tokens of thinking, forced ones included")
+    num_answer: int = column("tokens of the answer, its end of turn included")
+    num_ignored: int = column("ends of thinking that were replaced by the nudge")
+    capped: bool = column("whether the cap ended the thinking; always so when the cap is 0")
+    rounds: list = column(
+        "of the thinking: its tokens, and the stop that ended it, [] at the cap", default=ABSENT
+    )
+    finish: str = column(
+        "how the answer ended: stop by itself, length at the cap on answers, rejected without one, empty without a model"
+    )
+    tries: int = column("rejection sampling: thinkings drawn; 1 elsewhere", default=ABSENT)
+    thrown: int = column(
+        "rejection sampling: tokens of thinkings thrown away; 0 elsewhere", default=ABSENT
+    )
+    seed: str | None = column(
+        "the purpose that names the stream the answer was drawn from; null: greedy", default=ABSENT
+    )
+    engine: str = column("what decoded, and its version as it states it", default=ABSENT)
+    base_sha256: str | None = column(
+        "first 16 hex digits of the SHA-256 of the base's weights; null where a server holds them",
+        default=ABSENT,
+    )
+    adapter_sha256: str | None = column("the same of the adapter; null without one", default=ABSENT)
+    tokenizer_sha256: str | None = column("the same of the tokenizer", default=ABSENT)
+    prompt_sha256: str = column(
+        "first 16 hex digits of the SHA-256 of the prompt's token ids; subject nearest: of its text"
+    )
+    nearest: str = column(
+        "subject nearest only: the id of the training row whose answer was given", default=ABSENT
+    )
+    answer: str | None = column(
+        "benchmarks only: what the first grader read as the answer", default=ABSENT
+    )
+    how: str = column("benchmarks only: where in the reply it stood", default=ABSENT)
+    choice: str | None = column("benchmarks only: the letter chosen among options", default=ABSENT)
+    second: bool = column("benchmarks only: what the second grader says", default=ABSENT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A number that the documents print, and what it follows from: a row of logs/claims.jsonl."""
+
+    id: str = column("its path in paper/generated/results.json")
+    estimator: str = column("how it is computed, a key of ponder/audit/claims.py: ESTIMATORS")
+    value: Any = column("the number, or the numbers that belong together")
+    printed: list = column("the forms in which documents print it")
+    runs: list = column("the runs it is computed from, as stage/name")
+    families: list | None = column("the families it is computed over; null: all")
+    decisions: list = column("the decision records that rest on it", default=ABSENT)
+
+
+def meanings(kind: type) -> dict[str, str]:
+    """Return {field: its meaning} of a kind of row, in order."""
+    return {field.name: field.metadata["meaning"] for field in dataclasses.fields(kind)}
+
+
+def types_of(kind: type) -> dict[str, tuple[type, ...]]:
+    """Return {field: the Python types that its value may have}; Any is every type."""
+    hints = typing.get_type_hints(kind)
+    return {field.name: _plain(hints[field.name]) for field in dataclasses.fields(kind)}
+
+
+def _plain(hint: Any) -> tuple[type, ...]:
+    if hint is Any:
+        return (object,)
+    if isinstance(hint, types.UnionType):
+        return typing.get_args(hint)
+    return (hint,)
+
+
+def required(kind: type) -> list[str]:
+    """Return the fields that every row of a kind has."""
+    return [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING]
+
+
+def read(kind: type[Row], path: Path | str, tolerate_cut: bool = False) -> list[Row]:
+    """Return the rows of a JSON-lines file as `kind`; raises RecordError as read_jsonl and `row_of` do."""
+    return [
+        row_of(kind, values, f"{path} row {number}")
+        for number, values in enumerate(read_jsonl(path, tolerate_cut), 1)
+    ]
+
+
+def row_of(kind: type[Row], values: dict, where: str = "a row") -> Row:
+    """Return a row from what its line holds.
+
+    Raises RecordError for a field that is missing, that no row of this kind has, or whose value is of another type.
+    """
+    allowed = types_of(kind)
+    for name in required(kind):
+        if name not in values:
+            raise RecordError(f"{where} has no {name}; restore the file from git or make it again")
+    for name, value in values.items():
+        if name not in allowed:
+            raise RecordError(
+                f"{where} has {name!r}, which no {kind.__name__} has; restore the file or make it again"
+            )
+        if object not in allowed[name] and type(value) not in allowed[name]:
+            raise RecordError(
+                f"{where}: {name} is a {type(value).__name__}; restore the file from git or make it again"
+            )
+    return kind(**values)
+
+
+def values_of(row: Any) -> dict[str, Any]:
+    """Return what a row's line holds: its fields, those that it does not have left out."""
+    return {
+        field.name: getattr(row, field.name)
+        for field in dataclasses.fields(row)
+        if getattr(row, field.name) is not ABSENT
+    }
