@@ -10,33 +10,42 @@ EXPORT := $(shell sed -n 's/^export = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '"
 # These have no wheel; they are pure Python and need no compiler. Everything else must be a wheel.
 NO_WHEEL := antlr4-python3-runtime,jsonpath-rw,rouge-score,sqlitedict,word2number
 
-export HYDRA_FULL_ERROR := 1
 export TOKENIZERS_PARALLELISM := false
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all release paper audit audit-full \
+.PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all release paper audit audit-full \
 	audit-page audit-replay export lock clean \
 	run-is-named
 
-help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
+help:
+	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
-setup: .venv/.ready  ## install the locked packages into .venv (again only when the lock changed)
+##@ Start
+setup: .venv/.ready  ## install the locked packages into .venv (again only when the lock changed); minutes
 	@:
 
-test: setup  ## run the tests, two files at a time
-	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
-
-smoke: setup  ## collect, train and evaluate at toy size, to see that everything runs
+smoke: setup  ## collect, train and evaluate at toy size, to see that everything runs; a minute
 	$(PY) collect.py experiment=smoke
 	$(PY) train.py experiment=smoke
 	$(PY) evaluate.py experiment=smoke "sweep=[free,cap16]"
+	@echo "smoke: everything ran: collect, train and evaluate; the runs are in outputs/"
 
-reproduce: setup  ## reproduce the main result
+##@ Work on the code
+lint: setup  ## check format, style, types and layers; half a minute
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-cache
+
+test: setup  ## run the tests, two files at a time; 8 minutes
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
+##@ Reproduce and release
+reproduce: setup  ## reproduce the main result; under an hour
 	$(PY) -m ponder.release.reproduce main
 
-reproduce-all: setup  ## reproduce every result of the paper
+reproduce-all: setup  ## reproduce every result of the paper; seven hours
 	$(PY) -m ponder.release.reproduce all
 
 release: run-is-named setup  ## pack one run for release: make release RUN=outputs/...
@@ -45,23 +54,25 @@ release: run-is-named setup  ## pack one run for release: make release RUN=outpu
 run-is-named:
 	@if [ -z "$(RUN)" ]; then echo "Name the run to release: make release RUN=outputs/..." >&2; exit 2; fi
 
+##@ Measure speed
 bench: setup  ## measure train beside TRL, evaluate beside lm-eval, collect at the size of the paper; fails when a goal is missed
 	@missed=0; for stage in train evaluate collect; do $(MAKE) --no-print-directory bench-$$stage || missed=1; done; exit $$missed
 
 bench-train: setup  ## tokens per second of train.py and of TRL (installed first), and the share of what the machine can do
 	@$(PIP) install --quiet $(TRL) || true
-	$(PY) tests/bench_train.py
+	PYTHONPATH=tests $(PY) tests/bench/train_speed.py
 
 bench-collect: setup  ## collect at the size of the paper: 59,029 questions, and ten times as many
-	$(PY) tests/bench_collect.py
+	PYTHONPATH=tests $(PY) tests/bench/collect_speed.py
 
 bench-evaluate: setup  ## nine budgets in one pass, one by one, and one by one through lm-eval's own model; a quarter of an hour
-	$(PY) tests/bench_evaluate.py
+	PYTHONPATH=tests $(PY) tests/bench/evaluate_speed.py
 
+##@ Paper and audit
 paper: setup  ## build the paper from the committed results
 	$(PY) paper/build.py
 
-audit: setup  ## check every published number against the released records; offline, without torch
+audit: setup  ## check every published number against the released records; offline, without torch; ten seconds
 	$(PY) audit.py
 
 audit-full: setup  ## the same, with the second grader on every answer
@@ -104,9 +115,11 @@ endef
 	@$(PIP) install $(TORCH)
 	@echo "Installing the packages of requirements.lock"
 	@$(PIP) install --quiet --require-hashes --no-deps --use-pep517 --only-binary=:all: --no-binary=$(NO_WHEEL) -r requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@$(PIP) check
 	@touch .venv/.ready
 
+##@ Other
 export: setup outputs/export-venv/.ready  ## write evaluations (Every Eval Ever) and an SBOM (CycloneDX) to outputs/export
 	$(PY) -m ponder.release.exports
 

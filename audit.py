@@ -1,199 +1,228 @@
 """Audit: check every published number against the released records, offline, without torch.
 
-    python audit.py                             # every check on everything released
-    python audit.py hashes numbers              # some of them, by name
-    python audit.py full                        # with the second grader on every answer
-    python audit.py explain NUMBER WORDS        # from a printed number, and words of its row, to the teacher behind it
+    python audit.py                       # every check on everything released
+    python audit.py hashes numbers        # some of them, by name
+    python audit.py full                  # with the second grader on every answer
+    python audit.py page                  # all of it as one HTML file: outputs/audit.html
+
+    python audit.py explain NUMBER WORDS  # from a printed number, and words of its row, to the
+                                          # teacher behind it
     python audit.py explain "rows/SFT, no forcing/all"    # the same by the name of a claim
-    python audit.py diff RUN RUN                # what two runs differ in, question by question
-    python audit.py page                        # all of it as one HTML file: outputs/audit.html
-    python audit.py replay                      # train three steps and answer five questions again, and compare bits; needs torch
+    python audit.py diff RUN RUN          # what two runs differ in, question by question
+    python audit.py replay                # train three steps and answer five questions again, and
+                                          # compare bits; needs torch
 
 Exit code 0 when nothing fails, 1 when something does, 2 for a mistake on the command line.
 """
 
-import functools
+from __future__ import annotations
+
+import importlib
 import signal
 import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from ponder.audit import answers, checks, claims, literals, notes, records, rows, rules, tokens
 from ponder.errors import UserError, user_errors
 
-CHECKS = {  # each with what its PASS proves, and what it leaves open
+if TYPE_CHECKING:
+    from ponder.audit.checks import Verdict
+
+# Each check by its function in ponder/audit/, with what its PASS proves, and what it leaves open.
+CHECKS = {
     "schema": (
-        records.schema,
+        "records.schema",
         "every released run and data set is complete and has the documented form",
         "that it is true",
     ),
     "hashes": (
-        records.hashes,
+        "records.hashes",
         "files are those that the manifests name, and every input of a run is a released file",
         "that manifests were not rewritten with the files: see names and history",
     ),
     "names": (
-        records.names,
+        "records.names",
         "config and inputs are those that named each run when it started",
         "that the run did what they say",
     ),
     "history": (
-        records.history,
-        "no released file changed or went since its first commit, unless logs/corrections.jsonl says so",
-        "anything against who rewrites git's history too; an older clone, or a commit hash that you know, tells that",
+        "records.history",
+        "no released file changed or went since its first commit, unless logs/corrections.jsonl "
+        "says so",
+        "anything against who rewrites git's history too; an older clone, or a commit hash that "
+        "you know, tells that",
     ),
     "numbers": (
-        claims.numbers,
+        "numbers.numbers",
         "every printed number follows from released samples, metrics and rows by a named estimator",
         "that those are what the models did: see replay",
     ),
     "literals": (
-        literals.literals,
-        "no other number in README.md, data/README.md and paper.typ was typed by hand",
+        "literals.literals",
+        "no other number in the documents was typed by hand",
         "numbers that are written as words",
     ),
     "cards": (
-        rows.cards,
+        "rows.cards",
         "every number of a data card is counted in its files or follows from its run",
         "its words",
     ),
     "answers": (
-        answers.answers,
+        "answers.answers",
         "every grade follows from the reply and the released gold answer",
         "that gold answers are right, and that the model wrote the reply (tokens, replay)",
     ),
     "second-grader": (
-        answers.second_grader,
+        "answers.second_grader",
         "a grader that shares no code with the first agrees, except where listed",
         "answers that were not drawn (make audit-full), and what both get wrong",
     ),
     "tokens": (
-        tokens.tokens,
+        "tokens.tokens",
         "the text that is graded is that of the token ids",
         "that the model chose those tokens: see replay",
     ),
     "funnel": (
-        rows.funnel,
+        "rows.funnel",
         "the filters and the seed choose the released rows from all released traces",
         "that the traces are what the teacher wrote",
     ),
     "order": (
-        rows.order,
+        "rows.order",
         "batches.jsonl is the order that config, seed and rows give",
         "that training read those rows: replay",
     ),
     "splits": (
-        rows.splits,
-        "pool, probe, dev, test and new questions are disjoint by text and key, and no training row is of "
-        "dev or test",
+        "rows.splits",
+        "pool, probe, dev, test and new questions are disjoint by text and key, and no training "
+        "row is of dev or test",
         "that different keys ask different things",
     ),
     "train-log": (
-        rules.train_log,
+        "rules.train_log",
         "steps, learning rates and tokens are those that the plan gives",
         "the losses: see replay",
     ),
     "evaluate-log": (
-        rules.evaluate_log,
+        "rules.evaluate_log",
         "every question is answered as often as planned, no thinking exceeds its budget, and "
         "results.json counts the samples",
         "that the tokens are the model's: see replay",
     ),
     "clocks": (
-        rules.clocks,
+        "rules.clocks",
         "time moves forward and no step is missing",
         "that the clock was right",
     ),
     "decisions": (
-        notes.decisions,
-        "every decision says question, options, choice and when to look again, and its evidence exists",
+        "notes.decisions",
+        "every decision says question, options, choice and when to look again, its evidence "
+        "exists, and the index lists it",
         "that it was wise, and that its words were never changed",
     ),
     "preregistrations": (
-        notes.preregistrations,
+        "notes.preregistrations",
         "what was expected was committed, and unchanged, before the commit that its "
         "runs started from",
         "that nobody looked at unreleased runs first",
     ),
     "readings": (
-        notes.readings,
+        "notes.readings",
         "no released number is of an untold reading of test",
         "readings by code that does not log them",
     ),
 }
+SHOWN = 20  # problems of a check that are printed
 
 
-def verdicts(names=tuple(CHECKS), full=False):
+def verdicts(names: Iterable[str] = tuple(CHECKS), full: bool = False) -> Iterator[Verdict]:
     """Yield the Verdict of each check; `full` shows all answers to the second grader."""
+    from ponder.audit import checks
+
     for name in names:
-        check, *words = CHECKS[name]
-        yield checks.answered(
-            name,
-            functools.partial(check, full=True) if full and name == "second-grader" else check,
-            *words,
-        )
+        path, proves, leaves_open = CHECKS[name]
+        path = "answers.second_grader_on_all" if full and name == "second-grader" else path
+        yield checks.verdict_of(name, function_at(path), proves, leaves_open)
 
 
-def told(found):
+def function_at(path: str) -> Callable[[], tuple[Any, ...]]:
+    """Return the function "module.name" of ponder/audit/; only what is asked for is imported."""
+    module, name = path.split(".")
+    return getattr(importlib.import_module(f"ponder.audit.{module}"), name)
+
+
+def report(found: Iterable[Verdict]) -> int:
     """Print Verdicts as they come and return the exit code: 1 where a check fails."""
-    count, open_ = {}, []
+    counts: Counter[str] = Counter()
+    untold = []
     for verdict in found:
-        count[verdict.result] = count.get(verdict.result, 0) + 1
-        print(f"{verdict.result:11} {verdict.check:17} {verdict.looked_at}")
-        print(
-            f"{'':29} proves: {verdict.proves}\n{'':29} leaves open: {verdict.leaves_open}",
-            flush=True,
-        )
-        for problem in verdict.problems[:20]:
-            print(f"{'':11} - {problem}")
-        if len(verdict.problems) > 20:
-            print(f"{'':11} - and {len(verdict.problems) - 20} more")
-        open_ += [verdict.check] * (verdict.result in ("UNSUPPORTED", "NOT_RUN"))
-    print(
-        ", ".join(f"{n} {result}" for result, n in sorted(count.items())),
-        *(f"(not told here: {name})" for name in open_),
-    )
-    return 1 if "FAIL" in count else 0
+        counts[verdict.result] += 1
+        if verdict.result in ("UNSUPPORTED", "NOT_RUN"):
+            untold.append(verdict.check)
+        print_verdict(verdict)
+    tally = [f"{count} {result}" for result, count in sorted(counts.items())]
+    print(", ".join(tally), *(f"(not told here: {name})" for name in untold))
+    return 1 if counts["FAIL"] else 0
+
+
+def print_verdict(verdict: Verdict) -> None:
+    """Print a Verdict with its first problems."""
+    margin, bullet = " " * 29, " " * 11 + " -"
+    print(f"{verdict.result:11} {verdict.check:17} {verdict.looked_at}")
+    print(f"{margin} proves: {verdict.proves}")
+    print(f"{margin} leaves open: {verdict.leaves_open}")
+    for problem in verdict.problems[:SHOWN]:
+        print(bullet, problem)
+    if len(verdict.problems) > SHOWN:
+        print(bullet, f"and {len(verdict.problems) - SHOWN} more")
+    sys.stdout.flush()
+
+
+def write_page() -> int:
+    """Write the page with the verdicts of all checks and return the exit code."""
+    from ponder.audit import checks, notes, page
+
+    path = checks.ROOT / "outputs" / "audit.html"
+    path.parent.mkdir(exist_ok=True)
+    results = list(verdicts())
+    path.write_text(page.page(results, [notes.outcome(plan) for plan in notes.preregistered()]))
+    failing = [verdict.check for verdict in results if verdict.result == "FAIL"]
+    print(f"wrote {checks.shown(path)}; checks that fail: {', '.join(failing) or 'none'}")
+    return 1 if failing else 0
 
 
 @user_errors
-def main(words):
+def main(words: list[str]) -> int:
     """Do what the command line says and return the exit code."""
     match words:
         case []:
-            return told(verdicts())
+            return report(verdicts())
         case ["full"]:
-            return told(verdicts(full=True))
+            return report(verdicts(full=True))
         case ["explain", *what] if what:
             from ponder.audit import explain
 
             print("\n".join(explain.explain(what)))
-        case ["diff", one, other]:
+        case ["diff", a, b]:
             from ponder.audit import explain
 
-            print("\n".join(explain.diff(one, other)))
+            print("\n".join(explain.diff(a, b)))
         case ["page"]:
-            from ponder.audit import page
-
-            out = checks.ROOT / "outputs" / "audit.html"
-            out.parent.mkdir(exist_ok=True)
-            found = list(verdicts())
-            out.write_text(
-                page.page(found, [notes.outcome(path) for path in notes.preregistered()])
-            )
-            failing = [verdict.check for verdict in found if verdict.result == "FAIL"]
-            print(f"wrote {checks.shown(out)}; checks that fail: {', '.join(failing) or 'none'}")
-            return 1 if failing else 0
+            return write_page()
         case ["replay"]:
-            from ponder.audit import replay
+            from ponder.audit import checks, replay
 
-            return told(replay.replay(checks.ROOT / "outputs" / "replay"))
+            return report(replay.replay(checks.ROOT / "outputs" / "replay"))
         case ["-h" | "--help"]:
             print(__doc__)
         case _ if all(word in CHECKS for word in words):
-            return told(verdicts(words))
+            return report(verdicts(words))
         case _:
             raise UserError(
-                f"{' '.join(words)!r} is no command of audit.py; the checks are {', '.join(CHECKS)}, and there are "
-                "full, explain, diff, page and replay: python audit.py -h says what they do"
+                f"{' '.join(words)!r} is no command of audit.py; the checks are "
+                f"{', '.join(CHECKS)}, and there are full, explain, diff, page and replay: "
+                "python audit.py -h says what they do"
             )
     return 0
 

@@ -1,22 +1,30 @@
 """Collect: from questions to the rows that are trained on (s1, section 2).
 
     python collect.py experiment=cpu
-    python collect.py experiment=cpu selection=cpu-s1 name=s1                 # another choice of rows
-    python collect.py experiment=server                                       # the model at http://127.0.0.1:8000/v1
+    python collect.py experiment=cpu selection=cpu-s1 name=s1    # another choice of rows
+    python collect.py experiment=server                 # the model at http://127.0.0.1:8000/v1
 
-Writes outputs/collect/<name>-<hash>/, a data set in release form: traces.jsonl (every trace, right or wrong), train.jsonl
-(the chosen rows), funnel.json and dropped.jsonl (what each step dropped, and why), contamination.jsonl where there is any,
-the raw calls of a model teacher, a data card with Croissant metadata and two plots.
+Writes outputs/collect/<name>-<hash>/, a data set in release form: traces.jsonl (every trace, right
+or wrong), train.jsonl (the chosen rows), funnel.json and dropped.jsonl (what each step dropped, and
+why), contamination.jsonl where there is any, the raw calls of a model teacher, a data card with
+Croissant metadata and two plots.
 """
 
-import hydra
+from __future__ import annotations
 
-from ponder.errors import user_errors
+from typing import TYPE_CHECKING
+
+from ponder import cli
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from ponder.runs import Run
+    from ponder.study import Study
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="collect")
-@user_errors
-def main(cfg):
+@cli.command("collect")
+def main(cfg: DictConfig) -> None:
     from ponder import stages, study
     from ponder.questions import drawn
 
@@ -26,19 +34,21 @@ def main(cfg):
     run = stages.collect_run(plan)
     if run.finished:
         run.tidy()
-        return print(f"collect {run.name}: finished before, nothing to do -> {run.folder}")
+        print(f"collect {run.name}: finished before, nothing to do -> {run.folder}")
+        return
     with run:
         collect(plan, run)
 
 
-def collect(plan, run):
-    """Read the pool without its duplicates, let the teacher answer it, filter, decontaminate and draw, and describe what
-    came out.
+def collect(plan: Study, run: Run) -> None:
+    """Read the pool without its duplicates, let the teacher answer it, filter, decontaminate and
+    draw, and describe what came out.
     """
     from ponder import models
     from ponder.card import card
     from ponder.collect import calls, contamination, domains, duplicates, selection, teachers, terms
     from ponder.questions import pools
+    from ponder.rows import values_of
 
     terms.check_text(plan.teacher.terms)
     attempts = selection.read_attempts(plan.selection)
@@ -51,21 +61,20 @@ def collect(plan, run):
     pool = domains.label(pool, plan.domains, calls.classifier(plan, run))
     traces = teachers.write(pool, plan, run, chat)
     calls.pack(run)
-    run.write_jsonl("traces.jsonl", traces)
+    run.write_jsonl("traces.jsonl", map(values_of, traces))
 
     hits = contamination.hits(pool, traces, benchmarks, plan.decontamination)
-    rows, funnel = selection.select(
-        traces, plan.selection, plan.data_seed, attempts, contamination.reasons(hits)
+    rows, funnel, drops = selection.select(
+        traces, plan.selection, plan.data_seed, attempts, contamination.strongest(hits)
     )
-    run.write_jsonl("train.jsonl", rows)
+    run.write_jsonl("train.jsonl", map(values_of, rows))
     if hits:
         run.write_jsonl("contamination.jsonl", hits)
-    run.write_jsonl("dropped.jsonl", selection.dropped_rows(copies, funnel.pop("dropped")))
+    run.write_jsonl("dropped.jsonl", selection.dropped_rows(copies, drops))
     run.write_json("funnel.json", {"read": read, "duplicates": len(copies), **funnel})
-    card.write(run.folder, card.facts(plan, run, {trace["family"] for trace in traces}))
-    run.say(
-        f"collect {run.name}: {funnel['after']} {sum(row['tokens'] for row in rows)} trace tokens -> {run.folder}"
-    )
+    card.write(run.folder, card.facts(plan, run, {trace.family for trace in traces}))
+    tokens = sum(row.tokens for row in rows)
+    run.say(f"collect {run.name}: {funnel['after']} {tokens} trace tokens -> {run.folder}")
 
 
 if __name__ == "__main__":

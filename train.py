@@ -1,52 +1,61 @@
-"""Train: supervised fine-tuning on the chosen traces (s1, section 4.1 and appendix D), one visible loop.
+"""Train: supervised fine-tuning on the chosen traces (s1, section 4.1 and appendix D), one loop.
 
     python train.py experiment=cpu
     python train.py experiment=cpu train.lr=1e-3 train.epochs=3
     python train.py -m experiment=smoke seed=0,1
-    torchrun --nproc-per-node 8 train.py experiment=...      # over several processes: the same losses and weights but for rounding
-    python train.py experiment=s1-32b plan=true      # what it would cost, on which GPUs; runs anywhere, trains nothing
+    torchrun --nproc-per-node 8 train.py experiment=...    # the same losses but for rounding
+    python train.py experiment=s1-32b plan=true            # what it would cost; trains nothing
 
-Writes outputs/train/<name>-<hash>/: metrics.jsonl (a row per step), batches.jsonl (the rows each step saw), cost.json, and
-adapter/ (the weights in bf16, as peft opens them). A killed run goes on from its last checkpoint with the same command.
+Writes outputs/train/<name>-<hash>/: metrics.jsonl (a row per step), batches.jsonl (the rows each
+step saw), cost.json, and adapter/ (the weights in bf16, as peft opens them). A killed run goes on
+from its last checkpoint with the same command; SIGTERM makes one after the step that it came in.
 """
 
-import hydra
+from __future__ import annotations
 
-from ponder.errors import user_errors
+from typing import TYPE_CHECKING
+
+from ponder import cli
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from ponder.runs import Run
+    from ponder.study import Study
+    from ponder.train.processes import Processes
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
-@user_errors
-def main(cfg):
+@cli.command("train")
+def main(cfg: DictConfig) -> None:
     from ponder import stages, study
 
     plan = study.read(cfg)
     if plan.plan:
         from ponder.train import costs
 
-        return print(
-            costs.report(
-                plan, plan.machines, costs.plan(plan, plan.machines, plan.model.architecture)
-            )
-        )
+        estimate = costs.plan(plan, plan.machines, plan.model.architecture)
+        print(costs.report(plan, plan.machines, estimate))
+        return
     run = stages.train_run(plan)
     if run.finished:
         run.tidy()
-        return print(f"train {run.name}: finished before, nothing to do -> {run.folder}")
+        print(f"train {run.name}: finished before, nothing to do -> {run.folder}")
+        return
     from ponder.train import processes
 
-    with processes.joined(plan.hardware.device, plan.train) as group, run:
+    with processes.process_group(plan.hardware.device, plan.train) as group, run:
         train(plan, run, group)
 
 
-def train(plan, run, group):
-    """Fine-tune the base model on the collect run's rows: cross-entropy on trace and answer, AdamW, warm-up and cosine."""
+def train(plan: Study, run: Run, group: Processes) -> None:
+    """Fine-tune the base model on the collect run's rows: cross-entropy on trace and answer, AdamW,
+    warm-up and cosine.
+    """
     import time
 
     import torch
-    from tqdm import tqdm
 
-    from ponder import hashing, models, stages
+    from ponder import hashing, models, progress, signals, stages
     from ponder.train import (
         batches,
         checkpoints,
@@ -63,10 +72,11 @@ def train(plan, run, group):
     torch.set_num_threads(plan.hardware.threads)
     if kind == "cpu" and not memory.keep_freed_memory():
         run.say(
-            "warning: the C library is not glibc; training may spend much of its time in page faults"
+            "warning: the C library is not glibc; training may spend much of its time in page "
+            "faults"
         )
 
-    base = processes.made_once(lambda: models.base_folder(plan.model, plan.out), group)
+    base = processes.first_process_first(lambda: models.base_folder(plan.model, plan.out), group)
     network, chat = models.load(
         base,
         plan.model.delimiters,
@@ -74,12 +84,11 @@ def train(plan, run, group):
         counted=recipe.control == "steps",
     )
     run.write_json("base.json", models.source_of(base))
-    rows = sft.tokenised(stages.chosen_rows(plan), chat, recipe)
+    rows = sft.tokenise_rows(stages.chosen_rows(plan), chat, recipe)
     network.set_attn_implementation(packing.ATTENTION)
-    network = sft.trainable(
-        network, plan.model, recipe, hashing.purpose_seed(f"adapter/{plan.seed}")
-    )
-    objective = sharding.placed(packing.Objective(network, recipe.loss_rows), recipe, group)
+    seed = hashing.purpose_seed(f"adapter/{plan.seed}")
+    network = sft.trainable(network, plan.model, recipe, seed)
+    objective = sharding.shard(packing.Objective(network, recipe.loss_rows), recipe, group)
     weights = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         weights,
@@ -94,71 +103,75 @@ def train(plan, run, group):
         [{"step": i, "ids": [rows[r]["id"] for r in b]} for i, b in enumerate(steps, 1)],
     )
 
-    done = checkpoints.resume(run, network, optimizer, group.rank, group.world)
+    last = checkpoints.resume(run, network, optimizer, group.rank, group.world)
     run.replay()
-    bar = tqdm(
-        range(done + 1, len(steps) + 1),
-        initial=done,
-        total=len(steps),
-        unit="step",
-        desc=f"train {run.name}",
-        disable=not group.first,
-    )
-    for step in bar:
-        began, energy = time.perf_counter(), meter.packages(kind)
-        torch.manual_seed(
-            hashing.purpose_seed(f"train step/{plan.seed}/{step}/{group.rank}")
-        )  # for forks that turn on dropout
-        batch = [rows[r] for r in steps[step - 1]]
-        tokens, loss_tokens = sft.counts(batch)
-        lr = sft.learning_rate(step, len(steps), recipe)
-        for parameters in optimizer.param_groups:
-            parameters["lr"] = lr
-        loss = torch.zeros((), device=group.device)  # the mean over the loss tokens of the step
-        for pack in batches.deal(
-            [len(row["ids"]) for row in batch], group.world, recipe.max_tokens
-        )[group.rank :: group.world]:
-            part = (
-                objective(
-                    packing.pack([(batch[i]["ids"], batch[i]["loss"]) for i in pack], group.device)
+    bar = progress.bar(len(steps), "step", f"train {run.name}", last, shown=group.first)
+    with signals.deferred() as terminated:
+        for step in range(last + 1, len(steps) + 1):
+            began, energy = time.perf_counter(), meter.packages(kind)
+            # for forks that turn on dropout
+            torch.manual_seed(hashing.purpose_seed(f"train step/{plan.seed}/{step}/{group.rank}"))
+            batch = [rows[r] for r in steps[step - 1]]
+            lengths = [len(row["ids"]) for row in batch]
+            packs = batches.split_step(lengths, group.world, recipe.max_tokens)[
+                group.rank :: group.world
+            ]
+            tokens, loss_tokens = sft.count_tokens(batch)
+            lr = sft.learning_rate(step, len(steps), recipe)
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = lr
+            loss = torch.zeros((), device=group.device)  # the mean over the loss tokens of the step
+            for pack in packs:
+                examples = [(batch[i]["ids"], batch[i]["loss"]) for i in pack]
+                part = objective(packing.pack(examples, group.device)) / loss_tokens
+                part.backward()
+                loss += part.detach()
+            processes.sum_over_processes(loss)
+            norm = sharding.full_tensor(torch.nn.utils.clip_grad_norm_(weights, recipe.clip))
+            sft.check_finite(loss, norm, step)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            run.metric(
+                step=step,
+                loss=loss.item(),
+                lr=lr,
+                grad_norm=norm.item(),
+                tokens=tokens,
+                loss_tokens=loss_tokens,
+            )
+            run.timing(
+                step=step,
+                seconds=round(time.perf_counter() - began, 3),
+                joules=meter.joules(energy, meter.packages(kind)),
+            )
+            bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
+            bar.update()
+            leaves = processes.in_any_process(terminated())
+            if leaves or (step % recipe.checkpoint_steps == 0 and step < len(steps)):
+                checkpoints.save(
+                    run, network, optimizer, step, group.rank, group.world, processes.barrier
                 )
-                / loss_tokens
-            )
-            part.backward()
-            loss += part.detach()
-        processes.total(loss)
-        norm = sharding.whole(torch.nn.utils.clip_grad_norm_(weights, recipe.clip))
-        sft.check_finite(loss, norm, step)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        run.metric(
-            step=step,
-            loss=loss.item(),
-            lr=lr,
-            grad_norm=norm.item(),
-            tokens=tokens,
-            loss_tokens=loss_tokens,
-        )
-        run.timing(
-            step=step,
-            seconds=round(time.perf_counter() - began, 3),
-            joules=meter.joules(energy, meter.packages(kind)),
-        )
-        bar.set_postfix(loss=f"{loss.item():.3f}")
-        if step % recipe.checkpoint_steps == 0 and step < len(steps):
-            checkpoints.save(
-                run, network, optimizer, step, group.rank, group.world, processes.barrier
-            )
+            if leaves:
+                raise signals.Terminated
+    bar.close()
     sft.save_weights(network, run.folder / "adapter", run.writes)
     processes.barrier()  # all measure it at once, for they share the machine
-    ceiling = processes.total(
-        torch.tensor(meter.ceiling(kind, recipe.compute), dtype=torch.float64, device=group.device)
+    ceiling = torch.tensor(
+        meter.ceiling(kind, recipe.compute), dtype=torch.float64, device=group.device
     )
+    processes.sum_over_processes(ceiling)
     if group.first:
         lengths = [len(ids) for ids in rows["ids"]]
-        sizes, ceiling = costs.sizes(network), ceiling.item()
         cost = meter.record(
-            run, plan.model.dimensions, sizes, lengths, steps, recipe, ceiling, group.world, kind
+            run,
+            plan.model.dimensions,
+            costs.sizes(network),
+            lengths,
+            steps,
+            recipe,
+            ceiling.item(),
+            group.world,
+            kind,
         )
         run.say(sft.report(run, cost))
 

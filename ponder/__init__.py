@@ -1,1 +1,1 @@
-"""The parts that collect.py, train.py and evaluate.py share: flat, one noun per module. The order of work is in the scripts."""
+"""What collect.py, train.py and evaluate.py share: a package per stage, a module per noun."""

@@ -1,96 +1,146 @@
 """From a composed Hydra config to checked dataclasses; nothing here reads a file or knows a stage.
 
-YAML under conf/ holds values, the dataclasses hold names and types, and `build` joins them: a key that no dataclass
-reads is an error, because Hydra itself runs on silently past one that was added with `+`.
+YAML under conf/ holds values, the dataclasses hold names and types, and `build` joins them: a key
+that no dataclass reads is an error, because Hydra itself runs on silently past one that was added
+with `+`.
 """
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
 from ponder.errors import UserError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def build(cls, node, where=""):
-    """Return the dataclass `cls` filled from a mapping.
+Config = TypeVar("Config", bound="DataclassInstance")
+MISSING = "???"  # Hydra's word for a value that somebody must set
 
-    Raises UserError for a key that `cls` does not have, a key that is missing, or a value of another type; a
-    dataclass adds its own rules in __post_init__.
+
+def build(cls: type[Config], node: Any, where: str = "") -> Config:
+    """Return the dataclass `cls` filled from a mapping; `where` is the dotted key of the mapping.
+
+    Raises UserError for a key that `cls` does not have, a key that is missing, or a value of
+    another type; a dataclass adds its own rules in __post_init__.
     """
     values = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
     if not isinstance(values, dict):
         raise UserError(
-            f"{where or cls.__name__} is {values!r}, but must be a mapping with the keys of {cls.__name__}"
+            f"{where or cls.__name__} is {values!r}, but must be a mapping with the keys of "
+            f"{cls.__name__}"
         )
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]
     for key in values:
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(names)}"
-            raise UserError(f"{_join(where, key)} is read by nothing{hint}")
+            raise UserError(f"{_join(where, key)} is read by nothing{_hint(str(key), names)}")
+    fields = {}
     for name in names:
-        if values.get(name, "???") == "???":  # Hydra's word for a value that somebody must set
+        if values.get(name, MISSING) == MISSING:
             raise UserError(
                 f"{_join(where, name)} is missing; give it a value, e.g. with experiment=cpu"
             )
-    return cls(**{name: _value(hints[name], values[name], _join(where, name)) for name in names})
+        fields[name] = _value(hints[name], values[name], _join(where, name))
+    return cls(**fields)
 
 
-def _join(where, key):
+def _hint(key: str, names: list[str]) -> str:
+    near = nearest(key, names)
+    return f"; did you mean {near}?" if near else f"; known keys: {', '.join(names)}"
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """Return the name that a mistyped word is nearest to, or None where none is near.
+
+    Where no spelling is close, a name that abbreviates the word or is abbreviated by it counts, if
+    it is the only one: lr for learning_rate.
+    """
+    names = list(names)
+    if close := difflib.get_close_matches(word, names, n=1):
+        return close[0]
+    short = [name for name in names if _abbreviates(name, word) or _abbreviates(word, name)]
+    return short[0] if len(short) == 1 else None
+
+
+def _abbreviates(short: str, long: str) -> bool:
+    """Return whether `long` begins as `short` does and holds its letters in their order."""
+    letters = iter(long)
+    return short[:1] == long[:1] and all(letter in letters for letter in short)
+
+
+def _join(where: str, key: object) -> str:
     return f"{where}.{key}" if where else str(key)
 
 
-def _value(kind, value, where):
-    """Return `value` as `kind`: dataclass, scalar, optional, tuple[...], dict or Literal; an int may stand for a float.
+def _value(kind: Any, value: Any, where: str) -> Any:
+    """Return `value` as the type `kind`; an int may stand for a float.
 
-    Of several dataclasses the one is meant whose field `kind` is the Literal that the value has there.
+    `kind` is a dataclass, a scalar, an optional, tuple[...], dict or Literal. Of several
+    dataclasses the one is meant whose field `kind` is the Literal that the value has there.
     """
     if dataclasses.is_dataclass(kind):
-        return build(kind, value, where)
+        return build(typing.cast("type[DataclassInstance]", kind), value, where)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
         check_choice(where, value, inner)
         return value
     if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in inner:
-            return None
-        inner = [a for a in inner if a is not type(None)]
-        return _value(_of_kind(inner, value, where) if len(inner) > 1 else inner[0], value, where)
+        return _optional(inner, value, where)
     if origin is tuple:
         if not isinstance(value, list):
             raise UserError(f"{where} is {value!r}, but must be a list")
         return tuple(_value(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    plain = origin or kind
-    if plain is float and type(value) is int:
+    return _scalar(origin or kind, value, where)
+
+
+def _optional(inner: Sequence[Any], value: Any, where: str) -> Any:
+    if value is None and type(None) in inner:
+        return None
+    kinds = [kind for kind in inner if kind is not type(None)]
+    kind = _of_kind(kinds, value, where) if len(kinds) > 1 else kinds[0]
+    return _value(kind, value, where)
+
+
+def _scalar(kind: type, value: Any, where: str) -> Any:
+    if kind is float and type(value) is int:
         return float(value)
-    if type(value) is not plain:
+    if type(value) is not kind:
         raise UserError(
-            f"{where} is {value!r} ({type(value).__name__}), but must be of type {plain.__name__}"
+            f"{where} is {value!r} ({type(value).__name__}), but must be of type {kind.__name__}"
         )
+    if kind is float and not math.isfinite(value):
+        raise UserError(f"{where} is {value}, but must be a number, and finite; give another")
     return value
 
 
-def _of_kind(classes, value, where):
-    """Return the dataclass among `classes` whose field `kind` allows what the mapping `value` says."""
-    by_name = {
-        name: cls for cls in classes for name in typing.get_args(typing.get_type_hints(cls)["kind"])
-    }
-    named = value.get("kind") if isinstance(value, dict) else None
-    check_choice(_join(where, "kind"), named, tuple(by_name))
-    return by_name[named]
+def _of_kind(classes: Iterable[type], value: Any, where: str) -> type:
+    """Return the dataclass among `classes` whose field `kind` allows what a mapping says there."""
+    by_name = {}
+    for cls in classes:
+        for name in typing.get_args(typing.get_type_hints(cls)["kind"]):
+            by_name[name] = cls
+    name = value.get("kind") if isinstance(value, dict) else None
+    check_choice(_join(where, "kind"), name, tuple(by_name))
+    return by_name[name]
 
 
-def check_choice(where, value, choices):
+def check_choice(where: str, value: object, choices: Sequence[object]) -> None:
     """Raise UserError unless `value` is one of `choices`."""
     if value not in choices:
-        raise UserError(f"{where} is {value!r}, but must be one of: {', '.join(map(str, choices))}")
+        names = [str(choice) for choice in choices]
+        near = nearest(str(value), names) if len(names) > 2 else None
+        hint = f"; did you mean {near}?" if near else ""
+        raise UserError(f"{where} is {value!r}, but must be one of: {', '.join(names)}{hint}")
 
 
-def at_least(least, where, values, *keys):
+def at_least(least: float, where: str, values: object, *keys: str) -> None:
     """Raise UserError unless every named field of a dataclass is `least` or more."""
     for key in keys:
         if getattr(values, key) < least:

@@ -1,27 +1,29 @@
-"""What two runs differ in, and which released run a new one descends from. Plain data in and out; reads records only."""
+"""What two runs differ in, and which released run a new one descends from; reads records only."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from ponder.errors import UserError
+from ponder.errors import RecordError
 
 
-def flat(value, prefix=""):
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Return {dotted key: leaf} of a nested config; an empty dict or list is a leaf."""
     if not isinstance(value, (dict, list, tuple)) or not value:
         return {prefix: list(value) if isinstance(value, tuple) else value}
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    return {
-        key: leaf
-        for name, item in items
-        for key, leaf in flat(item, f"{prefix}.{name}" if prefix else str(name)).items()
-    }
+    leaves: dict[str, Any] = {}
+    for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+        leaves |= flat(item, f"{prefix}.{name}" if prefix else str(name))
+    return leaves
 
 
-def changed(one, other):
-    """Return {dotted key: [value in one, value in the other]} where two configs differ; a key that is missing counts as None."""
+def changed(one: dict, other: dict) -> dict[str, list]:
+    """Return {dotted key: [value in one, value in the other]} where two configs differ.
+
+    A key that is missing counts as None.
+    """
     one, other = flat(one), flat(other)
     return {
         key: [one.get(key), other.get(key)]
@@ -30,8 +32,13 @@ def changed(one, other):
     }
 
 
-def identity(folder):
-    """Return (what names a run: its config and the hashes of what it read; its status). Raises UserError for a damaged record."""
+def identity(folder: Path) -> tuple[dict[str, Any], str]:
+    """Return (what names a run, its status).
+
+    What names it is its config, and as "inputs" the hashes of what it read.
+
+    Raises RecordError for a record that is missing or damaged.
+    """
     try:
         config = yaml.load(
             (folder / "config.yaml").read_text(),
@@ -40,28 +47,37 @@ def identity(folder):
         status = json.loads((folder / "status.json").read_text())
         return {**config, "inputs": status["inputs"]}, status["status"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        said = f"{folder} has no readable config.yaml and status.json ({type(error).__name__}); restore it from git"
-        raise UserError(said) from error
+        raise RecordError(
+            f"{folder} has no readable config.yaml and status.json ({type(error).__name__}); "
+            "restore it from git"
+        ) from error
 
 
-def parent(stage, name, config, inputs, logs):
-    """Return {"run", "changed"}: the completed released run of this stage and model that a run differs least from, and in what.
+def parent(
+    stage: str, name: str, config: dict[str, Any], inputs: dict[str, str], logs: Path | str
+) -> dict[str, Any] | None:
+    """Return {"run", "changed"} of the released run that a run descends from.
 
-    None for a run that is itself released, and where no run of its model is. `changed` has [theirs, ours] for each key. What
-    only one of the two configs has counts after what both have, since older runs lack newer keys. For a fork this is where it
-    left the released experiment.
+    It is the completed run of this stage and model in `logs` that differs least: for a fork the
+    point where it left the released experiment. None for a run that is itself released, and where
+    no run of its model is. `changed` has [the released value, ours] for each key. What only one of
+    the two configs has counts after what both have, since older runs lack newer keys.
     """
-    ours, nearest, least = {**config, "inputs": inputs}, None, None
+    ours = {**config, "inputs": inputs}
+    nearest, least = None, None
     for folder in sorted(path.parent for path in Path(logs, stage).glob("*/config.yaml")):
         if folder.name == name:
             return None
-        theirs, status = identity(folder)
-        if status != "completed" or theirs.get("model", {}).get("name") != config.get(
-            "model", {}
-        ).get("name"):
+        released, status = identity(folder)
+        if status != "completed" or _model(released) != _model(config):
             continue
-        found = changed(theirs, ours)
-        distance = sum(None not in pair for pair in found.values()), len(found)
+        differences = changed(released, ours)
+        in_both = sum(None not in pair for pair in differences.values())
+        distance = in_both, len(differences)
         if least is None or distance < least:
-            nearest, least = {"run": f"{stage}/{folder.name}", "changed": found}, distance
+            nearest, least = {"run": f"{stage}/{folder.name}", "changed": differences}, distance
     return nearest
+
+
+def _model(config: dict[str, Any]) -> str | None:
+    return config.get("model", {}).get("name")

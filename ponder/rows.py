@@ -1,8 +1,8 @@
-"""The rows that flow from stage to stage: what each holds, once, for those who write, read, describe and audit them.
+"""The rows that flow from stage to stage: what each holds, said once for all who handle them.
 
-A row is a line of a JSON-lines file. Its fields carry their meaning, from which the data cards, the Croissant metadata, the
-glossary of logs/README.md and the audit's schema are made. A field that not every row has defaults to ABSENT: it is left out
-of the file, which is another thing than null.
+A row is a line of a JSON-lines file. Its fields carry their meaning, from which the data cards, the
+Croissant metadata, the glossary of logs/README.md and the audit's schema are made. A field that not
+every row has defaults to ABSENT: it is left out of the file, which is another thing than null.
 """
 
 import dataclasses
@@ -15,9 +15,21 @@ from typing import Any, TypeVar
 from ponder.errors import RecordError
 from ponder.runs import read_jsonl
 
-ABSENT: Any = type(
-    "Absent", (), {"__repr__": lambda self: "ABSENT", "__bool__": lambda self: False}
-)()
+
+class Absent:
+    """What a field has that a row was written without; there is one of it, and it is false."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __reduce__(self) -> str:
+        return "ABSENT"  # copies and pickles are this very one
+
+
+ABSENT: Any = Absent()
 Row = TypeVar("Row")
 
 
@@ -28,14 +40,16 @@ def column(meaning: str, **default: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """A question with the trace and the answer that a teacher gave: a row of traces.jsonl and train.jsonl."""
+    """A question with a teacher's trace and answer: a row of traces.jsonl and train.jsonl."""
 
     id: str = column(
-        "name of the question: the first 16 hex digits of the SHA-256 of its text in lower case with single spaces"
+        "name of the question: the first 16 hex digits of the SHA-256 of its text in lower case "
+        "with single spaces"
     )
     family: str = column("the generator or data set that the question comes from")
     domain: str = column(
-        "the group that the draw goes by: the family, a column of the source, or a classifier's label"
+        "the group that the draw goes by: the family, a column of the source, or a classifier's "
+        "label"
     )
     question: str = column("what the teacher was asked")
     answer: str = column("the teacher's final answer")
@@ -47,7 +61,8 @@ class Trace:
     tokens: int = column(
         "tokens of `think` in the tokenizer of the model to be trained, a program's doubt left out"
     )
-    # The path is that of the first releases: data cards keep their bytes (ponder/README.md has old and new paths).
+    # The path is that of the first releases: data cards keep their bytes (ponder/README.md has old
+    # and new paths).
     correct: bool = column("whether `answer` equals `gold`, as ponder/grading.py compares them")
     teacher: str = column("who wrote `think` and `answer`")
     rejected: str | None = column(
@@ -63,9 +78,10 @@ class Call:
     key: str = column("name of the call: 16 hex digits of a hash of everything that was asked")
     purpose: str = column("what it was made for")
     id: str = column("the question of `traces`")
-    teacher: str = column("as in `traces`")
+    # A classifier of domains is no teacher.
+    teacher: str = column("as in `traces`", default=ABSENT)
     model: str = column("the model or the name of an API")
-    revision: str | None = column("of an open model, where it is known")
+    revision: str | None = column("of an open model, where it is known", default=ABSENT)
     request: str = column("all that was sent, sampling parameters included, as JSON")
     response: str = column("what came back, without ids and account fields, as JSON")
     status: str = column("how the call ended")
@@ -78,7 +94,7 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleRow:
-    """One answer of an evaluation: a row of samples.jsonl. Runs of the first releases lack some of the fields."""
+    """One answer of an evaluation: a row of samples.jsonl; the oldest runs lack some fields."""
 
     task: str = column("the family, or the benchmark's task")
     id: str = column("the id of the question")
@@ -98,7 +114,8 @@ class SampleRow:
         "of the thinking: its tokens, and the stop that ended it, [] at the cap", default=ABSENT
     )
     finish: str = column(
-        "how the answer ended: stop by itself, length at the cap on answers, rejected without one, empty without a model"
+        "how the answer ended: stop by itself, length at the cap on answers, rejected without one, "
+        "empty without a model"
     )
     tries: int = column("rejection sampling: thinkings drawn; 1 elsewhere", default=ABSENT)
     thrown: int = column(
@@ -123,14 +140,18 @@ class SampleRow:
     answer: str | None = column(
         "benchmarks only: what the first grader read as the answer", default=ABSENT
     )
-    how: str = column("benchmarks only: where in the reply it stood", default=ABSENT)
+    how: str | None = column("benchmarks only: where in the reply it stood", default=ABSENT)
     choice: str | None = column("benchmarks only: the letter chosen among options", default=ABSENT)
+    by: str = column(
+        "benchmarks only: which comparison decided, a key of ponder/grading/verify.py: grade",
+        default=ABSENT,
+    )
     second: bool = column("benchmarks only: what the second grader says", default=ABSENT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A number that the documents print, and what it follows from: a row of logs/claims.jsonl."""
+    """A number that the documents print and what it follows from: a row of logs/claims.jsonl."""
 
     id: str = column("its path in paper/generated/results.json")
     estimator: str = column("how it is computed, a key of ponder/audit/claims.py: ESTIMATORS")
@@ -147,12 +168,12 @@ def meanings(kind: type) -> dict[str, str]:
 
 
 def types_of(kind: type) -> dict[str, tuple[type, ...]]:
-    """Return {field: the Python types that its value may have}; Any is every type."""
+    """Return {field: the Python types that its value may have}; `object` is every type."""
     hints = typing.get_type_hints(kind)
-    return {field.name: _plain(hints[field.name]) for field in dataclasses.fields(kind)}
+    return {field.name: _alternatives(hints[field.name]) for field in dataclasses.fields(kind)}
 
 
-def _plain(hint: Any) -> tuple[type, ...]:
+def _alternatives(hint: Any) -> tuple[type, ...]:
     if hint is Any:
         return (object,)
     if isinstance(hint, types.UnionType):
@@ -160,44 +181,53 @@ def _plain(hint: Any) -> tuple[type, ...]:
     return (hint,)
 
 
-def required(kind: type) -> list[str]:
+def required(kind: type) -> tuple[str, ...]:
     """Return the fields that every row of a kind has."""
-    return [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING]
+    fields = dataclasses.fields(kind)
+    return tuple(field.name for field in fields if field.default is dataclasses.MISSING)
+
+
+KINDS = (Trace, Call, SampleRow, Claim)
+TYPES: dict[type, dict[str, tuple[type, ...]]] = {kind: types_of(kind) for kind in KINDS}
+REQUIRED: dict[type, tuple[str, ...]] = {kind: required(kind) for kind in KINDS}
 
 
 def read(kind: type[Row], path: Path | str, tolerate_cut: bool = False) -> list[Row]:
-    """Return the rows of a JSON-lines file as `kind`; raises RecordError as read_jsonl and `row_of` do."""
-    return [
-        row_of(kind, values, f"{path} row {number}")
-        for number, values in enumerate(read_jsonl(path, tolerate_cut), 1)
-    ]
+    """Return the rows of a JSON-lines file as `kind`.
+
+    Raises RecordError as `runs.read_jsonl` and `row_of` do; `tolerate_cut` as in the first.
+    """
+    lines = read_jsonl(path, tolerate_cut)
+    return [row_of(kind, values, f"{path} row {number}") for number, values in enumerate(lines, 1)]
 
 
-def row_of(kind: type[Row], values: dict, where: str = "a row") -> Row:
+def row_of(kind: type[Row], values: Any, where: str = "a row") -> Row:
     """Return a row from what its line holds.
 
-    Raises RecordError for a field that is missing, that no row of this kind has, or whose value is of another type.
+    Raises RecordError for a line that is no mapping, a field that is missing or that no row of this
+    kind has, and a value of another type.
     """
-    allowed = types_of(kind)
-    for name in required(kind):
+    if not isinstance(values, dict):
+        raise RecordError(f"{where} is no mapping; restore the file from git or make it again")
+    for name in REQUIRED[kind]:
         if name not in values:
             raise RecordError(f"{where} has no {name}; restore the file from git or make it again")
+    allowed = TYPES[kind]
     for name, value in values.items():
         if name not in allowed:
             raise RecordError(
-                f"{where} has {name!r}, which no {kind.__name__} has; restore the file or make it again"
+                f"{where} has {name!r}, which no {kind.__name__} has; restore the file from git or "
+                "make it again"
             )
-        if object not in allowed[name] and type(value) not in allowed[name]:
+        if type(value) not in allowed[name] and object not in allowed[name]:
             raise RecordError(
-                f"{where}: {name} is a {type(value).__name__}; restore the file from git or make it again"
+                f"{where}: {name} is of type {type(value).__name__}; restore the file from git or "
+                "make it again"
             )
     return kind(**values)
 
 
 def values_of(row: Any) -> dict[str, Any]:
-    """Return what a row's line holds: its fields, those that it does not have left out."""
-    return {
-        field.name: getattr(row, field.name)
-        for field in dataclasses.fields(row)
-        if getattr(row, field.name) is not ABSENT
-    }
+    """Return what a row's line holds: its fields in order, without those that it does not have."""
+    values = {name: getattr(row, name) for name in TYPES[type(row)]}
+    return {name: value for name, value in values.items() if value is not ABSENT}

@@ -1,11 +1,13 @@
-"""A run's folder: <out>/<stage>/<label>-<8 hex of config and inputs>, from its first second to its manifest.
+"""A run's folder, <out>/<stage>/<label>-<8 hex of config and inputs>, from start to manifest.
 
-Clocks and speeds go to timing.jsonl, cost.json and stdout.log; every other file of a finished run is the same bytes for the
-same config on the same kind of CPU with the same number of threads, in one process. Several processes sum in another order.
+Clocks and speeds go to timing.jsonl, cost.json and stdout.log; every other file of a finished run
+is the same bytes for the same config on the same kind of CPU with the same number of threads, in
+one process. Several processes sum in another order.
 """
 
 import contextlib
 import fcntl
+import gzip
 import hashlib
 import importlib.metadata
 import json
@@ -15,14 +17,19 @@ import shutil
 import subprocess
 import sys
 import time
+import zlib
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
-from ponder import lineage
-from ponder.errors import UserError
+from ponder import lineage, signals
+from ponder.errors import RecordError, UserError, exit_code, message
 from ponder.hashing import file_sha256
+from ponder.signals import Terminated
 
 SCHEMA = 1
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,94 +51,93 @@ PACKAGES = (
 )
 # What a run resumes from, files and folders by their patterns; gone once its manifest is written.
 SCRATCH = ("checkpoint-*", "generations.jsonl", "calls.jsonl")
-NOT_REPRODUCED = (
-    "cost.json",
-    "environment.json",
-    "status.json",
-    "stdout.log",
-    "timing.jsonl",
-)  # differ between equal runs
+# Files that differ between equal runs.
+NOT_REPRODUCED = ("cost.json", "environment.json", "status.json", "stdout.log", "timing.jsonl")
 
 
-def dump(value, indent=None):
+def dump(value: Any, indent: int | None = None) -> str:
     """Return one JSON text for one value: sorted keys, no escapes, one newline at the end."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=indent) + "\n"
 
 
-def write_atomic(path, data):
+def write_atomic(path: Path, data: bytes) -> None:
     """Write bytes so that the file is there whole or not at all."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(data)
     os.replace(part, path)
 
 
-def write_jsonl(path, rows):
+def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     """Write rows as JSON lines, whole or not at all."""
     write_atomic(path, "".join(dump(row) for row in rows).encode())
 
 
-def read_jsonl(path, tolerate_cut=False):
-    """Return the rows of a JSON-lines file.
+def read_jsonl(path: Path | str, tolerate_cut: bool = False) -> list[Any]:
+    """Return the rows of a JSON-lines file; one whose name ends in .gz is unpacked.
 
-    Raises UserError for a missing file and for a line that is no JSON, by its number; with `tolerate_cut` a last line
-    that a kill cut short is left out, which is how an append-only file of our own is resumed.
+    Raises RecordError for a missing file, a damaged packing and a line that is no JSON, by its
+    number. With `tolerate_cut` a last line that a kill cut short is left out, which is how an
+    append-only file of our own is resumed.
     """
-    if not Path(path).exists():
-        raise UserError(f"{path} is missing; run the stage that writes it, or restore it from git")
-    rows, lines = [], Path(path).read_bytes().split(b"\n")
+    rows, lines = [], _read(Path(path)).split(b"\n")
     for number, line in enumerate(lines, 1):
         if number == len(lines) and (tolerate_cut or not line):
             break  # what follows the last newline was not written whole
         try:
             rows.append(json.loads(line.decode()))
         except ValueError:
-            raise UserError(
-                f"{path} line {number} is not whole JSON; restore the file from git or make it again"
+            raise RecordError(
+                f"{path} line {number} is not whole JSON; restore the file from git or make it "
+                "again"
             ) from None
     return rows
 
 
-def run_hash(stage, config, inputs):
-    """Return the 8 hex digits that name a run: its stage, resolved config and the hashes of what it reads."""
+def _read(path: Path) -> bytes:
+    if not path.exists():
+        raise RecordError(
+            f"{path} is missing; run the stage that writes it, or restore it from git"
+        )
+    data = path.read_bytes()
+    if path.suffix != ".gz":
+        return data
+    try:
+        if data:
+            return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error):
+        pass
+    raise RecordError(f"{path} is not whole gzip data; restore the file from git or make it again")
+
+
+def run_hash(stage: str, config: dict[str, Any], inputs: dict[str, str]) -> str:
+    """Return the 8 hex digits that name a run: its stage, config and the hashes of its inputs."""
     return hashlib.sha256(dump([stage, config, inputs]).encode()).hexdigest()[:8]
 
 
-def commit():
+def commit() -> dict[str, str | bool | None]:
     """Return {"commit", "dirty"} of the checkout, or nulls outside one."""
-
-    def git(*words):
-        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
-        return done.stdout.strip() if done.returncode == 0 else None
-
+    changes = _git("status", "--porcelain")
     return {
-        "commit": git("rev-parse", "HEAD"),
-        "dirty": None if (s := git("status", "--porcelain")) is None else bool(s),
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": None if changes is None else bool(changes),
     }
 
 
-def environment(threads):
-    """Return what the numbers may depend on, with nothing that names a machine, a user or a path."""
-    cpu = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        models = [
-            line
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        cpu = models[0].split(":", 1)[1].strip() if models else cpu
-    found = {
-        d.metadata["Name"].lower().replace("_", "-"): d.version
-        for d in importlib.metadata.distributions()
-    }
-    versions = {name: found.get(name.replace("_", "-")) for name in PACKAGES}
-    record = {
+def _git(*words: str) -> str | None:
+    git = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+    return git.stdout.strip() if git.returncode == 0 else None
+
+
+def environment(threads: int | None) -> dict[str, Any]:
+    """Return what the numbers may depend on; nothing of it names a machine, a user or a path."""
+    record: dict[str, Any] = {
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),
-        "cpu": cpu,
+        "cpu": _processor(),
         "logical_cores": os.cpu_count(),
         "threads": threads,
-        "packages": versions,
+        "packages": _versions(),
     }
     if "torch" in sys.modules:
         import torch
@@ -141,17 +147,34 @@ def environment(threads):
     return record
 
 
-def plain(value):
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _versions() -> dict[str, str | None]:
+    """Return the installed version of each of PACKAGES, None where there is none."""
+    installed = {}
+    for distribution in importlib.metadata.distributions():
+        name = distribution.metadata["Name"].lower().replace("_", "-")
+        installed[name] = distribution.version
+    return {name: installed.get(name.replace("_", "-")) for name in PACKAGES}
+
+
+def plain(value: Any) -> Any:
     """Return a config as YAML and JSON give it back: lists for tuples."""
     return json.loads(json.dumps(value))
 
 
-def scratch(folder):
+def scratch(folder: Path) -> list[Path]:
     """Return the paths in a run folder that a run resumes from."""
-    return [place for pattern in SCRATCH for place in folder.glob(pattern)]
+    return [path for pattern in SCRATCH for path in folder.glob(pattern)]
 
 
-def being_written(folder):
+def being_written(folder: Path) -> bool:
     """Return whether a process has this run open."""
     lock = os.open(folder, os.O_RDONLY)
     try:
@@ -163,45 +186,81 @@ def being_written(folder):
     return False
 
 
-def manifest(folder, name, inputs):
-    """Return the manifest of a run folder: every file but the manifest and what a run resumes from, with hash and size."""
+def manifest(folder: Path, name: str, inputs: dict[str, str]) -> dict[str, Any]:
+    """Return the manifest of a run folder: each file with its hash and size.
+
+    The manifest itself and what a run resumes from are not in it.
+    """
     left_out = {folder / "manifest.json", *scratch(folder)}
-    files = sorted(
-        p for p in folder.rglob("*") if p.is_file() and left_out.isdisjoint((p, *p.parents))
-    )
-    entries = {
-        p.relative_to(folder).as_posix(): {
-            "sha256": file_sha256(p),
-            "bytes": p.stat().st_size,
-            "reproducible": p.name not in NOT_REPRODUCED,
-        }
-        for p in files
-    }
+    entries = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and left_out.isdisjoint((path, *path.parents)):
+            entries[path.relative_to(folder).as_posix()] = {
+                "sha256": file_sha256(path),
+                "bytes": path.stat().st_size,
+                "reproducible": path.name not in NOT_REPRODUCED,
+            }
     return {"schema": SCHEMA, "name": name, "inputs": inputs, "files": entries}
 
 
 class Run:
-    """An open run folder. Use as a context: leaving it writes `status`, and the manifest when nothing was raised.
+    """An open run folder, used as a context.
 
-    Of several processes that work on one run (torchrun numbers them in RANK) only the first writes.
+    Leaving it writes `status`, and the manifest when nothing was raised. Of several processes that
+    work on one run (torchrun numbers them in RANK) only the first writes.
     """
 
-    def __init__(self, stage, label, config, inputs, out, wandb, threads=None):
+    def __init__(
+        self,
+        stage: str,
+        label: str,
+        config: dict[str, Any],
+        inputs: dict[str, str],
+        out: Path | str,
+        wandb: Literal["offline", "online", "disabled"],
+        threads: int | None = None,
+    ) -> None:
         self.stage, self.config, self.inputs, self.threads = stage, config, inputs, threads
         self.name = f"{label}-{run_hash(stage, config, inputs)}"
         self.folder = Path(out) / stage / self.name
-        self.out, self.wandb_mode, self.mirror = Path(out), wandb, None
+        self.out = Path(out)
+        self.wandb_mode = wandb
+        self.mirror: Any = None
+        self.unsent = 0  # the first step that the mirror lacks
         self.writes = os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         """Whether this very run was completed before."""
         return (self.folder / "manifest.json").exists()
 
-    def __enter__(self):
+    def __enter__(self) -> "Run":
+        signals.run_opened()
         if not self.writes:
             return self
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock()
+        self.started = time.monotonic()
+        self.status = self._first_status()
+        try:
+            self._begin()
+        except BaseException as error:  # a signal, say: the run must not stay "running"
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def _begin(self) -> None:
+        """Write what a run has from its start, and open its mirror."""
+        self._write_status()
+        (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(self.config)))
+        (self.folder / "environment.json").write_text(dump(environment(self.threads), indent=1))
+        if (clocks := self.folder / "timing.jsonl").exists():
+            # Without a row that a kill cut short.
+            write_jsonl(clocks, read_jsonl(clocks, tolerate_cut=True))
+        self.timing(event="start", utc=datetime.now(UTC).isoformat(timespec="seconds"))
+        self._open_mirror()
+
+    def _lock(self) -> None:
         self.lock = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -210,70 +269,79 @@ class Run:
             raise UserError(
                 f"{self.folder} is being written by another process; let it finish, or stop it"
             ) from None
+
+    def _first_status(self) -> dict[str, Any]:
         previous = self.folder / "status.json"
-        status = json.loads(previous.read_text()) if previous.exists() else {"commits": []}
-        self.status = {
+        commits = json.loads(previous.read_text())["commits"] if previous.exists() else []
+        return {
             "schema": SCHEMA,
             "stage": self.stage,
             "name": self.name,
             "status": "running",
             "reason": None,
             "inputs": self.inputs,
-            "commits": [*status["commits"], commit()],
+            "commits": [*commits, commit()],
             "parent": lineage.parent(
                 self.stage, self.name, plain(self.config), self.inputs, ROOT / "logs"
             ),
         }
-        self._write_status()
-        (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(self.config)))
-        (self.folder / "environment.json").write_text(dump(environment(self.threads), indent=1))
-        if (clocks := self.folder / "timing.jsonl").exists():
-            write_jsonl(
-                clocks, read_jsonl(clocks, tolerate_cut=True)
-            )  # without a row that a kill cut short
-        self.started = time.monotonic()
-        self.timing(event="start", utc=datetime.now(UTC).isoformat(timespec="seconds"))
-        self._open_mirror()
-        return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if not self.writes:
-            return False
-        self.timing(event="end", seconds=round(time.monotonic() - self.started, 2))
-        if kind is None:
-            self.status["status"] = "completed"
-            self._write_status()
-            self._write_manifest()
-            self.tidy()
-        else:
-            self.status |= {
-                "status": "failed",
-                "reason": self._without_places(f"{kind.__name__}: {error}".splitlines()[0])[:300],
-            }
-            self._write_status()
+            return
+        try:
+            self.timing(event="end", seconds=round(time.monotonic() - self.started, 2))
+            if error is None:
+                self.status["status"] = "completed"
+                self._write_status()
+                self._write_manifest()
+                self.tidy()
+            else:
+                self.status |= {"status": "failed", "reason": self._reason(error)}
+                self._write_status()
+        except BaseException as problem:  # no room for the end of it, say: no success in the mirror
+            self._close(exit_code(problem))
+            raise
+        self._close(exit_code(error) if error else 0)
+
+    def _reason(self, error: BaseException) -> str:
+        """Return why a run failed, in a line without the places of this machine."""
+        if isinstance(error, KeyboardInterrupt | Terminated):
+            return message(error) or ""
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return self._without_places(reason)[:300]
+
+    def _close(self, code: int) -> None:
+        """Let other processes open the run, and tell the mirror with which exit code it ended."""
         os.close(self.lock)
         if self.mirror:
-            self.mirror.finish()
-        return False
+            self.mirror.finish(exit_code=code)
 
-    def _write_status(self):
-        write_atomic(self.folder / "status.json", dump(self.status, indent=1).encode())
+    def _write_status(self) -> None:
+        self.write_json("status.json", self.status)
 
-    def _write_manifest(self):
-        write_atomic(
-            self.folder / "manifest.json",
-            dump(manifest(self.folder, self.name, self.inputs), indent=1).encode(),
-        )
+    def _write_manifest(self) -> None:
+        self.write_json("manifest.json", manifest(self.folder, self.name, self.inputs))
 
-    def tidy(self):
-        """Remove what a run resumes from; for a finished run too, since a kill may have come between its manifest and this."""
-        for place in scratch(self.folder) if self.writes else ():
-            shutil.rmtree(place) if place.is_dir() else place.unlink()
+    def tidy(self) -> None:
+        """Remove what a run resumes from.
 
-    def _open_mirror(self):
-        """Mirror metrics to wandb, under the run's own name so that a resumed run goes on with its curve.
+        A finished run is tidied too: a kill may have come between its manifest and this.
+        """
+        if not self.writes:
+            return
+        for path in scratch(self.folder):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-        Its files hold host names and paths, so they stay in scratch.
+    def _open_mirror(self) -> None:
+        """Mirror metrics to wandb, under the run's own name: a resumed run goes on with its curve.
+
+        The mirror's files hold host names and paths, so they stay outside the run folder.
         """
         if self.wandb_mode == "disabled":
             return
@@ -282,27 +350,36 @@ class Run:
 
         folder = self.out / "wandb"
         folder.mkdir(parents=True, exist_ok=True)
+        usual = {
+            "project": ("WANDB_PROJECT", "ponder"),
+            "group": ("WANDB_RUN_GROUP", self.stage),
+            "job_type": ("WANDB_JOB_TYPE", self.stage),
+            "dir": ("WANDB_DIR", str(folder)),
+        }
+        # None where the environment says it: wandb reads it there, and entity, tags and notes too.
+        options = {
+            name: None if variable in os.environ else value
+            for name, (variable, value) in usual.items()
+        }
         try:
             self.mirror = wandb.init(
                 mode=self.wandb_mode,
-                project="ponder",
                 id=self.name,
                 resume="allow",
                 name=self.name,
-                group=self.stage,
-                dir=str(folder),
+                **options,
                 config=self.config,
                 settings=wandb.Settings(console="off", x_disable_stats=True),
             )
-            self.unsent = (
-                self.mirror.starting_step
-            )  # 0, or what an online run that is known already lacks
+            # 0, or the step after what an online run already has.
+            self.unsent = self.mirror.starting_step
         except wandb.errors.Error as error:
             self.say(
-                f"warning: wandb is off ({str(error).splitlines()[0]}); metrics.jsonl has everything"
+                f"warning: wandb is off ({str(error).splitlines()[0]}); metrics.jsonl has "
+                "everything"
             )
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         """Print a line and keep it in stdout.log."""
         if not self.writes:
             return
@@ -310,48 +387,49 @@ class Run:
         with open(self.folder / "stdout.log", "a", encoding="utf-8") as file:
             file.write(self._without_places(text) + "\n")
 
-    def _without_places(self, text):
-        """Return the text without the paths of this machine: the checkout and the folder of the runs."""
+    def _without_places(self, text: str) -> str:
+        """Return the text without the paths of this machine: the checkout and the run folders."""
         for place, name in ((self.out.resolve(), "outputs"), (self.out, "outputs"), (ROOT, ".")):
             text = text.replace(str(place), name) if place.is_absolute() else text
         return text
 
-    def metric(self, **row):
+    def metric(self, **row: Any) -> None:
         """Append one row to metrics.jsonl, then mirror it."""
         self._append("metrics.jsonl", row)
         self._send(row)
 
-    def replay(self):
+    def replay(self) -> None:
         """Send the rows of metrics.jsonl to the mirror, for a run that goes on.
 
-        Each start of an offline mirror makes a new folder; this way the newest one holds the whole curve.
+        Each start of an offline mirror makes a new folder; this way the newest one holds the whole
+        curve.
         """
         path = self.folder / "metrics.jsonl"
         for row in read_jsonl(path) if self.mirror and path.exists() else ():
             self._send(row)
 
-    def _send(self, row):
+    def _send(self, row: dict[str, Any]) -> None:
         """Send a row to the mirror, unless it has that step already."""
         if self.mirror and row["step"] >= self.unsent:
             self.mirror.log(row, step=row["step"])
             self.unsent = row["step"] + 1
 
-    def timing(self, **row):
+    def timing(self, **row: Any) -> None:
         """Append one row of clocks or speeds to timing.jsonl."""
         self._append("timing.jsonl", row)
 
-    def _append(self, name, row):
+    def _append(self, name: str, row: dict[str, Any]) -> None:
         if not self.writes:
             return
         with open(self.folder / name, "a", encoding="utf-8") as file:
             file.write(dump(row))
 
-    def write_jsonl(self, name, rows):
+    def write_jsonl(self, name: str, rows: Iterable[Any]) -> None:
         """Write a file of rows into the folder."""
         if self.writes:
             write_jsonl(self.folder / name, rows)
 
-    def write_json(self, name, value):
+    def write_json(self, name: str, value: Any) -> None:
         """Write one JSON file into the folder."""
         if self.writes:
             write_atomic(self.folder / name, dump(value, indent=1).encode())

@@ -1,81 +1,113 @@
-"""Where the run of each stage lies: named by the parts of the study that the stage reads, and by the files it reads.
+"""Where the run of each stage lies.
 
-So a train run is found from an evaluate config without anybody typing a path.
+A run is named by the parts of the study that its stage reads, and by the files that it reads. So a
+train run is found from an evaluate config without anybody typing a path.
 """
 
 import dataclasses
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
 
 from ponder.collect import contamination, selection
-from ponder.errors import UserError
+from ponder.errors import RecordError, UserError
 from ponder.hashing import file_sha256
 from ponder.questions import benchmarks, drawn, pools
-from ponder.runs import Run
+from ponder.runs import ROOT, Run
+
+if TYPE_CHECKING:
+    from ponder.study import Benchmark, Study
+
+WEIGHTS = "adapter_model.safetensors"  # in the folder of an adapter
+RELEASED = Path("data/cpu")  # an experiment's released rows and weights, under its name
 
 
-def _run(study, stage, label, groups, inputs, **more):
+def _run(
+    study: "Study",
+    stage: str,
+    label: str,
+    groups: Iterable[str],
+    inputs: dict[str, str],
+    **more: Any,
+) -> Run:
     parts = {group: dataclasses.asdict(getattr(study, group)) for group in groups}
     return Run(
         stage, label, {**parts, **more}, inputs, study.out, study.wandb, study.hardware.threads
     )
 
 
-def collect_run(study):
-    """Return the (unopened) collect run: it reads the pool, the benchmarks, the attempts of reference models and a
-    teacher's adapter.
+def collect_run(study: "Study") -> Run:
+    """Return the (unopened) collect run.
 
-    How a server is asked (conf/client) does not name it, so a run goes on with another rate or price; what a local teacher
-    runs on does, since its last bits depend on it.
+    It reads the pool, the benchmarks, the attempts of reference models and a teacher's adapter. How
+    a server is asked (conf/client) does not name it, so a run goes on with another rate or price;
+    what a local teacher runs on does, since its last bits depend on it.
     """
     if study.questions.kind == "drawn":
         drawn.check_drawn(study.questions)
     inputs = pools.inputs(study.questions)
-    inputs |= {
-        path: file_sha256(path)
-        for path in selection.files(study.selection) + contamination.files(study.decontamination)
-    }
+    for path in selection.files(study.selection) + contamination.files(study.decontamination):
+        inputs[path] = file_sha256(path)
+    groups = ["model", "questions", "teacher", "domains", "decontamination", "selection"]
     if study.teacher.kind == "hf":
         _check_device(study, "collect.py")
-    if study.teacher.kind == "hf" and study.teacher.adapter:
-        inputs["teacher/adapter_model.safetensors"] = file_sha256(weights(study.teacher.adapter))
-    if study.teacher.kind == "hf" and study.teacher.shots and study.questions.kind == "drawn":
-        inputs["probe.jsonl"] = drawn.read_manifest(study.questions.dir)["files"]["probe.jsonl"][
-            "sha256"
-        ]
-    groups = (
-        "model",
-        "questions",
-        "teacher",
-        "domains",
-        "decontamination",
-        "selection",
-        *(("hardware",) if study.teacher.kind == "hf" else ()),
-    )
+        groups.append("hardware")
+        if study.teacher.adapter:
+            adapter = weights(study.teacher.adapter)
+            inputs["teacher/adapter_model.safetensors"] = file_sha256(adapter)
+        if study.teacher.shots and study.questions.kind == "drawn":
+            files = drawn.read_manifest(study.questions.dir)["files"]
+            inputs["probe.jsonl"] = files["probe.jsonl"]["sha256"]
     return _run(study, "collect", study.name, groups, inputs, data_seed=study.data_seed)
 
 
-def weights(folder):
-    """Return the path of the weights in an adapter folder; raises UserError when they are not there."""
-    path = Path(folder) / "adapter_model.safetensors"
+def weights(folder: Path | str) -> Path:
+    """Return the path of the weights in an adapter folder; raises RecordError without them."""
+    path = Path(folder) / WEIGHTS
     if not path.exists():
-        raise UserError(
-            f"{folder} holds no adapter_model.safetensors; run train.py with the same overrides first, or "
-            "restore it from git"
+        raise RecordError(
+            f"{folder} holds no {WEIGHTS}; name a folder that does, or restore it from git"
         )
     return path
 
 
-def chosen_rows(study):
-    """Return the path of the rows that the collect run of this study chose; raises UserError when that did not finish."""
+def chosen_rows(study: "Study") -> Path:
+    """Return the path of the rows that the collect run of this study chose.
+
+    Raises RecordError when that run did not finish.
+    """
     run = collect_run(study)
     if not run.finished:
-        raise UserError(
-            f"{run.folder / 'train.jsonl'} is missing or not finished; run collect.py with the same overrides first"
+        raise RecordError(
+            f"{run.folder / 'train.jsonl'} is missing or not finished; make it with: "
+            f"{_command('collect', study)}{_released(study)}"
         )
     return run.folder / "train.jsonl"
 
 
-def train_run(study):
+def _command(script: str, study: "Study") -> str:
+    """Return the command of another script for the same study, as the command line of this one."""
+    words = [f"experiment={study.name}"]
+    if HydraConfig.initialized():
+        words = list(HydraConfig.get().overrides.task)
+    return f"python {script}.py {shlex.join(words)}"
+
+
+def _released(study: "Study") -> str:
+    """Return where the released rows and weights of an experiment lie, to end a sentence with."""
+    folder = RELEASED / study.name
+    places = []
+    if (ROOT / folder / "train.jsonl").exists():
+        places.append(f"rows in {folder}/train.jsonl")
+    if (ROOT / folder / "adapter").exists():
+        places.append(f"weights for evaluate.py subject.adapter={folder}/adapter")
+    return f" (released: {', '.join(places)})" if places else ""
+
+
+def train_run(study: "Study") -> Run:
     """Return the (unopened) train run: it reads the rows that the collect run chose."""
     inputs = {"train.jsonl": file_sha256(chosen_rows(study))}
     return _run(
@@ -90,122 +122,160 @@ def train_run(study):
     )
 
 
-def trained_name(study):
-    """Return the name of what a study trains: its own, and its seed where that is not the usual 0."""
+def trained_name(study: "Study") -> str:
+    """Return the name of what a study trains: its own, and its seed where that is not 0."""
     return f"{study.name}-seed{study.seed}" if study.seed else study.name
 
 
-def _check_device(study, script):
+def _check_device(study: "Study", script: str) -> None:
     """Raise UserError where a script would decode on a GPU, which none of them can yet."""
     if study.hardware.device != "cpu":
         raise UserError(
-            f"hardware.device={study.hardware.device} is for train.py alone, and {script} decodes on the CPU; add "
-            "hardware=cpu2"
+            f"hardware.device={study.hardware.device} is for train.py alone, and {script} decodes "
+            "on the CPU; add hardware=cpu2"
         )
 
 
-def adapter_folder(study):
-    """Return the folder of the weights that evaluate.py puts on the base, or None for a subject without any."""
+def adapter_folder(study: "Study") -> Path | None:
+    """Return the folder of the weights that evaluate.py puts on the base, None without any."""
     if study.subject.kind != "trained":
         return None
-    folder = (
-        Path(study.subject.adapter)
-        if study.subject.adapter
-        else train_run(study).folder / "adapter"
-    )
-    return weights(folder).parent
+    if study.subject.adapter:
+        return weights(study.subject.adapter).parent
+    folder = train_run(study).folder / "adapter"
+    if not (folder / WEIGHTS).exists():
+        raise RecordError(
+            f"{folder} holds no {WEIGHTS}; make it with: {_command('train', study)}"
+            f"{_released(study)}"
+        )
+    return folder
 
 
-def evaluate_run(study):
-    """Return the (unopened) evaluate run: it reads the weights, the questions of its split and the worked examples."""
-    here = study.engine.kind != "server"  # else the weights are the server's, and so is the device
-    if here:
+def evaluate_run(study: "Study") -> Run:
+    """Return the (unopened) evaluate run.
+
+    It reads the weights, the questions of its split and the worked examples. Raises UserError for
+    parts of a study that do not go together.
+    """
+    served = study.engine.kind == "server"  # the weights are the server's, and so is the device
+    if not served:
         _check_device(study, "evaluate.py")
     elif study.subject.kind == "nearest":
         raise UserError(
-            f"subject={study.subject.name} is no model, and engine={study.engine.name} serves one; take engine=hf"
+            f"subject={study.subject.name} is no model, and engine={study.engine.name} serves one; "
+            "take engine=hf"
         )
-    asks, taught = study.control.kind, study.train.control
-    if (
-        study.subject.kind == "trained"
-        and asks != taught
-        and ("steps" in (asks, taught) or asks == "tokens")
+    _check_control(study)
+    _check_draws(study)
+    inputs = _evaluate_inputs(study, served)
+    if study.engine.kind == "server" and study.engine.model is None:
+        raise UserError(
+            "engine.model is null, but the model that the server answers with is part of what "
+            "names a run; name it with engine.model=..., as the server lists it"
+        )
+    # The url is a place, no part of what a run is.
+    engine = {
+        name: value for name, value in dataclasses.asdict(study.engine).items() if name != "url"
+    }
+    groups = ("model", "subject", "control", "budget", "decoding", "benchmark", "hardware")
+    return _run(study, "evaluate", _label(study), groups, inputs, engine=engine)
+
+
+def _check_control(study: "Study") -> None:
+    """Raise UserError where a subject cannot read the control that its questions carry."""
+    subject, instructed, learned = study.subject, study.control.kind, study.train.control
+    mixed = "steps" in (instructed, learned) or instructed == "tokens"
+    if subject.kind == "trained" and instructed != learned and mixed:
+        raise UserError(
+            f"control.kind={instructed} asks a model that train.control={learned} made; take "
+            "experiment=cpu-token-conditional for control=tokens, experiment=cpu-step-conditional "
+            "for control=steps, and another for anything else"
+        )
+    if subject.kind == "nearest" and (
+        instructed != "none" or study.decoding.temperature or study.budget.tries > 1
     ):
         raise UserError(
-            f"control.kind={asks} asks a model that train.control={taught} made; take experiment="
-            "cpu-token-conditional for control=tokens, experiment=cpu-step-conditional for control=steps, and "
-            "another for anything else"
+            f"subject={subject.name} is no model and reads neither control={study.control.name} "
+            f"nor decoding={study.decoding.name}; take control=none decoding=greedy"
         )
-    if study.subject.kind == "nearest" and (
-        asks != "none" or study.decoding.temperature or study.budget.tries > 1
-    ):
+    if subject.kind == "base" and instructed == "steps":
         raise UserError(
-            f"subject={study.subject.name} is no model and reads neither control={study.control.name} nor decoding="
-            f"{study.decoding.name}; take control=none decoding=greedy"
+            f"control={study.control.name} counts steps in a form that subject={subject.name} "
+            "never saw; take control=none"
         )
-    if study.subject.kind == "base" and asks == "steps":
-        raise UserError(
-            f"control={study.control.name} counts steps in a form that subject={study.subject.name} never saw; take "
-            "control=none"
-        )
+
+
+def _check_draws(study: "Study") -> None:
     if study.budget.tries > 1 and not study.decoding.temperature:
         raise UserError(
-            f"budget.tries={study.budget.tries} draws again, and greedy decoding would draw the same; take "
-            "decoding=sampled"
+            f"budget.tries={study.budget.tries} draws again, and greedy decoding would draw the "
+            "same; take decoding=sampled"
         )
-    inputs = benchmarks.inputs(study.benchmark) if study.benchmark.kind == "hub" else _drawn(study)
-    if here and (folder := adapter_folder(study)):
-        inputs["adapter_model.safetensors"] = file_sha256(folder / "adapter_model.safetensors")
+
+
+def _evaluate_inputs(study: "Study", served: bool) -> dict[str, str]:
+    if study.benchmark.kind == "hub":
+        inputs = benchmarks.inputs(study.benchmark)
+    else:
+        inputs = _drawn_inputs(study.benchmark, study.subject.shots)
+    folder = None if served else adapter_folder(study)
+    if folder:
+        inputs["adapter_model.safetensors"] = file_sha256(weights(folder))
     if study.subject.kind == "nearest":
         inputs["train.jsonl"] = file_sha256(chosen_rows(study))
-    if not here and study.engine.model is None:
-        raise UserError(
-            "engine.model is null, but the model that the server answers with is part of what names a run; name it "
-            "with engine.model=..., as the server lists it"
-        )
-    asked = (
-        study.benchmark.split if study.benchmark.kind == "drawn" else study.benchmark.name
-    )  # which has one split
-    trains = study.subject.kind == "trained" and not study.subject.adapter
-    label = evaluate_label(
-        trained_name(study) if trains else study.name,
+    return inputs
+
+
+def _label(study: "Study") -> str:
+    """Return the name of the evaluate run of a study without its hash."""
+    benchmark = study.benchmark
+    questions = benchmark.split if benchmark.kind == "drawn" else benchmark.name  # has one split
+    own_training = study.subject.kind == "trained" and not study.subject.adapter
+    return evaluate_label(
+        trained_name(study) if own_training else study.name,
         study.subject.name,
         study.control.name,
         study.budget.name,
         study.decoding.name,
-        asked,
+        questions,
         study.engine.name,
     )
-    engine = {
-        key: value for key, value in dataclasses.asdict(study.engine).items() if key != "url"
-    }  # a place, no identity
-    groups = ("model", "subject", "control", "budget", "decoding", "benchmark", "hardware")
-    return _run(study, "evaluate", label, groups, inputs, engine=engine)
 
 
-def evaluate_label(experiment, subject, control, budget, decoding, split, engine="hf"):
-    """Return the name of an evaluate run without its hash; what most have is not said: no control, greedy decoding, engine hf."""
-    usual = ((control, "none"), (decoding, "greedy"), (engine, "hf"))
-    control, decoding, engine = ("" if name == common else name for name, common in usual)
-    return "-".join(
-        part for part in (experiment, subject, control, budget, decoding, engine, split) if part
-    )
+def evaluate_label(
+    experiment: str,
+    subject: str,
+    control: str,
+    budget: str,
+    decoding: str,
+    split: str,
+    engine: str = "hf",
+) -> str:
+    """Return the name of an evaluate run without its hash.
+
+    What most runs have is left out: no control, greedy decoding, engine hf.
+    """
+    parts = [experiment, subject]
+    if control != "none":
+        parts.append(control)
+    parts.append(budget)
+    if decoding != "greedy":
+        parts.append(decoding)
+    if engine != "hf":
+        parts.append(engine)
+    return "-".join([*parts, split])
 
 
-def _drawn(study):
+def _drawn_inputs(benchmark: "Benchmark", shots: int) -> dict[str, str]:
     """Return what an evaluation on drawn questions reads: its split, and the worked examples."""
-    files = drawn.read_manifest(study.benchmark.dir)["files"]
-    names = [f"{study.benchmark.split}/{task}.jsonl" for task in study.benchmark.tasks]
+    files = drawn.read_manifest(benchmark.dir)["files"]
+    names = [f"{benchmark.split}/{task}.jsonl" for task in benchmark.tasks]
     if missing := [name for name in names if name not in files]:
+        tasks = {name.split("/")[1].removesuffix(".jsonl") for name in files if "/" in name}
         raise UserError(
-            f"benchmark.tasks names {missing[0]}, which {study.benchmark.dir} does not have; known tasks: "
-            + ", ".join(sorted({name.split("/")[1][:-6] for name in files if "/" in name}))
+            f"benchmark.tasks names {missing[0]}, which {benchmark.dir} does not have; known "
+            f"tasks: {', '.join(sorted(tasks))}"
         )
-    inputs = {name: files[name]["sha256"] for name in names}
-    if study.subject.shots:
-        inputs |= {
-            name: entry["sha256"]
-            for name, entry in files.items()
-            if name == "probe.jsonl" or name.startswith("dev/")
-        }
-    return inputs
+    if shots:
+        names += [name for name in files if name == "probe.jsonl" or name.startswith("dev/")]
+    return {name: files[name]["sha256"] for name in names}

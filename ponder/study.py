@@ -1,18 +1,14 @@
-"""The whole configuration as one checked dataclass, and where each stage's run of it lies.
-
-The three scripts share one config tree; a stage's run is named by the parts of it that the stage reads, so that a train
-run is found from an evaluate config without anybody typing a path.
-"""
+"""The whole configuration as one checked dataclass: the three scripts share one config tree."""
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ponder import config, control
 from ponder.api.client import Client
 from ponder.collect import domains, selection, teachers
 from ponder.collect.contamination import Decontamination
-from ponder.config import at_least, check_choice
+from ponder.config import at_least
 from ponder.decode import server
 from ponder.decode.budget import Budget
 from ponder.errors import UserError
@@ -26,11 +22,11 @@ class Train:
     """The SFT recipe (conf/train)."""
 
     name: str
-    method: str
+    method: Literal["full", "lora"]
     lora_rank: int
     lora_alpha: int
-    trace: str
-    control: str
+    trace: Literal["full", "none"]
+    control: Literal["none", "tokens", "steps"]
     loss_on_wrong: bool
     epochs: int
     batch_rows: int
@@ -41,24 +37,19 @@ class Train:
     weight_decay: float
     clip: float
     max_tokens: int
-    weights: str
-    compute: str
+    weights: Literal["float32", "bfloat16"]
+    compute: Literal["float32", "bfloat16"]
     train_embeddings: bool
     recompute: bool
     loss_rows: int
     checkpoint_steps: int
 
-    def __post_init__(self):
-        check_choice("train.method", self.method, ("full", "lora"))
-        check_choice("train.trace", self.trace, ("full", "none"))
-        check_choice("train.control", self.control, ("none", *control.SENTENCES))
+    def __post_init__(self) -> None:
         if self.control != "none" and self.trace == "none":
             raise UserError(
-                f"train.control={self.control} says how long a trace is, and train.trace=none has none; set one of "
-                "them otherwise"
+                f"train.control={self.control} says how long a trace is, and train.trace=none has "
+                "none; set one of them otherwise"
             )
-        check_choice("train.weights", self.weights, ("float32", "bfloat16"))
-        check_choice("train.compute", self.compute, ("float32", "bfloat16"))
         at_least(
             1, "train", self, "epochs", "batch_rows", "checkpoint_steps", "max_tokens", "loss_rows"
         )
@@ -66,15 +57,12 @@ class Train:
             at_least(1, "train", self, "lora_rank", "lora_alpha")
         if self.lr <= 0 or self.clip <= 0:
             raise UserError(f"train.lr={self.lr} and train.clip={self.clip} must both be above 0")
-        if not (
-            0 <= self.beta1 < 1
-            and 0 <= self.beta2 < 1
-            and 0 <= self.warmup <= 1
-            and self.weight_decay >= 0
-        ):
+        moments = 0 <= self.beta1 < 1 and 0 <= self.beta2 < 1
+        if not (moments and 0 <= self.warmup <= 1 and self.weight_decay >= 0):
             raise UserError(
-                f"train.beta1={self.beta1} and train.beta2={self.beta2} must lie from 0 to below 1, train.warmup="
-                f"{self.warmup} from 0 to 1, and train.weight_decay={self.weight_decay} must be 0 or more"
+                f"train.beta1={self.beta1} and train.beta2={self.beta2} must lie from 0 to below "
+                f"1, train.warmup={self.warmup} from 0 to 1, and train.weight_decay="
+                f"{self.weight_decay} must be 0 or more"
             )
 
 
@@ -83,14 +71,13 @@ class Subject:
     """Who answers in evaluate.py, and in which form it is prompted (conf/subject)."""
 
     name: str
-    kind: str
+    kind: Literal["trained", "base", "nearest"]
     adapter: str | None
     think: str | None
     answer: str | None
     shots: int
 
-    def __post_init__(self):
-        check_choice("subject.kind", self.kind, ("trained", "base", "nearest"))
+    def __post_init__(self) -> None:
         at_least(0, "subject", self, "shots")
 
 
@@ -102,11 +89,10 @@ class Benchmark:
     name: str
     dir: str  # the folder of drawn questions
     tasks: tuple[str, ...]
-    split: str
+    split: Literal["dev", "test"]
     limit: int | None
 
-    def __post_init__(self):
-        check_choice("benchmark.split", self.split, ("dev", "test"))
+    def __post_init__(self) -> None:
         if not self.tasks:
             raise UserError("benchmark.tasks is empty; name at least one task")
         if self.limit is not None:
@@ -122,7 +108,7 @@ class Decoding:
     samples: int
     seed: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, "decoding", self, "samples")
         at_least(0, "decoding", self, "seed")
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
@@ -131,13 +117,14 @@ class Decoding:
             )
         if (self.name == "greedy") != (self.temperature == 0):
             raise UserError(
-                f"decoding.name={self.name} does not go with decoding.temperature={self.temperature:g}; greedy is 0 "
-                "and nothing else is, so take decoding=sampled and set its temperature and name"
+                f"decoding.name={self.name} does not go with decoding.temperature="
+                f"{self.temperature:g}; greedy is 0 and nothing else is, so take decoding=sampled "
+                "and set its temperature and name"
             )
         if self.samples > 1 and not self.temperature:
             raise UserError(
-                f"decoding.samples={self.samples} at decoding.temperature=0 would all be equal; raise the "
-                "temperature, or set decoding.samples=1"
+                f"decoding.samples={self.samples} at decoding.temperature=0 would all be equal; "
+                "raise the temperature, or set decoding.samples=1"
             )
 
 
@@ -146,12 +133,11 @@ class Hardware:
     """What the work runs on (conf/hardware)."""
 
     name: str
-    device: str
+    device: Literal["cpu", "cuda"]
     threads: int
     decode_rows: int
 
-    def __post_init__(self):
-        check_choice("hardware.device", self.device, ("cpu", "cuda"))
+    def __post_init__(self) -> None:
         at_least(1, "hardware", self, "threads", "decode_rows")
 
 
@@ -181,27 +167,26 @@ class Study:
     seed: int
     data_seed: int
     out: str
-    wandb: str
+    wandb: Literal["offline", "online", "disabled"]
 
-    def __post_init__(self):
-        check_choice("wandb", self.wandb, ("offline", "online", "disabled"))
+    def __post_init__(self) -> None:
         if self.decoding.temperature and len(self.sweep) > 1:
             raise UserError(
-                f"sweep={list(self.sweep)} shares what its budgets have in common, which holds for greedy decoding "
-                "alone; take decoding=greedy, or one budget at a time"
+                f"sweep={list(self.sweep)} shares what its budgets have in common, which holds for "
+                "greedy decoding alone; take decoding=greedy, or one budget at a time"
             )
         if self.control.kind != "none" and self.subject.shots:
             raise UserError(
-                f"control={self.control.name} says how long to think, and the worked examples of subject="
-                f"{self.subject.name} say otherwise; take one of them"
+                f"control={self.control.name} says how long to think, and the worked examples of "
+                f"subject={self.subject.name} say otherwise; take one of them"
             )
         if self.benchmark.kind == "hub" and self.subject.shots:
             raise UserError(
-                f"subject.shots is {self.subject.shots}, but benchmark={self.benchmark.name} has no questions to "
-                "show as worked examples; take a subject without them"
+                f"subject.shots is {self.subject.shots}, but benchmark={self.benchmark.name} has "
+                "no questions to show as worked examples; take a subject without them"
             )
 
 
-def read(cfg):
-    """Return the Study of a composed config; raises UserError for anything it does not know or misses."""
+def read(cfg: Any) -> Study:
+    """Return the Study of a composed config; raises UserError for what is unknown or missing."""
     return config.build(Study, cfg)

@@ -1,4 +1,4 @@
-"""What several test files share: the real configuration, the pocket model, the three scripts and their commands."""
+"""What several test files share: configuration, the pocket model, the scripts and commands."""
 
 import importlib.util
 import os
@@ -11,13 +11,15 @@ from hydra import compose, initialize_config_dir
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
-# evaluate.py shares its name with a package that lm-eval imports: look into the checkout last, as evaluate.py does.
+# evaluate.py shares its name with a package that lm-eval imports: look into the checkout last, as
+# evaluate.py does.
 sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != ROOT] + [str(ROOT)]
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "disabled"
 
-# A busy machine is no failure, and the same examples every time make a failure one that others see too.
+# A busy machine is no failure, and the same examples every time make a failure one that others see
+# too.
 settings.register_profile("ponder", deadline=None, derandomize=True, database=None)
 settings.load_profile("ponder")
 
@@ -70,31 +72,31 @@ def trained(plan):
     from ponder.train import processes
 
     run = stages.train_run(plan)
-    with processes.joined(plan.hardware.device, plan.train) as group, run:
+    with processes.process_group(plan.hardware.device, plan.train) as group, run:
         script("train").train(plan, run, group)
     return run
 
 
 def answered(row, say):
-    """Return what a row of forcing (ponder/decode/budget.py) returns; `say(held, said, barred)` gives the next token, greedily.
+    """Return what a row of forcing (ponder/decode/budget.py) returns.
 
-    held: what the row has after its prompt, said: sampled since its last request, barred: what may not be said now.
+    `say(held, sampled, barred)` gives the next token, greedily. held: what the row has after its
+    prompt, sampled: since its last request, barred: what may not come now.
     """
     from ponder.decode import budget as budgets
 
-    held, done = [], None
+    held, completion = [], None
     while True:
         try:
-            request = row.send(done)
+            request = row.send(completion)
         except StopIteration as end:
             return end.value
-        held, said = [*held[: request.keep], *request.ids], []
-        while not budgets.stop_of(said, request.stops) and len(said) < request.limit:
-            said.append(
-                say(held, said, budgets.barred(said, request.stops) if request.suppress else ())
-            )
-        done = budgets.Completion(tuple(said), budgets.stop_of(said, request.stops))
-        held += said
+        held, sampled = [*held[: request.keep], *request.ids], []
+        while not budgets.stop_of(sampled, request.stops) and len(sampled) < request.limit:
+            barred = budgets.tokens_to_suppress(sampled, request.stops) if request.suppress else ()
+            sampled.append(say(held, sampled, barred))
+        completion = budgets.Completion(tuple(sampled), budgets.stop_of(sampled, request.stops))
+        held += sampled
 
 
 def evaluated(plan):
@@ -137,15 +139,15 @@ def chat(pocket_model, pocket_folder):
 
 @pytest.fixture
 def network(pocket_model, pocket_folder):
-    """A fresh pocket network in evaluation mode, its weights made larger so that what it says varies."""
+    """A fresh pocket network in evaluation mode, its weights enlarged so that its tokens vary."""
     import torch
 
     from ponder import models
 
     torch.set_num_threads(1)
-    made = models.load(pocket_folder, pocket_model.delimiters)[0].eval()
+    network = models.load(pocket_folder, pocket_model.delimiters)[0].eval()
     with torch.no_grad():
-        for name, weight in made.named_parameters():
+        for name, weight in network.named_parameters():
             if "norm" not in name:
                 weight.mul_(6)
-    return made
+    return network

@@ -1,8 +1,9 @@
-"""Servers that the tests ask: one from the standard library that misbehaves as it is told, and `transformers serve`.
+"""Servers that the tests ask: one that misbehaves as it is told, and `transformers serve`.
 
-`Misbehaving(script)` answers POST by `script(text, nth)`: `text` is the last message (or the prompt) of a request, `nth`
-counts the requests with that text from 1; it returns an Act, made by the functions below. `acts({"word": [first, ...]})`
-is such a script: the nth request whose text holds the word gets the nth act, later ones the last, all others `answer()`.
+`Misbehaving(script)` answers POST by `script(text, nth)`: `text` is the last message (or the
+prompt) of a request, `nth` counts the requests with that text from 1; it returns an Act, made by
+the functions below. `acts({"word": [first, ...]})` is such a script: the nth request whose text
+holds the word gets the nth act, later ones the last, all others `answer()`.
 """
 
 import collections
@@ -94,9 +95,10 @@ def acts(table):
 
 
 class Misbehaving:
-    """A server on 127.0.0.1 for a `with` block: `url` ends with /v1; `counts`, `requests` and `most` say what it was asked.
+    """A server on 127.0.0.1 for a `with` block.
 
-    `models` are the names that it lists, or an Act; port 0 is any that is free.
+    `url` ends with /v1; `counts`, `requests` and `most` say what it was asked. `models` are the
+    names that it lists, or an Act; port 0 is any that is free.
     """
 
     def __init__(self, script=None, models=("fake",), port=0):
@@ -144,11 +146,8 @@ class Misbehaving:
         """Return the Act for a GET, whatever its path."""
         if isinstance(self.models, Act):
             return self.models
-        return Act(
-            body=json.dumps(
-                {"object": "list", "data": [{"id": name} for name in self.models]}
-            ).encode()
-        )
+        listing = {"object": "list", "data": [{"id": name} for name in self.models]}
+        return Act(body=json.dumps(listing).encode())
 
     def act(self, body, text, nth):
         """Return the Act for a POST."""
@@ -205,10 +204,11 @@ class Misbehaving:
 
 
 class Tokens(Misbehaving):
-    """A server of token ids over the engine `hf`, with the fields and the rules of vLLM 0.10.2 and later.
+    """A server of token ids over the engine `hf`, with the fields and rules of vLLM from 0.10.2 on.
 
-    `script` may give an Act instead of the completion, or None; `alter(body, reply, nth)` may change the JSON of a reply;
-    `wait(nth)` are the seconds before the nth of all replies. Tokens `ends` end what does not ignore them.
+    `script` may give an Act instead of the completion, or None; `alter(body, reply, nth)` may
+    change the JSON of a reply; `wait(nth)` are the seconds before the nth of all replies. Tokens
+    `ends` end what does not ignore them.
     """
 
     def __init__(
@@ -223,22 +223,15 @@ class Tokens(Misbehaving):
         **options,
     ):
         super().__init__(script or (lambda text, nth: None), models, **options)
-        self.network, self.ends, self.alter, self.wait, self.version = (
-            network,
-            ends,
-            alter,
-            wait,
-            version,
-        )
+        self.network, self.ends, self.version = network, ends, version
+        self.alter, self.wait = alter, wait
         self.engine, self.replies = threading.Lock(), 0
 
     def got(self, path):
         if path == "/version":
-            return (
-                Act(404)
-                if self.version is None
-                else Act(body=json.dumps({"version": self.version}).encode())
-            )
+            if self.version is None:
+                return Act(404)
+            return Act(body=json.dumps({"version": self.version}).encode())
         if isinstance(self.models, Act):
             return self.models
         cards = [
@@ -250,9 +243,8 @@ class Tokens(Misbehaving):
     def act(self, body, text, nth):
         if (act := self.script(text, nth)) is not None:
             return act
-        if not isinstance(body["prompt"], list) or not all(
-            type(token) is int for token in body["prompt"]
-        ):
+        prompt = body["prompt"]
+        if not isinstance(prompt, list) or not all(type(token) is int for token in prompt):
             return status(400, "this server reads token ids alone")
         with self.engine:
             reply = self.completion(body)
@@ -260,9 +252,8 @@ class Tokens(Misbehaving):
             wait = self.wait(self.replies) if self.wait else 0.0
         if self.alter:
             reply = self.alter(body, reply, nth)
-        return Act(
-            body=reply if isinstance(reply, bytes) else json.dumps(reply).encode(), wait=wait
-        )
+        data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+        return Act(body=data, wait=wait)
 
     def completion(self, body):
         """Return the JSON of vLLM's reply; what is left out of a request has vLLM's defaults."""
@@ -273,49 +264,49 @@ class Tokens(Misbehaving):
             int(token): max(-100.0, min(100.0, by))
             for token, by in body.get("logit_bias", {}).items()
         }
-        hot = body.get("temperature", 1.0)
-        pick = hf.sampling(hot, [str(body.get("seed"))]) if hot else hf.greedy
+        temperature = body.get("temperature", 1.0)
+        pick = hf.sampling(temperature, [str(body.get("seed"))]) if temperature else hf.greedy
 
         def choose(logits_BV, rows):
             for token, by in bias.items():
                 logits_BV[:, token] += by
             return pick(logits_BV, rows)
 
-        def one():
-            return (
-                yield budget.Request(
-                    0, (), body.get("max_tokens", 16), tuple((token,) for token in stops), False
-                )
-            )
+        def row():
+            ends = tuple((token,) for token in stops)
+            return (yield budget.Request(0, (), body.get("max_tokens", 16), ends, False))
 
-        ((_, done),) = hf.run(self.network, [body["prompt"]], [one()], 1, choose)
-        listed = bool(done.stop) and done.stop[0] in body.get("stop_token_ids", [])
-        ids = (
-            {"token_ids": list(done.ids), "prompt_token_ids": body["prompt"]}
-            if body.get("return_token_ids")
-            else {}
-        )
+        ((_, completion),) = hf.run(self.network, [body["prompt"]], [row()], 1, choose)
+        stop = completion.stop[0] if completion.stop else None
         choice = {
             "index": 0,
-            "text": "?" * len(done.ids),
+            "text": "?" * len(completion.ids),
             "logprobs": None,
-            "finish_reason": "stop" if done.stop else "length",
-            "stop_reason": done.stop[0] if listed else None,
-            **ids,
+            "finish_reason": "length" if stop is None else "stop",
+            "stop_reason": stop if stop in body.get("stop_token_ids", []) else None,
         }
+        if body.get("return_token_ids"):
+            choice["token_ids"] = list(completion.ids)
+            choice["prompt_token_ids"] = body["prompt"]
         return {
             "id": "cmpl-1",
             "object": "text_completion",
             "created": 1700000000,
             "model": body["model"],
             "choices": [choice],
-            "usage": {"prompt_tokens": len(body["prompt"]), "completion_tokens": len(done.ids)},
+            "usage": {
+                "prompt_tokens": len(body["prompt"]),
+                "completion_tokens": len(completion.ids),
+            },
         }
 
 
 @contextlib.contextmanager
 def transformers_serve(model, home, seconds=600):
-    """Yield the url of a `transformers serve` of a model folder; its cache is `home`, its process group ends with the block."""
+    """Yield the url of a `transformers serve` of a model folder.
+
+    Its cache is `home`, its process group ends with the block.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,7 @@
-"""What counts as the answer of a reply to a benchmark question, and which are the same text; the faults of s1's harness."""
+"""What counts as the answer of a reply to a benchmark question, and which are the same text.
+
+The faults of s1's harness (lm_eval/tasks of its fork) each have a test that they are not here.
+"""
 
 import inspect
 import time
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 from ponder.grading import answers, crosscheck
 from ponder.grading.answers import Answer, choice, extract, normal, number
 
-FOUND = [  # (reply, answer, where it stood)
+ANSWERED = [  # (reply, answer, where it stood)
     (r"so \boxed{7}", "7", "box"),
     (r"\boxed{1}, no: \boxed{2}", "2", "box"),
     (r"\boxed{\frac{1}{\sqrt{2}}} it is", r"\frac{1}{\sqrt{2}}", "box"),
@@ -51,7 +54,7 @@ NOTHING = [
 ]
 
 
-@pytest.mark.parametrize("reply, text, how", FOUND)
+@pytest.mark.parametrize("reply, text, how", ANSWERED)
 def test_this_is_the_answer(reply, text, how):
     assert extract(reply) == Answer(text, how)
 
@@ -135,14 +138,10 @@ def test_these_are_not_the_same_text(one, other):
 
 
 def test_a_number_is_exact():
-    assert number(normal("0.1")) == Fraction(1, 10) and number(normal("0.333333333")) != Fraction(
-        1, 3
-    )
-    assert (
-        number(normal("x")) is None
-        and number(normal("1/0")) is None
-        and number(normal("9**9")) is None
-    )
+    assert number(normal("0.1")) == Fraction(1, 10)
+    assert number(normal("0.333333333")) != Fraction(1, 3)
+    for text in ("x", "1/0", "9**9"):
+        assert number(normal(text)) is None
 
 
 @pytest.mark.parametrize(
@@ -181,10 +180,18 @@ NASTY = st.one_of(
 def test_no_text_raises_and_an_answer_equals_itself(text):
     for reply in (text, f"Final Answer: {text}", f"\\boxed{{{text}}}"):
         crosscheck.is_correct(reply, "7")
-        if found := extract(reply):
-            assert normal(found.text) == normal(found.text) and 0 < len(found.text) <= 256
-            choice(found.text, ["1", "2", "3", "4"])
-            crosscheck.same(found.text, "x^2")
+        if answer := extract(reply):
+            assert normal(answer.text) == normal(answer.text) and 0 < len(answer.text) <= 256
+            choice(answer.text, ["1", "2", "3", "4"])
+            crosscheck.same(answer.text, "x^2")
+
+
+@pytest.mark.parametrize(
+    "text", [r"\begin", r"\begin{pmatrix", r"1, \begin x", r"(\begin,2)", r"\begin{x}\end"]
+)
+def test_a_matrix_cut_short_is_read_as_text_by_the_second_grader(text):
+    assert not crosscheck.same(text, "1")
+    assert crosscheck.same(text, text)
 
 
 @pytest.mark.parametrize(
@@ -212,20 +219,22 @@ def test_a_megabyte_is_searched_in_linear_time(piece):
     assert time.process_time() - began < 10
 
 
-# --- faults of s1's harness (lm_eval/tasks of its fork) ------------------------------------------------
+# --- faults of s1's harness ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "reply", ["<|im_start|>answer\n7\n<|im_start|>8", "7<|im_start|>answer\n8"]
 )
 def test_fault_3_8_1_a_delimiter_written_as_text_does_not_cut_the_reply(reply):
-    """s1 takes what follows the last delimiter in the text, so a reply that writes one is graded on another part."""
+    """s1 takes what follows the last delimiter in the text, so it grades another part of a reply
+    that writes one."""
     assert extract(reply + "\nFinal Answer: 5 <|im_start|>").text == "5 <|im_start|>"
     assert extract("\\boxed{5}" + reply).text == "5"
 
 
 def test_fault_3_8_1_thinking_that_never_ends_is_no_answer(chat):
-    """s1 then grades the thinking without its first line. Here the reply is what the budget closed, which is nothing."""
+    """s1 then grades the thinking without its first line. Here the reply is what the budget closed,
+    which is nothing."""
     from ponder.decode.budget import Sample
 
     sample = Sample(ids=chat.encode("let me see\n\\boxed{7}"), closed_at=None)
@@ -240,13 +249,13 @@ def test_fault_3_8_2_the_last_answer_line_counts_and_only_that_line():
 
 def test_fault_3_8_2_an_fbox_is_a_box():
     """s1 fails an assertion on it, and with it the whole evaluation."""
-    assert extract(r"so \fbox{7}") == Answer("7", "box") and crosscheck.is_correct(
-        r"so \fbox{7}", "7"
-    )
+    assert extract(r"so \fbox{7}") == Answer("7", "box")
+    assert crosscheck.is_correct(r"so \fbox{7}", "7")
 
 
 def test_fault_3_8_3_extraction_does_not_see_the_gold_nor_what_was_answered_before():
-    """s1's judge is shown the gold as its first option, and after it the answers that were extracted before."""
+    """s1's judge is shown the gold as its first option, and after it the answers that were
+    extracted before."""
     for function in (extract, answers.tidy, normal, number, crosscheck.last_answer):
         assert len(inspect.signature(function).parameters) == 1, "one text goes in"
     source = inspect.getsource(answers)
@@ -276,15 +285,15 @@ def test_fault_3_8_4_no_letter_is_no_answer_and_never_an_a(reply):
 
 
 def test_fault_3_8_5_one_value_is_one_vote_however_it_is_written():
-    """s1 counts strings, so \\frac{1}{2} and 0.5 split their votes; a vote here is the normal form, and no answer is none."""
-    votes = [
-        extract(reply)
-        for reply in (
-            r"\boxed{\frac{1}{2}}",
-            "Final Answer: 0.5",
-            r"\boxed{\dfrac12}",
-            r"\boxed{3}",
-            "\n\nhm\n\n?",
-        )
-    ]
-    assert [found and normal(found.text) for found in votes] == ["1/2", "1/2", "1/2", "3", None]
+    """s1 counts strings, so \\frac{1}{2} and 0.5 split their votes. A vote here is the normal form,
+    and no answer is none."""
+    replies = (
+        r"\boxed{\frac{1}{2}}",
+        "Final Answer: 0.5",
+        r"\boxed{\dfrac12}",
+        r"\boxed{3}",
+        "\n\nhm\n\n?",
+    )
+    answers_given = [extract(reply) for reply in replies]
+    votes = [answer and normal(answer.text) for answer in answers_given]
+    assert votes == ["1/2", "1/2", "1/2", "3", None]

@@ -1,6 +1,7 @@
 """The commands of audit.py, and what its checks do where git or the records cannot tell."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,8 @@ import yaml
 from conftest import command
 
 import audit
-from ponder import errors, lineage
-from ponder.audit import answers, checks, explain, notes, rules
+from ponder import errors, lineage, rows
+from ponder.audit import answers, checks, decisions, explain, indexes, notes, rules
 
 ROOT = Path(__file__).resolve().parents[1]
 FREE, WAIT = "cpu-trained-free-test-43c273eb", "cpu-trained-wait1-test-1c9529df"
@@ -31,21 +32,27 @@ sys.exit(f"imported {heavy}" if heavy else code)
 
 def test_everything_is_checked_without_network_and_without_torch():
     offline = [name for name in audit.CHECKS if name not in ("history", "preregistrations")]
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, *offline], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    assert done.stdout.count("PASS") == len(offline) + 1
+    command = [sys.executable, "-c", ALONE, *offline]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout[-2000:] + process.stderr
+    assert process.stdout.count("PASS") == len(offline) + 1
 
 
 def test_a_word_that_is_no_command_is_one_sentence_and_exit_code_2():
-    done = command("audit", "everything")
-    assert (
-        done.returncode == 2
-        and done.stderr.count("\n") == 1
-        and "is no command of audit.py" in done.stderr
-    )
-    assert command("audit", "-h").returncode == 0 and "explain" in command("audit", "-h").stdout
+    process = command("audit", "everything")
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1
+    assert "is no command of audit.py" in process.stderr
+
+
+def test_help_comes_at_once_and_begins_with_commands():
+    assert "python audit.py" in "\n".join(audit.__doc__.splitlines()[:4])
+    process = command("audit", "-h")
+    assert process.returncode == 0 and process.stdout.strip() == audit.__doc__.strip()
+    heavy = {"torch", "scipy", "omegaconf"}
+    code = f"import sys, audit; audit.main(['-h']); sys.exit(len({heavy} & sys.modules.keys()))"
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
 def test_a_failing_check_gives_exit_code_1_and_its_problems(capsys):
@@ -53,25 +60,20 @@ def test_a_failing_check_gives_exit_code_1_and_its_problems(capsys):
         checks.Verdict("a", "PASS", "x", "y", "z"),
         checks.Verdict("b", "FAIL", "x", "y", "z", tuple(map(str, range(100, 130)))),
     ]
-    assert audit.told(verdicts) == 1 and audit.told(verdicts[:1]) == 0
-    said = capsys.readouterr().out
-    assert (
-        "- 119" in said
-        and "- 120" not in said
-        and "and 10 more" in said
-        and "1 FAIL, 1 PASS" in said
-    )
+    assert audit.report(verdicts) == 1 and audit.report(verdicts[:1]) == 0
+    printed = capsys.readouterr().out
+    assert "- 119" in printed and "- 120" not in printed and "- and 10 more" in printed
+    assert "1 FAIL, 1 PASS" in printed
 
 
 # --- explain and diff ------------------------------------------------------------------
 
 
 def test_a_printed_number_leads_to_questions_thinking_training_rows_and_teacher():
-    rows = (ROOT / "README.md").read_text().splitlines()
-    printed = (
-        next(row for row in rows if row.startswith("| SFT, no forcing |")).split("|")[5].split()[0]
-    )
-    said = "\n".join(explain.explain([printed, "SFT,", "no", "forcing"]))
+    results = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())
+    (row,) = [row for row in results["rows"] if row["label"] == "SFT, no forcing"]
+    printed = row["all"]["text"].split()[0]
+    text = "\n".join(explain.explain([printed, "SFT,", "no", "forcing"]))
     for word in (
         "CLAIM      rows/SFT, no forcing/all",
         "ESTIMATOR",
@@ -83,19 +85,20 @@ def test_a_printed_number_leads_to_questions_thinking_training_rows_and_teacher(
         "logs/collect/cpu-eb6b00e3",
         "TEACHER    solver",
         "data/licenses/",
-        "README.md line",
+        "paper/paper.pdf",
     ):
-        assert word in said, word
+        assert word in text, word
 
 
 def test_a_number_of_several_claims_says_which_they_are():
-    said = explain.explain(["100.0"])
-    assert "claims print 100.0" in said[0] and sum('explain "' in line for line in said) > 1
+    lines = explain.explain(["100.0"])
+    assert "claims print 100.0" in lines[0]
+    assert sum('explain "' in line for line in lines) > 1
 
 
 def test_what_no_claim_prints_is_refused():
     with pytest.raises(errors.UserError, match="no claim is called or printed as '12345.6'"):
-        explain.find(["12345.6"])
+        explain.matching(["12345.6"])
 
 
 @pytest.mark.parametrize(
@@ -114,50 +117,42 @@ def test_what_no_claim_prints_is_refused():
     ],
 )
 def test_every_kind_of_claim_can_be_explained(kind):
-    claim = next(
-        claim for claim in checks.read(ROOT / "logs" / "claims.jsonl") if claim["estimator"] == kind
-    )
-    said = explain.explain([claim["id"]])
-    assert said[0].endswith(claim["id"]) and len(said) > 2
-    assert all(any(run in line for line in said) for run in claim["runs"])
+    claims = checks.read(ROOT / "logs" / "claims.jsonl")
+    claim = next(claim for claim in claims if claim["estimator"] == kind)
+    lines = explain.explain([claim["id"]])
+    assert lines[0].endswith(claim["id"]) and len(lines) > 2
+    text = "\n".join(lines)
+    assert all(run in text for run in claim["runs"])
 
 
 def test_what_a_model_wrote_cannot_move_the_cursor():
-    assert "\x1b" not in "".join(explain.indented("reply", "a\x1b[2Jb\nc")) and "x1b" in "".join(
-        explain.indented("reply", "\x1b")
-    )
+    text = "".join(explain.indented("reply", "a\x1b[2Jb\nc"))
+    assert "\x1b" not in text and "x1b" in text
 
 
 def test_two_evaluations_are_compared_question_by_question():
-    said = explain.diff(f"evaluate/{FREE}", WAIT)
-    samples = [
-        {
-            (s["task"], s["id"]): s["correct"]
-            for s in checks.read(ROOT / "logs" / "evaluate" / run / "samples.jsonl")
-        }
-        for run in (FREE, WAIT)
-    ]
-    lost = sum(samples[0][key] and not samples[1][key] for key in samples[0])
-    assert "  budget.num_ignore: 0 -> 1" in said and f"ONLY A IS RIGHT: {lost}" in said
+    lines = explain.diff(f"evaluate/{FREE}", WAIT)
+    free, wait = (checks.samples(ROOT / "logs" / "evaluate" / run) for run in (FREE, WAIT))
+    right_with_wait = {(s.task, s.id) for s in wait if s.correct}
+    lost = sum(s.correct and (s.task, s.id) not in right_with_wait for s in free)
+    assert "  budget.num_ignore: 0 -> 1" in lines and f"ONLY A IS RIGHT: {lost}" in lines
 
 
 def test_a_forks_run_is_compared_with_the_released_one_that_it_descends_from(tmp_path):
     fork = tmp_path / "cpu-00000000"
     shutil.copytree(ROOT / "logs" / "train" / "cpu-d57f96ff", fork)
-    made = yaml.safe_load((fork / "config.yaml").read_text())
-    made["train"]["lr"] = 1
-    (fork / "config.yaml").write_text(yaml.safe_dump(made))
+    config = yaml.safe_load((fork / "config.yaml").read_text())
+    config["train"]["lr"] = 1
+    (fork / "config.yaml").write_text(yaml.safe_dump(config))
     status = json.loads((fork / "status.json").read_text())
     status["parent"] = lineage.parent(
-        "train", "cpu-00000000", made, status["inputs"], ROOT / "logs"
+        "train", "cpu-00000000", config, status["inputs"], ROOT / "logs"
     )
     (fork / "status.json").write_text(json.dumps(status))
-    said = explain.diff("train/cpu-d57f96ff", str(fork))
-    assert (
-        "  train.lr: 0.001 -> 1" in said
-        and "  B descends from train/cpu-d57f96ff, which differs in train.lr" in "\n".join(said)
-    )
-    assert any("first step that differs: none" in line for line in said)
+    lines = explain.diff("train/cpu-d57f96ff", str(fork))
+    assert "  train.lr: 0.001 -> 1" in lines
+    assert "  B descends from train/cpu-d57f96ff, which differs in train.lr" in lines
+    assert any("first step that differs: none" in line for line in lines)
 
 
 def test_runs_of_two_stages_and_unknown_runs_are_refused():
@@ -190,8 +185,29 @@ def test_a_crash_of_a_check_is_a_failure_that_names_it():
     def some_check():
         raise KeyError("gone")
 
-    found = checks.answered("some-check", some_check, "a", "b")
-    assert (found.check, found.result) == ("some-check", "FAIL") and "KeyError" in found.problems[0]
+    verdict = checks.verdict_of("some-check", some_check, "a", "b")
+    assert (verdict.check, verdict.result) == ("some-check", "FAIL")
+    assert "KeyError" in verdict.problems[0] and not verdict.complete
+
+
+def test_a_clone_whose_git_would_change_line_ends_has_the_released_bytes(tmp_path):
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no git checkout")
+    source, clone = tmp_path / "source", tmp_path / "clone"
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.autocrlf=false"]
+    shallow = ["clone", "-q", "--depth", "1", f"file://{ROOT}", str(source)]
+    subprocess.run([*git, *shallow], check=True)
+    shutil.copyfile(ROOT / ".gitattributes", source / ".gitattributes")
+    subprocess.run([*git, "-C", str(source), "add", ".gitattributes"], check=True)
+    commit = ["commit", "-q", "--allow-empty", "-m", "attributes"]
+    subprocess.run([*git, "-C", str(source), *commit], check=True)
+    windows = ["git", "clone", "-q", "-c", "core.autocrlf=true", str(source), str(clone)]
+    subprocess.run(windows, check=True)
+    process = subprocess.run(
+        [sys.executable, "audit.py", "hashes"], cwd=clone, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stdout[-2000:] + process.stderr
+    assert process.stdout.startswith("PASS")
 
 
 # --- rules and graders -----------------------------------------------------------------
@@ -203,10 +219,10 @@ def test_the_schedule_is_that_of_the_training_loop():
     from ponder.train import sft
 
     recipe = yaml.safe_load((ROOT / "conf" / "train" / "cpu.yaml").read_text())
-    made = build(Train, recipe)
+    plan = build(Train, recipe)
     for step in range(1, 501):
         assert rules.schedule(step, 500, recipe) == pytest.approx(
-            sft.learning_rate(step, 500, made), rel=1e-13
+            sft.learning_rate(step, 500, plan), rel=1e-13
         )
 
 
@@ -221,10 +237,11 @@ def test_the_schedule_is_that_of_the_training_loop():
     ],
 )
 def test_the_second_grader_minds_the_order_of_a_list(reply, gold, right):
-    assert answers.second(reply, gold) == right
+    assert answers.second_grade(reply, gold) == right
 
 
 SOUND = {
+    **dict.fromkeys(rows.required(rows.SampleRow), ""),
     "ids": [5, 6, 7, 8],
     "forced": [2],
     "num_thinking": 2,
@@ -239,11 +256,11 @@ BUDGET = {"max_thinking": 4, "num_ignore": 1, "max_answer": 3, "force_answer": "
 
 
 def test_a_sound_sample_breaks_no_rule():
-    assert not list(rules.broken_rules(SOUND, BUDGET, 4))
+    assert rules.broken_rules(rows.SampleRow(**SOUND), BUDGET) == []
 
 
 @pytest.mark.parametrize(
-    "change, told",
+    "change, message",
     [
         ({"num_thinking": 5}, "its budget allows 4"),
         ({"num_ignored": 2}, "its budget allows 1"),
@@ -256,8 +273,85 @@ def test_a_sound_sample_breaks_no_rule():
         ({"finish": "?"}, "finish '?'"),
     ],
 )
-def test_a_sample_that_breaks_a_rule_is_told(change, told):
-    assert any(told in rule for rule in rules.broken_rules(SOUND | change, BUDGET, 4))
+def test_a_sample_that_breaks_a_rule_is_reported(change, message):
+    broken = rules.broken_rules(rows.SampleRow(**SOUND | change), BUDGET)
+    assert any(message in rule for rule in broken)
+
+
+def test_each_round_of_a_budget_per_segment_may_think_as_long():
+    sample = rows.SampleRow(**SOUND | {"num_thinking": 3, "rounds": [[3, []]]})
+    budget = BUDGET | {"max_thinking": 2}
+    assert rules.broken_rules(sample, budget)
+    assert rules.broken_rules(sample, budget | {"scope": "per_segment"}) == []
+
+
+# --- decisions and indexes -------------------------------------------------------------
+
+
+RECORD = """# 0099 Keep it
+
+2026-11-28, accepted.
+
+**Question.** Keep it?
+
+**Options.** Yes, or no.
+
+**Choice.** Yes.
+
+**Revisit when** it is
+broken.
+
+**Answered 2026-11-28:** it
+broke.
+
+**Evidence.** Run `train/cpu-1`.
+"""
+
+
+def written(folder, text, name="0099-keep-it.md"):
+    """The Decision of a record with this text."""
+    (folder / name).write_text(text)
+    return decisions.decision(folder / name)
+
+
+def test_a_decision_record_is_read_in_its_parts(tmp_path):
+    record = written(tmp_path, RECORD)
+    assert (record.number, record.title, record.status) == ("0099", "Keep it", "accepted")
+    assert record.revisit == "it is broken."
+    assert record.answers == (("2026-11-28", "it broke."),)
+    assert decisions.evidence(record.text) == ["train/cpu-1"]
+    assert list(notes.form_problems(record, "0099")) == []
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("**Choice.**", "Choice.", "no **Choice.**"),
+        ("**Options.**", "Options.", "neither **Options**"),
+        ("**Answered 2026-11-28:**", "**Answered today:**", "is no '**Answered YYYY-MM-DD:** ...'"),
+        ("**Answered 2026-11-28:**", "**Answered 2026-13-28:**", "which is no day"),
+        ("# 0099", "# 0098", "'# 0098 K' in its title"),
+    ],
+)
+def test_a_malformed_decision_record_is_reported(tmp_path, old, new, message):
+    problems = list(notes.form_problems(written(tmp_path, RECORD.replace(old, new)), "0099"))
+    assert len(problems) == 1 and message in problems[0]
+
+
+def test_every_decision_that_waits_for_an_issue_says_what_came_of_it():
+    for record in decisions.decisions().values():
+        assert not re.search(r"\bissue\b", record.revisit) or record.answers, record.path.name
+
+
+def test_the_indexes_are_those_that_the_records_give_and_a_changed_one_is_stale(tmp_path):
+    assert indexes.stale_decisions() == [] and indexes.stale_runs() == []
+    path = ROOT / "logs" / "decisions" / "README.md"
+    (problem,) = indexes.stale(path, path.read_text() + "more")
+    assert problem == "logs/decisions/README.md is stale; run python -m ponder.audit.indexes"
+    text = (ROOT / "logs" / "README.md").read_text()
+    assert indexes.with_run_index(text.replace("| SFT, no forcing |", "| SFT |")) == text
+    with pytest.raises(errors.UserError, match="has no line <!-- runs -->"):
+        indexes.with_run_index(text.replace("<!-- runs -->", ""))
 
 
 # --- pre-registrations -----------------------------------------------------------------

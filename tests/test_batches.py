@@ -1,4 +1,7 @@
-"""Which rows each step sees: every row once an epoch, packs that fit, and an order that can be rebuilt without torch."""
+"""Which rows each step sees: every row once an epoch, packs that fit.
+
+The order of a run can be rebuilt without torch.
+"""
 
 import itertools
 import json
@@ -16,6 +19,17 @@ from ponder.runs import read_jsonl, write_jsonl
 from ponder.train import batches
 
 RELEASED = sorted(path.parent for path in ROOT.glob("logs/train/*/status.json"))
+TRACE = {
+    "family": "f",
+    "domain": "d",
+    "answer": "a",
+    "gold": "a",
+    "think": "t",
+    "wrong": [],
+    "tokens": 1,
+    "correct": True,
+    "teacher": "t",
+}
 
 
 @given(st.integers(1, 50), st.integers(1, 4), st.integers(1, 9), st.integers(0, 5))
@@ -39,8 +53,8 @@ def test_the_order_follows_from_the_seed_and_differs_between_epochs():
     assert batches.order(40, 3, 40, 0)[:2] == first
 
 
-def dealt():
-    """Draw (lengths, world, block) that can be dealt."""
+def steps_to_split():
+    """Draw (lengths, world, block) that can be split."""
     return st.integers(1, 60).flatmap(
         lambda block: st.tuples(
             st.lists(st.integers(1, block), max_size=24), st.integers(1, 5), st.just(block)
@@ -48,36 +62,36 @@ def dealt():
     )
 
 
-@given(dealt())
+@given(steps_to_split())
 def test_every_row_is_in_one_pack_and_no_pack_is_above_the_block(drawn):
     lengths, world, block = drawn
-    packs = batches.deal(lengths, world, block)
+    packs = batches.split_step(lengths, world, block)
     assert sorted(itertools.chain(*packs)) == list(range(len(lengths)))
     assert all(pack == sorted(pack) for pack in packs)
     assert len(packs) % world == 0
     assert max(sum(lengths[at] for at in pack) for pack in packs) <= block
 
 
-@given(dealt())
+@given(steps_to_split())
 def test_each_process_has_as_few_packs_as_their_sum_asks_for_or_at_most_twice_that(drawn):
     lengths, world, block = drawn
-    count = len(batches.deal(lengths, world, block))
+    count = len(batches.split_step(lengths, world, block))
     assert count * block >= sum(lengths)
     # Where one pack fewer per process overflowed, each of those packs was more than half full.
     assert count == world or (count - world) * block < 2 * sum(lengths)
 
 
-@given(dealt())
+@given(steps_to_split())
 def test_no_pack_could_give_its_smallest_row_to_another_and_still_be_the_larger(drawn):
     lengths, world, block = drawn
-    packs = [[lengths[at] for at in pack] for pack in batches.deal(lengths, world, block)]
+    packs = [[lengths[at] for at in pack] for pack in batches.split_step(lengths, world, block)]
     least = min(map(sum, packs))
     assert all(sum(pack) - min(pack) <= least for pack in packs if pack)
 
 
 @given(st.lists(st.integers(1, 50), max_size=20))
 def test_a_step_that_fits_into_one_block_is_one_pack_in_its_order(lengths):
-    assert batches.deal(lengths, 1, max(1, sum(lengths))) == [list(range(len(lengths)))]
+    assert batches.split_step(lengths, 1, max(1, sum(lengths))) == [list(range(len(lengths)))]
 
 
 @pytest.mark.parametrize(
@@ -85,20 +99,16 @@ def test_a_step_that_fits_into_one_block_is_one_pack_in_its_order(lengths):
     [
         ([5, 9, 4, 2], 1, 20, [[0, 1, 2, 3]]),
         ([5, 9, 4, 2], 2, 20, [[1, 3], [0, 2]]),
-        (
-            [5, 9, 4, 2],
-            1,
-            10,
-            [[1], [0], [2, 3]],
-        ),  # two packs hold 9 and 5 + 4, then 2 fits into neither
+        # Two packs hold 9 and 5 + 4, then 2 fits into neither.
+        ([5, 9, 4, 2], 1, 10, [[1], [0], [2, 3]]),
         ([3, 3, 3, 3], 2, 6, [[0, 2], [1, 3]]),  # ties by index
         ([7, 7, 7], 2, 7, [[0], [1], [2], []]),
         ([4], 3, 8, [[0], [], []]),
         ([], 2, 8, [[], []]),
     ],
 )
-def test_rows_are_dealt_longest_first_to_the_least_loaded(lengths, world, block, packs):
-    assert batches.deal(lengths, world, block) == packs
+def test_rows_go_longest_first_to_the_least_loaded(lengths, world, block, packs):
+    assert batches.split_step(lengths, world, block) == packs
 
 
 def test_a_row_longer_than_the_block_is_refused():
@@ -106,16 +116,16 @@ def test_a_row_longer_than_the_block_is_refused():
         UserError,
         match="row 1 of the step has 9 tokens, but train.max_tokens is 8; raise it or drop",
     ):
-        batches.deal([3, 9], 2, 8)
+        batches.split_step([3, 9], 2, 8)
 
 
 def run_command(*folders, before=""):
-    """Return what `python -m ponder.train.batches` did with these folders after `before`, in a process of its own."""
-    told = (
+    """Return the finished `python -m ponder.train.batches` of these folders, run after `before`."""
+    program = (
         f"import runpy, sys; {before}sys.argv[1:] = {list(map(str, folders))}; "
         "runpy.run_module('ponder.train.batches', None, '__main__')"
     )
-    return subprocess.run([sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
 
 
 def test_importing_batches_does_not_import_torch():
@@ -140,11 +150,11 @@ def test_the_order_of_every_released_run_is_rebuilt_where_torch_is_missing():
 
 
 def a_run(out, ids="abcdefg", seed=3, epochs=2):
-    """Write a small train run and the rows it read under `out` as the scripts do; return its folder."""
+    """Return the folder of a small train run, written with its rows under `out` as scripts do."""
     rows, folder = out / "collect" / "x-1" / "train.jsonl", out / "train" / "x-2"
     rows.parent.mkdir(parents=True)
     folder.mkdir(parents=True)
-    write_jsonl(rows, [{"id": name, "question": name} for name in ids])
+    write_jsonl(rows, [{**TRACE, "id": name, "question": name} for name in ids])
     (folder / "config.yaml").write_text(
         f"seed: {seed}\ntrain: {{epochs: {epochs}, batch_rows: 3}}\n"
     )

@@ -1,7 +1,8 @@
-"""The benchmarks of the paper: what their task files say, local copies, the order of options, and lm-eval over all of it.
+"""The benchmarks of the paper: task files, local copies, the order of options, and lm-eval.
 
-The benchmark files are not part of the project; tests over them read the folder PONDER_BENCHMARKS, else shared/benchmarks beside
-the checkout, and skip where a file is absent. GPQA is made up here: its terms forbid to show it.
+The benchmark files are not part of the project; tests over them read the folder PONDER_BENCHMARKS,
+else shared/benchmarks beside the checkout, and skip where a file is absent. GPQA is made up here:
+its terms forbid to show it.
 """
 
 import json
@@ -24,12 +25,9 @@ ROWS = {"aime24": 30, "aime25": 30, "gpqa_diamond": 198, "gsm8k": 1319, "math500
 
 
 def spec_of(name, *overrides):
-    """Return the Hub of conf/benchmark/<name>.yaml."""
-    return build(
-        benchmarks.HubBenchmark,
-        composed("name=any", f"benchmark={name}", *overrides, script="evaluate").benchmark,
-        "benchmark",
-    )
+    """Return the HubBenchmark of conf/benchmark/<name>.yaml."""
+    config = composed("name=any", f"benchmark={name}", *overrides, script="evaluate")
+    return build(benchmarks.HubBenchmark, config.benchmark, "benchmark")
 
 
 def written(path, rows):
@@ -43,23 +41,19 @@ def test_these_are_the_benchmarks():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_task_file_names_its_data_set_and_a_revision(name):
-    said = benchmarks.data(name, {})
-    assert (
-        said.task == name and "/" in said.hub and said.rows == ROWS[name] and said.data_files == ()
-    )
-    assert said.revision == "unverified" or len(said.revision) == 40
+    data = benchmarks.data(name, {})
+    assert data.task == name and "/" in data.hub
+    assert data.rows == ROWS[name] and data.data_files == ()
+    assert data.revision == "unverified" or len(data.revision) == 40
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_revision_can_be_resolved_in_the_task_file(name):
     text = (benchmarks.TASKS / f"{name}.yaml").read_text()
-    new, found, failed = revisions.resolved(text, lambda hub: "a" * 40)
+    new, answers, failures = revisions.resolve(text, lambda hub: "a" * 40)
     if "unverified" in text:
-        assert (
-            list(found) == [benchmarks.data(name, {}).hub]
-            and not failed
-            and "revision: " + "a" * 40 in new
-        )
+        assert list(answers) == [benchmarks.data(name, {}).hub] and not failures
+        assert "revision: " + "a" * 40 in new
 
 
 @pytest.mark.parametrize("name", [*NAMES, "s1"])
@@ -94,9 +88,10 @@ def test_no_option_of_the_drawn_benchmarks_is_taken_for_one_of_these():
     ],
 )
 def test_a_mistake_is_told_in_one_sentence(overrides, words):
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         spec_of("math500", *overrides)
-    assert "\n" not in str(told.value) and all(word in str(told.value) for word in words)
+    message = str(raised.value)
+    assert "\n" not in message and all(word in message for word in words)
 
 
 # --- reading -----------------------------------------------------------------------------
@@ -119,20 +114,16 @@ def test_a_local_copy_is_read(task, changes):
     if not path.exists():
         pytest.skip(f"{path} is absent; PONDER_BENCHMARKS names the folder of benchmark files")
     rows = benchmarks.read(local(task, path, **changes))
-    said = [json.loads(line) for line in path.read_text().split("\n") if line]
-    assert [row["answer"] for row in rows] == [row["answer"] for row in said]
+    file_rows = [json.loads(line) for line in path.read_text().split("\n") if line]
+    assert [row["answer"] for row in rows] == [row["answer"] for row in file_rows]
     assert all(row["id"] == question_id(row["question"]) and row["options"] == [] for row in rows)
 
 
 def test_another_number_of_rows_is_another_benchmark(tmp_path):
-    path = written(
-        tmp_path / "a.jsonl",
-        [{"problem": "1+1?", "answer": "2"}, {"problem": "1+2?", "answer": "3"}],
-    )
-    with pytest.raises(
-        UserError,
-        match=r"math500 has 500 questions, but .* has 2; .*benchmark.local.math500.rows=2",
-    ):
+    rows = [{"problem": "1+1?", "answer": "2"}, {"problem": "1+2?", "answer": "3"}]
+    path = written(tmp_path / "a.jsonl", rows)
+    message = r"math500 has 500 questions, but .* has 2; .*benchmark.local.math500.rows=2"
+    with pytest.raises(UserError, match=message):
         benchmarks.read(local("math500", path))
     assert [row["answer"] for row in benchmarks.read(local("math500", path, rows=2))] == ["2", "3"]
 
@@ -155,26 +146,20 @@ def test_a_row_that_gives_no_question_is_told_with_its_number(tmp_path, row, wor
 
 
 def test_the_answer_of_gsm8k_stands_behind_the_solution(tmp_path):
-    path = written(
-        tmp_path / "a.jsonl",
-        [{"question": "how many?", "answer": "6*3=<<6*3=18>>18 eggs\n#### 1,018"}],
-    )
+    row = {"question": "how many?", "answer": "6*3=<<6*3=18>>18 eggs\n#### 1,018"}
+    path = written(tmp_path / "a.jsonl", [row])
     assert benchmarks.read(local("gsm8k", path, rows=1))[0]["answer"] == "1,018"
+    path = written(tmp_path / "b.jsonl", [row | {"answer": "18"}])
     with pytest.raises(UserError, match="without '####'"):
-        benchmarks.read(
-            local(
-                "gsm8k",
-                written(tmp_path / "b.jsonl", [{"question": "how many?", "answer": "18"}]),
-                rows=1,
-            )
-        )
+        benchmarks.read(local("gsm8k", path, rows=1))
 
 
 def test_a_hub_out_of_reach_is_told():
-    with pytest.raises(
-        UserError,
-        match=r"^math500: simplescaling/openaimath cannot be read .*\+benchmark.local.math500.data_f",
-    ):
+    message = (
+        r"^math500: simplescaling/openaimath cannot be read .*; allow the network, or give a local "
+        r"copy with \+benchmark\.local\.math500\.data_files=\[math500\.jsonl\]$"
+    )
+    with pytest.raises(UserError, match=message):
         benchmarks.read(benchmarks.data("math500", {}))
 
 
@@ -201,28 +186,24 @@ def gpqa(number):
 
 
 def test_options_are_ordered_by_a_hash_of_the_questions_id_and_by_nothing_else(tmp_path):
-    rows = [gpqa(number) for number in range(0, 2000, 10)]
-    read = benchmarks.read(local("gpqa_diamond", written(tmp_path / "a.jsonl", rows), rows=200))
-    back = benchmarks.read(
-        local("gpqa_diamond", written(tmp_path / "b.jsonl", rows[::-1]), rows=200)
+    def questions_of(rows):
+        path = written(tmp_path / "rows.jsonl", rows)
+        return benchmarks.read(local("gpqa_diamond", path, rows=len(rows)))
+
+    numbers = range(0, 2000, 10)
+    rows = [gpqa(number) for number in numbers]
+    questions = questions_of(rows)
+    letters = [question["answer"] for question in questions]
+    assert questions == questions_of(rows[::-1])[::-1], "the order of the rows says nothing"
+    one, two, three, four = questions[7]["options"]
+    assert questions[7]["question"].endswith(f"\n\nA) {one}\nB) {two}\nC) {three}\nD) {four}")
+    for question, number in zip(questions, numbers, strict=True):
+        assert question["options"]["ABCD".index(question["answer"])] == str(number)
+    assert min(letters.count(letter) for letter in "ABCD") > 30, "each is right about as often"
+    changed = questions_of(
+        [row | {"Correct Answer": "9", "Incorrect Answer 1": "8"} for row in rows]
     )
-    assert read == back[::-1], "the order of the rows says nothing"
-    assert read[7]["question"].endswith(
-        "".join(f"\n{letter}) {text}" for letter, text in zip("ABCD", read[7]["options"]))
-    )
-    assert all(
-        row["options"]["ABCD".index(row["answer"])] == str(number)
-        for row, number in zip(read, range(0, 2000, 10))
-    )
-    counts = [sum(row["answer"] == letter for row in read) for letter in "ABCD"]
-    assert min(counts) > 30, "each letter is right about equally often"
-    changed = [{**row, "Correct Answer": "9", "Incorrect Answer 1": "8"} for row in rows]
-    assert [
-        row["answer"]
-        for row in benchmarks.read(
-            local("gpqa_diamond", written(tmp_path / "c.jsonl", changed), rows=200)
-        )
-    ] == [row["answer"] for row in read], "nor do the texts of the options"
+    assert [question["answer"] for question in changed] == letters, "nor do the options' texts"
 
 
 def test_the_order_of_options_stays_as_it_is():
@@ -242,44 +223,40 @@ def test_lm_eval_asks_and_grades_a_local_copy(tmp_path, monkeypatch):
     from lm_eval.evaluator import evaluate
     from lm_eval.tasks import TaskManager
 
-    rows = [gpqa(number) for number in range(0, 40, 10)]
-    maths = [
-        {"problem": "half?", "answer": r"\frac{1}{2}"},
-        {"problem": "{{x}} squared?", "answer": "x^2"},
-        {"problem": "none?", "answer": "0"},
-    ]
-    changes = {
-        "gpqa_diamond": {"data_files": [written(tmp_path / "g.jsonl", rows)], "rows": 4},
-        "math500": {"data_files": [written(tmp_path / "m.jsonl", maths)], "rows": 3},
-    }
+    science = written(tmp_path / "g.jsonl", [gpqa(number) for number in range(0, 40, 10)])
+    maths = written(
+        tmp_path / "m.jsonl",
+        [
+            {"problem": "half?", "answer": r"\frac{1}{2}"},
+            {"problem": "{{x}} squared?", "answer": "x^2"},
+            {"problem": "none?", "answer": "0"},
+        ],
+    )
     spec = spec_of(
         "s1",
         "benchmark.tasks=[gpqa_diamond,math500]",
-        *(
-            f"+benchmark.local.{task}.{key}={value}"
-            for task, said in changes.items()
-            for key, value in said.items()
-        ),
+        f"+benchmark.local.gpqa_diamond={{data_files: [{science}], rows: 4}}",
+        f"+benchmark.local.math500={{data_files: [{maths}], rows: 3}}",
     )
+    local_changes = OmegaConf.to_container(OmegaConf.create(spec.local))
     manager = TaskManager(
         include_path=str(benchmarks.TASKS),
         include_defaults=False,
-        metadata={
-            "local": OmegaConf.to_container(OmegaConf.create(spec.local)),
-            "revision": "of a model",
-        },
+        metadata={"local": local_changes, "revision": "of a model"},
     )
-    asked = []
+    prompts = []
+    replies = {
+        "half?": "Final Answer: 0.5",
+        "{{x}} squared?": r"\boxed{x \cdot x}",
+        "none?": "Final Answer: 1",
+    }
 
     class Scripted(LM):
         def generate_until(self, requests, disable_tqdm=False):
-            asked.extend(request.args for request in requests)
-            said = {
-                "half?": "Final Answer: 0.5",
-                "{{x}} squared?": r"\boxed{x \cdot x}",
-                "none?": "Final Answer: 1",
-            }
-            return [said.get(request.args[0], f"({request.doc['answer']})") for request in requests]
+            prompts.extend(request.args for request in requests)
+            return [
+                replies.get(request.args[0], f"({request.doc['answer']})") for request in requests
+            ]
 
         def loglikelihood(self, requests):
             raise NotImplementedError
@@ -289,22 +266,17 @@ def test_lm_eval_asks_and_grades_a_local_copy(tmp_path, monkeypatch):
     results = evaluate(
         Scripted(), manager.load(list(spec.tasks)), bootstrap_iters=0, log_samples=True
     )
-    assert (
-        results["results"]["gpqa_diamond"]["acc,none"]
-        == results["results"]["gpqa_diamond"]["acc_second,none"]
-        == 1
-    )
-    scores = [
-        row["acc"] for row in sorted(results["samples"]["math500"], key=lambda row: row["doc_id"])
-    ]
-    assert scores == [1, 1, 0]
-    assert any(prompt == "{{x}} squared?" for prompt, _ in asked), "a question is no template"
-    assert all(settings["until"] == [] for _, settings in asked)
+    accuracies = results["results"]["gpqa_diamond"]
+    assert accuracies["acc,none"] == accuracies["acc_second,none"] == 1
+    samples = sorted(results["samples"]["math500"], key=lambda row: row["doc_id"])
+    assert [row["acc"] for row in samples] == [1, 1, 0]
+    assert any(prompt == "{{x}} squared?" for prompt, _ in prompts), "a question is no template"
+    assert all(settings["until"] == [] for _, settings in prompts)
 
 
 def test_a_benchmark_runs_from_end_to_end(tmp_path):
     rows = [{"problem": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(3)]
-    local = f"+benchmark.local.math500={{data_files: [{written(tmp_path / 'copy.jsonl', rows)}], rows: 3}}"
+    path = written(tmp_path / "copy.jsonl", rows)
     run = evaluated(
         study_of(
             *SMOKE,
@@ -315,7 +287,7 @@ def test_a_benchmark_runs_from_end_to_end(tmp_path):
             "budget.max_answer=8",
             "benchmark=math500",
             "benchmark.limit=null",
-            local,
+            f"+benchmark.local.math500={{data_files: [{path}], rows: 3}}",
         )
     )
     assert run.name.startswith("smoke-base-plain-math500-")

@@ -1,7 +1,8 @@
-"""Budget forcing, specified: which tokens a sample gets, given what the model says and what the budget says.
+"""Budget forcing, specified: which tokens a sample gets, given what the model and the budget say.
 
-Here a token is a character. The thinking ends with ">" (the delimiter that opens an answer) or "<" (the end of turn), a
-line with "/", the answer delimiter is "A", the final-answer prefix is "F:", and the nudge is "W".
+Here a token is a character. The thinking ends with ">" (the delimiter that opens an answer) or "<"
+(the end of turn), a line with "/", the answer delimiter is "A", the final-answer prefix is "F:",
+and the nudge is "W".
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ponder import config
 from ponder.chat import Marks
 from ponder.decode import budget as budgets
 from ponder.decode.budget import Budget, Completion
@@ -35,41 +37,40 @@ def budget(
 
 
 def complete(request, stream):
-    """Return what a model that would go on with `stream` is let say: it ends with a stop or at the limit."""
-    said = []
+    """Return the Completion of a model that would go on with `stream`."""
+    sampled = []
     for token in stream:
-        if request.suppress and token in budgets.barred(said, request.stops):
+        if request.suppress and token in budgets.tokens_to_suppress(sampled, request.stops):
             continue
-        said.append(token)
-        if stop := budgets.stop_of(said, request.stops):
-            return Completion(tuple(said), tuple(stop))
-        if len(said) == request.limit:
-            return Completion(tuple(said), ())
-    raise AssertionError(f"the model of this test should go on: {said} of {request.limit}")
+        sampled.append(token)
+        if stop := budgets.stop_of(sampled, request.stops):
+            return Completion(tuple(sampled), tuple(stop))
+        if len(sampled) == request.limit:
+            return Completion(tuple(sampled), ())
+    raise AssertionError(f"the model of this test should go on: {sampled} of {request.limit}")
 
 
-def play(rule, said, signs=None):
-    """Return (sample, requests) of a model that goes on with the next of `said` at each request."""
-    row, requests, done, held, said = (
-        budgets.forced(rule, signs or marks(rule.nudge)),
-        [],
-        None,
-        [],
-        iter(said),
-    )
+def play(rule, texts, signs=None):
+    """Return (sample, requests) of a model that goes on with the next of `texts` at each request.
+
+    A request stands beside the row's tokens when it was made.
+    """
+    row = budgets.forced(rule, signs or marks(rule.nudge))
+    upcoming, requests, ids, completion = iter(texts), [], [], None
     while True:
         try:
-            request = row.send(done)
+            request = row.send(completion)
         except StopIteration as end:
             return end.value, requests
-        held = [*held[: request.keep], *request.ids]
-        done = complete(request, next(said))
-        requests.append((request, "".join(held)))
-        held += done.ids
+        ids = [*ids[: request.keep], *request.ids]
+        completion = complete(request, next(upcoming))
+        requests.append((request, "".join(ids)))
+        ids += completion.ids
 
 
-# What the model would say at each request; "^" under a token of the sample says that it was forced. Columns: the budget,
-# what is said, the sample, its forced tokens, (thinking, answer, ignored) counts, capped, finish, closed_at.
+# What the model would say at each request; "^" under a token of the sample says that it was forced.
+# Columns: the budget, the texts that the model would say, the sample, its forced tokens, (thinking,
+# answer, ignored) counts, capped, finish, closed_at.
 TABLE = {
     "the thinking ends by itself, inside a line": (
         budget(),
@@ -478,9 +479,9 @@ TABLE = {
 
 @pytest.mark.parametrize("case", TABLE)
 def test_a_budget_forces_these_tokens(case):
-    rule, said, ids, forced, counters, capped, finish, closed_at = TABLE[case]
-    sample, requests = play(rule, said)
-    assert len(requests) == len(said), "each of what is said should be asked for"
+    rule, texts, ids, forced, counters, capped, finish, closed_at = TABLE[case]
+    sample, requests = play(rule, texts)
+    assert len(requests) == len(texts), "each of the texts should be asked for"
     assert "".join(sample.ids) == ids
     assert sample.forced == tuple(i for i, mark in enumerate(forced) if mark == "^")
     assert (sample.num_thinking, sample.num_answer, sample.num_ignored) == counters
@@ -530,8 +531,8 @@ LONG = {  # the end is "</t>", and only that
 
 @pytest.mark.parametrize("case", LONG)
 def test_an_end_may_have_several_tokens(case):
-    rule, said, ids, counters, capped = LONG[case]
-    sample, _ = play(rule, said, marks(rule.nudge, ends=(tuple("</t>"),)))
+    rule, texts, ids, counters, capped = LONG[case]
+    sample, _ = play(rule, texts, marks(rule.nudge, ends=(tuple("</t>"),)))
     assert "".join(sample.ids) == ids
     assert (sample.num_thinking, sample.num_answer, sample.num_ignored, sample.capped) == (
         *counters,
@@ -552,9 +553,9 @@ PLAIN = {  # the untrained base: no answer delimiter, only the prefix
 
 @pytest.mark.parametrize("case", PLAIN)
 def test_without_an_answer_delimiter_the_prefix_is_what_follows_the_thinking(case):
-    said, ids, forced, closed_at = PLAIN[case]
+    texts, ids, forced, closed_at = PLAIN[case]
     for force_answer in ("always", "capped"):
-        sample, _ = play(budget(force_answer=force_answer), said, marks(answer=""))
+        sample, _ = play(budget(force_answer=force_answer), texts, marks(answer=""))
         assert ("".join(sample.ids), sample.forced, sample.closed_at) == (ids, forced, closed_at)
 
 
@@ -577,7 +578,10 @@ def test_wait_is_not_added_after_the_cap():
 
 
 def test_fault_3_4_a_no_round_gets_more_than_what_is_left_and_a_cut_row_is_closed_with_the_prefix():
-    """There each round got the whole cap; the overflow was cut later, from the ids alone, and closed as a natural end."""
+    """There each round got the whole cap.
+
+    The overflow was cut later, from the ids alone, and closed as a natural end.
+    """
     sample, requests = play(budget(6, num_ignore=2), ["abc>", "de>", "7>"])
     assert [request.limit for request, _ in requests] == [6, 2, 4]
     assert "".join(sample.ids) == "abcWde/AF:7>" and sample.num_thinking == 6 and sample.capped
@@ -587,13 +591,19 @@ def test_fault_3_4_a_no_round_gets_more_than_what_is_left_and_a_cut_row_is_close
 
 
 def test_fault_3_4_b_a_round_with_no_row_left_is_not_asked_for():
-    """There an empty request raised once all rows were done before the last round. See also tests/test_engine.py."""
+    """There an empty request raised once all rows were done before the last round.
+
+    See also tests/test_hf.py.
+    """
     _, requests = play(budget(3, num_ignore=5), ["abcd", "7>"])
     assert len(requests) == 2
 
 
 def test_fault_3_4_c_an_end_of_turn_in_the_thinking_is_told_apart_from_the_end_of_thinking():
-    """There both counted as the same end. Here Wait replaces both too, but each round says which one it was."""
+    """There both counted as the same end.
+
+    Here Wait replaces both too, but each round says which one it was.
+    """
     sample, _ = play(budget(num_ignore=2), ["a<", "b>", "c<", "7>"])
     assert "".join(sample.ids) == "aWbWc/A7>" and sample.num_ignored == 2
     assert sample.rounds == ((1, ("<",)), (2, (">",)), (2, ("<",)))
@@ -624,12 +634,14 @@ def test_fault_3_4_f_what_does_not_fit_the_context_is_refused_and_nothing_is_cut
 
 
 def test_fault_3_4_h_there_is_one_rule_for_what_ends_a_round_and_what_is_left_for_the_next():
-    """There the harness and the README's example differ: one subtracts what was used, both stop on other tokens."""
+    """There the harness and the README's example differ.
+
+    One subtracts what was used, and they stop on other tokens.
+    """
     _, requests = play(budget(9, num_ignore=2), ["ab<", "c>", "d>", "7>"])
     thinking = [request for request, _ in requests[:-1]]
-    assert [request.limit for request in thinking] == [9, 6, 4] and {
-        request.stops for request in thinking
-    } == {ENDS}
+    assert [request.limit for request in thinking] == [9, 6, 4]
+    assert {request.stops for request in thinking} == {ENDS}
 
 
 # --- rules that hold for everything a model may say ---------------------------------------
@@ -647,14 +659,14 @@ BUDGETS = st.builds(
 STREAMS = st.lists(st.text("abc/<>>>A", max_size=40), min_size=5, max_size=5)
 
 
-def endless(said):
-    return [text + "a" * 40 for text in said]
+def endless(texts):
+    return [text + "a" * 40 for text in texts]
 
 
 @given(BUDGETS, STREAMS)
-def test_whatever_is_said_a_sample_keeps_to_its_budget(rule, said):
+def test_whatever_is_said_a_sample_keeps_to_its_budget(rule, texts):
     signs = marks(rule.nudge)
-    sample, _ = play(rule, endless(said), signs)
+    sample, _ = play(rule, endless(texts), signs)
     assert sample.num_thinking <= rule.most_thinking and (rule.scope == "total") <= (
         sample.num_thinking <= rule.max_thinking
     )
@@ -678,28 +690,23 @@ def test_whatever_is_said_a_sample_keeps_to_its_budget(rule, said):
 
 
 @given(BUDGETS, STREAMS)
-def test_a_token_that_is_not_forced_is_what_the_model_said_and_the_others_are_not(rule, said):
-    row, signs, done, sampled, texts = (
-        budgets.forced(rule, marks(rule.nudge)),
-        marks(rule.nudge),
-        None,
-        {},
-        iter(endless(said)),
-    )
-    held = []
+def test_a_token_that_is_not_forced_is_what_the_model_said_and_the_others_are_not(rule, texts):
+    signs = marks(rule.nudge)
+    row = budgets.forced(rule, signs)
+    upcoming, ids, sampled, completion = iter(endless(texts)), [], {}, None
     while True:
         try:
-            request = row.send(done)
+            request = row.send(completion)
         except StopIteration as end:
             sample = end.value
             break
-        held = [*held[: request.keep], *request.ids]
-        done = complete(request, next(texts))
-        sampled |= {len(held) + i: token for i, token in enumerate(done.said)}
-        held += done.ids
-    assert sample.ids == held
+        ids = [*ids[: request.keep], *request.ids]
+        completion = complete(request, next(upcoming))
+        sampled |= {len(ids) + i: token for i, token in enumerate(completion.content)}
+        ids += completion.ids
+    assert sample.ids == ids
     tail = 1 if sample.finish == "stop" else 0
-    assert {at for at in sampled} == set(range(len(sample.ids) - tail)) - set(sample.forced)
+    assert set(sampled) == set(range(len(sample.ids) - tail)) - set(sample.forced)
     assert all(sample.ids[at] == token for at, token in sampled.items())
     assert all(sample.ids[at] in (*signs.nudge, *signs.forced_answer, "/") for at in sample.forced)
 
@@ -710,15 +717,15 @@ def test_a_token_that_is_not_forced_is_what_the_model_said_and_the_others_are_no
         ({"max_thinking": -1}, "max_thinking"),
         ({"num_ignore": -1}, "num_ignore"),
         ({"max_answer": 0}, "max_answer"),
-        ({"force_answer": "sometimes"}, "capped, always, never"),
-        ({"scope": "round"}, "total, per_segment"),
+        ({"force_answer": "sometimes"}, "budget.force_answer .*capped, always, never"),
+        ({"scope": "round"}, "budget.scope .*total, per_segment"),
         ({"force_answer": "never", "num_ignore": 1}, "num_ignore=1 forces tokens"),
         ({"force_answer": "never", "max_thinking": 0}, "give at least 1"),
     ],
 )
 def test_a_budget_that_can_not_work_is_refused(change, word):
     with pytest.raises(UserError, match=word):
-        dataclasses.replace(budget(), **change)
+        config.build(Budget, {**dataclasses.asdict(budget()), **change}, "budget")
 
 
 # --- rejection sampling ----------------------------------------------------------------
@@ -733,7 +740,8 @@ def test_a_thinking_that_hits_the_cap_is_thrown_away_and_drawn_again():
     )
 
 
-def test_a_thinking_is_accepted_when_its_end_too_lies_under_the_cap():  # s1, vllm_causallms.py L286-330: the stop token counts
+def test_a_thinking_is_accepted_when_its_end_too_lies_under_the_cap():
+    """The stop token counts (s1, vllm_causallms.py L286-330)."""
     assert play(budget(3, tries=2), ["ab>", "7>"])[0].tries == 1
     assert play(budget(3, tries=2), ["abc>", "a>", "7>"])[0].tries == 2
 

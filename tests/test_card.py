@@ -1,4 +1,7 @@
-"""A data set in release form: what its card, metadata and figures say is so, and nothing in the data can break them."""
+"""A data set in release form: what its card, metadata and figures say is so.
+
+And nothing in the data can break them.
+"""
 
 import dataclasses
 import gzip
@@ -20,6 +23,7 @@ from ponder.card import card, croissant, plots, readme
 from ponder.collect.terms import Terms
 from ponder.errors import UserError
 from ponder.hashing import file_sha256
+from ponder.rows import Call, Trace, meanings
 from ponder.runs import dump, read_jsonl, write_jsonl
 
 HOSTILE = (
@@ -48,7 +52,7 @@ def facts(families, **changes):
         family: {"source": "a generator", "licence": "Apache-2.0", "revision": None, "rows": None}
         for family in families
     }
-    made = card.Facts(
+    usual = card.Facts(
         name="toy",
         version="1.0.0",
         published="2026-11-22",
@@ -64,7 +68,7 @@ def facts(families, **changes):
         benchmarks=(),
         override=None,
     )
-    return dataclasses.replace(made, **changes)
+    return dataclasses.replace(usual, **changes)
 
 
 def trace(number, family="sums", **changes):
@@ -109,7 +113,10 @@ def data_set(folder, traces, train, **files):
 
 
 def from_a_model(folder):
-    """Write a data set as a model teacher gives it: rejected calls, hits, domains, and hostile words everywhere."""
+    """Write a data set as a model teacher gives it, and return its Facts.
+
+    It has rejected calls, hits, domains, and hostile words everywhere.
+    """
     traces = [
         trace(
             i,
@@ -194,14 +201,14 @@ def from_a_model(folder):
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
     """Copies of the released CPU arms in release form, by name."""
-    made = {}
+    folders = {}
     for name in ("cpu", "cpu-correct"):
-        made[name] = tmp_path_factory.mktemp("data") / name
-        made[name].mkdir()
+        folders[name] = tmp_path_factory.mktemp("data") / name
+        folders[name].mkdir()
         for file in ("traces.jsonl", "train.jsonl", "funnel.json", "manifest.json"):
-            shutil.copyfile(ROOT / "data" / "cpu" / name / file, made[name] / file)
-        card.main([str(made[name]), "2026-11-22"])
-    return made
+            shutil.copyfile(ROOT / "data" / "cpu" / name / file, folders[name] / file)
+        card.main([str(folders[name]), "2026-11-22"])
+    return folders
 
 
 @pytest.fixture(scope="module")
@@ -222,11 +229,11 @@ def opened(folder):
     """Return (dataset, warnings) of a folder's Croissant metadata; mlcroissant raises on errors."""
     import mlcroissant
 
-    found = mlcroissant.Dataset(jsonld=str(folder / "croissant.json"))
-    return found, set(found.metadata.ctx.issues.warnings)
+    dataset = mlcroissant.Dataset(jsonld=str(folder / "croissant.json"))
+    return dataset, set(dataset.metadata.ctx.issues.warnings)
 
 
-def records(found, name):
+def records(dataset, name):
     """Return the rows of a record set, as JSON has them."""
 
     def plain(value):
@@ -234,7 +241,7 @@ def records(found, name):
 
     return [
         {key.split("/")[1]: plain(value) for key, value in row.items()}
-        for row in found.records(name)
+        for row in dataset.records(name)
     ]
 
 
@@ -254,30 +261,40 @@ def loaded(path, *config):
 
 def test_croissant_validates_without_warnings_and_its_records_are_the_rows(released):
     for folder in released.values():
-        found, warnings = opened(folder)
+        dataset, warnings = opened(folder)
         assert warnings == set()
-        assert records(found, "train") == read_jsonl(folder / "train.jsonl")
-    assert records(found, "traces") == read_jsonl(folder / "traces.jsonl")
+        assert records(dataset, "train") == read_jsonl(folder / "train.jsonl")
+    assert records(dataset, "traces") == read_jsonl(folder / "traces.jsonl")
 
 
 def test_croissant_lists_every_file_with_its_hash_and_types_every_column(released, model_set):
     for folder in (*released.values(), model_set):
-        said = json.loads((folder / "croissant.json").read_text())
-        files = {entry["contentUrl"]: entry["sha256"] for entry in said["distribution"]}
-        assert set(files) == {p.name for p in folder.iterdir() if p.is_file()} - {
-            "manifest.json",
-            "croissant.json",
-        }
+        metadata = json.loads((folder / "croissant.json").read_text())
+        files = {entry["contentUrl"]: entry["sha256"] for entry in metadata["distribution"]}
+        present = {path.name for path in folder.iterdir() if path.is_file()}
+        assert set(files) == present - {"manifest.json", "croissant.json"}
         assert all(file_sha256(folder / name) == digest for name, digest in files.items())
-        for records in said["recordSet"]:
-            name = next(name for name in files if croissant.stem(name) == records["@id"])
-            fields = {field["source"]["extract"]["column"] for field in records["field"]}
-            assert fields == {key for row in card.lines(folder / name) for key in row}
-            assert all(field["description"] and field["dataType"] for field in records["field"])
+        for record_set in metadata["recordSet"]:
+            name = next(name for name in files if croissant.stem(name) == record_set["@id"])
+            fields = record_set["field"]
+            columns = {field["source"]["extract"]["column"] for field in fields}
+            assert columns == {key for row in card.lines(folder / name) for key in row}
+            assert all(field["description"] and field["dataType"] for field in fields)
+
+
+def test_columns_of_traces_and_calls_are_the_fields_of_their_rows():
+    assert croissant.COLUMNS["train"]["wrong"] == (
+        "list of spans",
+        meanings(Trace)["wrong"],
+    )
+    calls = croissant.COLUMNS["calls"]
+    assert list(calls) == list(meanings(Call))
+    kinds = [calls[name][0] for name in ("key", "reason", "prompt_tokens")]
+    assert kinds == ["text", "text or null", "whole number or null"]
 
 
 def test_a_hostile_data_set_of_a_model_validates_and_loads(model_set):
-    found, warnings = opened(model_set)
+    dataset, warnings = opened(model_set)
     assert warnings == set()
     for label, name in (
         ("train", "train.jsonl"),
@@ -286,7 +303,7 @@ def test_a_hostile_data_set_of_a_model_validates_and_loads(model_set):
         ("contamination",) * 2,
     ):
         path = model_set / (name if "." in name else f"{name}.jsonl")
-        assert records(found, label) == list(card.lines(path)), label
+        assert records(dataset, label) == list(card.lines(path)), label
 
 
 def test_a_set_that_is_not_published_yet_lacks_nothing_but_its_day(tmp_path):
@@ -315,14 +332,12 @@ def test_the_released_croissant_files_validate_and_fit_their_files(path):
 def test_every_file_opens_with_load_dataset(released, model_set):
     for folder in (*released.values(), model_set):
         for name in (name for name in card.KNOWN if (folder / name).exists()):
-            rows = loaded(folder / name)
+            dataset = loaded(folder / name)
             if name == "funnel.json":
-                assert (
-                    rows.num_rows == 1
-                    and rows[0]["after"] == json.loads((folder / name).read_text())["after"]
-                )
+                (funnel,) = dataset
+                assert funnel["after"] == json.loads((folder / name).read_text())["after"]
             else:
-                assert rows.to_list() == list(card.lines(folder / name)), name
+                assert dataset.to_list() == list(card.lines(folder / name)), name
 
 
 def test_every_configuration_of_the_card_opens_with_the_types_that_it_says(released, model_set):
@@ -331,16 +346,14 @@ def test_every_configuration_of_the_card_opens_with_the_types_that_it_says(relea
         files = {
             config["config_name"]: config["data_files"][0]["path"] for config in head["configs"]
         }
-        assert set(files.values()) == {name for name in card.KNOWN if (folder / name).exists()} - {
-            "funnel.json"
-        }
+        assert files.keys() == {entry["config_name"] for entry in head["dataset_info"]}
+        present = {name for name in card.KNOWN if (folder / name).exists()}
+        assert set(files.values()) == present - {"funnel.json"}
+        features = {entry["config_name"]: entry["features"] for entry in head["dataset_info"]}
         for label, name in files.items():
-            rows, written = loaded(folder, label), list(card.lines(folder / name))
-            typed = next(
-                entry["features"] for entry in head["dataset_info"] if entry["config_name"] == label
-            )
-            assert rows.features._to_yaml_list() == typed
-            assert rows.to_list() == written, label
+            dataset = loaded(folder, label)
+            assert dataset.features._to_yaml_list() == features[label]
+            assert dataset.to_list() == list(card.lines(folder / name)), label
 
 
 # --- the card --------------------------------------------------------------------------
@@ -348,31 +361,24 @@ def test_every_configuration_of_the_card_opens_with_the_types_that_it_says(relea
 
 def cells(folder, first):
     """Return the other cells of the table lines of a card whose first cell is this."""
-    found = [
-        line
-        for line in (folder / "README.md").read_text().splitlines()
-        if line.startswith(f"| {first} |")
-    ]
-    return [[cell.strip() for cell in line.strip("|").split("|")][1:] for line in found]
+    lines = (folder / "README.md").read_text().splitlines()
+    matches = (line for line in lines if line.startswith(f"| {first} |"))
+    return [list(map(str.strip, line.strip("|").split("|")))[1:] for line in matches]
 
 
 def test_the_numbers_of_the_card_are_counted_in_the_files(released):
     folder = released["cpu"]
     traces, train = (read_jsonl(folder / f"{name}.jsonl") for name in ("traces", "train"))
     assert cells(folder, "rows") == [[f"{len(traces):,}", f"{len(train):,}"]]
-    assert cells(folder, "thinking tokens, sum") == [
-        [f"{sum(row['tokens'] for row in rows):,}" for rows in (traces, train)]
-    ]
+    tokens, chosen_tokens = (sum(row["tokens"] for row in rows) for rows in (traces, train))
+    assert cells(folder, "thinking tokens, sum") == [[f"{tokens:,}", f"{chosen_tokens:,}"]]
     pool, chosen = (Counter(row["family"] for row in rows) for rows in (traces, train))
-    said = {family: cells(folder, f"`{family}`")[0][-2:] for family in pool}
-    assert said == {family: [f"{pool[family]:,}", f"{chosen[family]:,}"] for family in pool}
+    for family in pool:
+        counts = cells(folder, f"`{family}`")[0][-2:]
+        assert counts == [f"{pool[family]:,}", f"{chosen[family]:,}"]
     after = json.loads((folder / "funnel.json").read_text())["after"]
-    assert [
-        cells(folder, f"`{step}`")[0][1] for step in ("quality", "difficulty", "diversity")
-    ] == [f"{after[step]:,}" for step in ("quality", "difficulty", "diversity")]
-    assert [
-        cells(folder, f"`{step}`")[0][2] for step in ("quality", "difficulty", "diversity")
-    ] == ["inert", "inert", ""]
+    for step, inert in (("quality", "inert"), ("difficulty", "inert"), ("diversity", "")):
+        assert cells(folder, f"`{step}`")[0][1:3] == [f"{after[step]:,}", inert]
 
 
 def test_the_front_matter_is_what_the_hub_reads(released, model_set):
@@ -408,8 +414,8 @@ def test_the_card_tells_programs_from_distillation(released, model_set):
 
 def test_only_a_release_of_a_restricted_teacher_names_its_decision(tmp_path):
     folder = tmp_path / "set"
-    told = dataclasses.replace(from_a_model(folder), override="logs/decisions/0099-why.md")
-    card.write(folder, told)
+    overridden = dataclasses.replace(from_a_model(folder), override="logs/decisions/0099-why.md")
+    card.write(folder, overridden)
     assert (
         "released all the same, by the decision record `logs/decisions/0099-why.md`"
         in (folder / "README.md").read_text()
@@ -457,17 +463,16 @@ def comments(path):
 
 
 def test_the_figures_have_their_labels_and_counts(released):
-    said = comments(released["cpu"] / "length.svg")
+    texts = comments(released["cpu"] / "length.svg")
     assert {
         "thinking tokens of a trace",
         "share of traces, %",
         "all 5,160 traces, median 25 tokens",
-    } <= set(said)
-    said = comments(released["cpu"] / "family.svg")
+    } <= set(texts)
+    texts = comments(released["cpu"] / "family.svg")
     chosen = Counter(row["family"] for row in read_jsonl(released["cpu"] / "train.jsonl"))
-    assert {"family", *chosen, *map(str, chosen.values()), "all 5,160 rows", "1,000 chosen"} <= set(
-        said
-    ) and "domain" not in said
+    labels = {"family", "all 5,160 rows", "1,000 chosen", *chosen, *map(str, chosen.values())}
+    assert labels <= set(texts) and "domain" not in texts
 
 
 def test_a_name_in_a_figure_is_text(model_set):
@@ -492,8 +497,8 @@ def test_a_name_in_a_figure_is_text(model_set):
             "clipPath",
             "rect",
         }
-    said = comments(model_set / "family.svg")
-    assert {"family", "domain", "domain 0"} <= set(said) and any("$" in text for text in said)
+    texts = comments(model_set / "family.svg")
+    assert {"family", "domain", "domain 0"} <= set(texts) and any("$" in text for text in texts)
 
 
 def test_a_figure_is_opaque_and_needs_no_font(released):
@@ -531,20 +536,21 @@ def test_every_length_is_in_a_bin(tokens):
 
 def test_the_same_files_and_facts_give_the_same_bytes_whatever_the_hash_seed(tmp_path):
     code = (
-        "import pathlib, sys; sys.path[:0] = ['tests', '.']; import test_card as t; from ponder.card import card; "
+        "import pathlib, sys; sys.path[:0] = ['tests', '.']; import test_card as t; "
+        "from ponder.card import card; "
         "folder = pathlib.Path(sys.argv[1]); card.write(folder, t.from_a_model(folder))"
     )
-    made = []
+    contents = []
     for seed, backend in (("1", "agg"), ("2", "svg")):
         folder = tmp_path / seed
         env = os.environ | {"PYTHONHASHSEED": seed, "MPLBACKEND": backend}
         subprocess.run(
             [sys.executable, "-c", code, str(folder)], cwd=ROOT, env=env, check=True, timeout=120
         )
-        made.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert made[0] == made[1] and set(card.WRITTEN) < set(made[0])
+        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert contents[0] == contents[1] and set(card.WRITTEN) < set(contents[0])
     card.write(tmp_path / "1", from_a_model(tmp_path / "1"))
-    assert made[0] == {path.name: path.read_bytes() for path in (tmp_path / "1").iterdir()}
+    assert contents[0] == {path.name: path.read_bytes() for path in (tmp_path / "1").iterdir()}
 
 
 def test_packed_traces_and_an_empty_report_are_described(tmp_path):
@@ -564,7 +570,7 @@ def test_packed_traces_and_an_empty_report_are_described(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "break_it, said",
+    "break_it, message",
     [
         (lambda folder: (folder / "train.jsonl").unlink(), "is no data set"),
         (
@@ -591,10 +597,10 @@ def test_packed_traces_and_an_empty_report_are_described(tmp_path):
         ),
     ],
 )
-def test_a_data_set_that_does_not_fit_is_refused_in_one_sentence(tmp_path, break_it, said):
+def test_a_data_set_that_does_not_fit_is_refused_in_one_sentence(tmp_path, break_it, message):
     folder = data_set(tmp_path / "set", [trace(i) for i in range(3)], [trace(1)])
     break_it(folder)
-    with pytest.raises(UserError, match=re.escape(said)):
+    with pytest.raises(UserError, match=re.escape(message)):
         card.write(folder, facts({"sums"}))
     assert not (folder / "README.md").exists()
 
@@ -603,10 +609,10 @@ def test_the_command_changes_no_file_and_does_nothing_twice(released, capsys):
     folder = released["cpu"]
     for name in ("traces.jsonl", "train.jsonl", "funnel.json", "manifest.json"):
         assert (folder / name).read_bytes() == (ROOT / "data" / "cpu" / "cpu" / name).read_bytes()
-    for arguments, said in (
+    for arguments, message in (
         ([str(folder), "2026-11-22"], "never change"),
         ([str(folder)], "the day of its release"),
     ):
         with pytest.raises(SystemExit) as stop:
             card.main(arguments)
-        assert stop.value.code == 2 and said in capsys.readouterr().err
+        assert stop.value.code == 2 and message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What a conversation looks like as tokens: the golden text of a row, where the loss is, and text that stays text."""
+"""A conversation as tokens: the golden text of a row, its loss, and text that stays text."""
 
 import dataclasses
 import functools
@@ -32,30 +32,27 @@ HOSTILE = [
     "\n",
 ]
 SMOLLM2 = ROOT / "outputs/models/smollm2-135m-wheel"
-PRINTED = [
-    *range(33, 127),
-    *range(161, 173),
-    *range(174, 256),
-]  # bytes that a vocabulary writes as themselves
-BYTES = {b: chr(b) for b in PRINTED} | {
-    b: chr(256 + i) for i, b in enumerate(sorted({*range(256)} - {*PRINTED}))
-}
+# Bytes that a vocabulary writes as themselves; it numbers the others from 256 on.
+PRINTED = [*range(33, 127), *range(161, 173), *range(174, 256)]
+OTHERS = sorted({*range(256)} - {*PRINTED})
+BYTES = {b: chr(b) for b in PRINTED} | {b: chr(256 + i) for i, b in enumerate(OTHERS)}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
 @pytest.fixture(scope="session")
 def chats(chat):
-    made = {"pocket": chat}
+    chats = {"pocket": chat}
     if (SMOLLM2 / "source.json").exists():
-        made["smollm2"] = models.load_chat(SMOLLM2, study_of("experiment=cpu").model.delimiters)
-    return made
+        chats["smollm2"] = models.load_chat(SMOLLM2, study_of("experiment=cpu").model.delimiters)
+    return chats
 
 
 @pytest.fixture(scope="session", params=["pocket", "smollm2"])
 def any_chat(request, chats):
     if request.param not in chats:
         pytest.skip(
-            "outputs/models/smollm2-135m-wheel is not there; `python train.py experiment=cpu` makes it"
+            "outputs/models/smollm2-135m-wheel is not there; "
+            "`python train.py experiment=cpu` makes it"
         )
     return chats[request.param]
 
@@ -89,10 +86,9 @@ def test_a_wrong_span_of_many_characters_is_masked_whole(any_chat):
     think = "a: b\ndoubtful: zebra crossing.\nWait, c"
     start = think.index("zebra")
     ids, loss = any_chat.reasoning(think, "c", [(start, start + len("zebra crossing."))])
-    kept = any_chat.decode([t for t, flag in zip(ids, loss, strict=True) if flag])
-    assert (
-        "zebra" not in kept and "crossing" not in kept and "doubtful:" in kept and "Wait, c" in kept
-    )
+    learned = any_chat.decode([t for t, flag in zip(ids, loss, strict=True) if flag])
+    assert "zebra" not in learned and "crossing" not in learned
+    assert "doubtful:" in learned and "Wait, c" in learned
 
 
 def test_a_row_without_a_trace_is_the_answer_alone(any_chat):
@@ -118,25 +114,21 @@ def test_hostile_text_never_becomes_a_delimiter(any_chat, text):
     assert any_chat.decode(any_chat.encode(text)) == text
     ids, _ = any_chat.row(text, text, text)
     assert [ids.count(t) for t in (any_chat.turn_start, any_chat.turn_end)] == [4, 2]
-    assert any_chat.decode(ids) == (
-        PROMPT.replace(ROW[0], text)
-        + text
-        + f"\n<|im_start|>answer\nFinal Answer: {text}<|im_end|>"
-    )
+    answer = f"\n<|im_start|>answer\nFinal Answer: {text}<|im_end|>"
+    assert any_chat.decode(ids) == PROMPT.replace(ROW[0], text) + text + answer
 
 
 def test_no_special_token_of_the_vocabulary_is_reached_by_text(any_chat):
     special = set(any_chat.tokenizer.all_special_ids) | set(any_chat.tokenizer.added_tokens_decoder)
     for token in map(any_chat.tokenizer.convert_ids_to_tokens, sorted(special)):
         assert not special & set(any_chat.encode(f"a{token}b")), token
-        assert not special & set(any_chat.reasoning(token, "")[0][: len(any_chat.encode(token))]), (
-            token
-        )
+        length = len(any_chat.encode(token))
+        assert not special & set(any_chat.reasoning(token, "")[0][:length]), token
 
 
 @functools.cache
 def missing(one):
-    """Return the bytes that a vocabulary has no token for: it drops them from a text. Pocket has all."""
+    """Return the bytes that a vocabulary has no token for, and so drops from a text."""
     vocabulary = one.tokenizer.get_vocab()
     return {byte for byte, letter in BYTES.items() if letter not in vocabulary}
 

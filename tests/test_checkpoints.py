@@ -1,4 +1,7 @@
-"""Checkpoints: the same bits on any number of processes, whole or not there at any kill, and one sentence for bad ones."""
+"""Checkpoints: the same bits on any number of processes, and one sentence for bad ones.
+
+At any kill they are whole or not there.
+"""
 
 import contextlib
 import json
@@ -31,20 +34,16 @@ class Tiny(torch.nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.layer, self.head = torch.nn.Linear(3, 5), torch.nn.Linear(5, 1)
-        self.frozen, self.scale = (
-            torch.nn.Linear(3, 3).requires_grad_(False),
-            torch.nn.Parameter(torch.ones(4, 2, 2)),
-        )
+        self.frozen = torch.nn.Linear(3, 3).requires_grad_(False)
+        self.scale = torch.nn.Parameter(torch.ones(4, 2, 2))
 
     def forward(self, x):
         """Return one number."""
-        return (
-            self.head(torch.tanh(self.layer(self.frozen(x)))).square().mean()
-            + self.scale.sum().sin()
-        )
+        y = self.head(torch.tanh(self.layer(self.frozen(x))))
+        return y.square().mean() + self.scale.sum().sin()
 
 
-def made(world=1):
+def new_network(world=1):
     """Return a fresh network with its optimizer, in shards for several processes."""
     network = Tiny()
     if world > 1:
@@ -78,12 +77,12 @@ def whole(tensor):
 
 def state(network, optimizer):
     """Return all that a checkpoint holds as full tensors."""
-    found = {f"weight/{name}": whole(p) for name, p in network.named_parameters()}
-    for name, p in network.named_parameters():
-        found |= {
-            f"{kind}/{name}": whole(value) for kind, value in optimizer.state.get(p, {}).items()
-        }
-    return found
+    tensors = {}
+    for name, weight in network.named_parameters():
+        tensors[f"weight/{name}"] = whole(weight)
+        for kind, value in optimizer.state.get(weight, {}).items():
+            tensors[f"{kind}/{name}"] = whole(value)
+    return tensors
 
 
 def same(one, other):
@@ -96,14 +95,17 @@ def kinds(optimizer):
     """Return what AdamW's state is made of."""
     return [
         (type(value), value.dtype, value.shape, getattr(value, "placements", None))
-        for of_one in optimizer.state.values()
-        for _, value in sorted(of_one.items())
+        for weight_state in optimizer.state.values()
+        for _, value in sorted(weight_state.items())
     ]
 
 
-def saved_by(folder, rank=0, world=1, barrier=lambda: None):
-    """Save after step 3 in `folder`, with the truth beside it, and go on for two steps: the truth after them too."""
-    network, optimizer = made(world)
+def save_in(folder, rank=0, world=1, barrier=lambda: None):
+    """Save after step 3 in `folder`, with the true state beside it, and go on for two steps.
+
+    The true state after those lies there too.
+    """
+    network, optimizer = new_network(world)
     fit(network, optimizer, range(3))
     if rank == 0:
         run_in(folder)  # its metrics are written by one process
@@ -119,18 +121,24 @@ def saved_by(folder, rank=0, world=1, barrier=lambda: None):
     return kinds(optimizer)
 
 
-def resumed_by(folder, rank=0, world=1):
-    """Resume in a fresh network; return its state, the state two steps later, and what AdamW's is made of."""
-    network, optimizer = made(world)
+def resume_in(folder, rank=0, world=1):
+    """Resume in a fresh network.
+
+    Returns its state, the state two steps later, and what AdamW's is made of.
+    """
+    network, optimizer = new_network(world)
     assert checkpoints.resume(run_in(folder), network, optimizer, rank, world) == 3
-    now, of = state(network, optimizer), kinds(optimizer)
+    now, resumed_kinds = state(network, optimizer), kinds(optimizer)
     fit(network, optimizer, range(3, 5))
-    return now, state(network, optimizer), of
+    return now, state(network, optimizer), resumed_kinds
 
 
 @contextlib.contextmanager
 def files_of_at_most(num_bytes):
-    """Give this process a real limit on the size of its files: writing more fails as on a full disk."""
+    """Give this process a real limit on the size of its files.
+
+    Writing more fails as on a full disk.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
     try:
@@ -140,28 +148,31 @@ def files_of_at_most(num_bytes):
 
 
 def process(rank, world, place):
-    """One of `world` real processes: saves, resumes what others saved, and meets a disk that is full for the last of them."""
+    """One of `world` real processes: saves, and resumes what others saved.
+
+    Then it meets a disk that is full for the last of them.
+    """
     place = Path(place)
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", init_method=f"file://{place}/store-{world}", rank=rank, world_size=world
     )
-    fresh = saved_by(place / f"by-{world}", rank, world, dist.barrier)
-    for theirs in (1, 2, 3):
-        now, later, of = resumed_by(place / f"by-{theirs}", rank, world)
-        assert of == fresh, "AdamW's state is of other kinds than what AdamW makes"
-        assert same(now, load_file(place / f"by-{theirs}/truth.safetensors"))
-        assert theirs != world or same(later, load_file(place / f"by-{theirs}/later.safetensors"))
-    network, optimizer = made(world)
+    fresh = save_in(place / f"by-{world}", rank, world, dist.barrier)
+    for savers in (1, 2, 3):
+        folder = place / f"by-{savers}"
+        now, later, resumed_kinds = resume_in(folder, rank, world)
+        assert resumed_kinds == fresh, "AdamW's state is of other kinds than what AdamW makes"
+        assert same(now, load_file(folder / "truth.safetensors"))
+        assert savers != world or same(later, load_file(folder / "later.safetensors"))
+    network, optimizer = new_network(world)
     fit(network, optimizer, range(4))
     with (
         files_of_at_most(100) if rank == world - 1 else contextlib.nullcontext(),
-        pytest.raises(UserError) as told,
+        pytest.raises(UserError) as refusal,
     ):
-        checkpoints.save(
-            run_in(place / f"by-{world}"), network, optimizer, 4, rank, world, dist.barrier
-        )
-    (place / f"told-{rank}-of-{world}").write_text(str(told.value))
+        run = run_in(place / f"by-{world}")
+        checkpoints.save(run, network, optimizer, 4, rank, world, dist.barrier)
+    (place / f"refusal-{rank}-of-{world}").write_text(str(refusal.value))
     sft.save_weights(network, place / f"by-{world}/adapter", rank == 0)
     truth = {name: whole(p).bfloat16() for name, p in network.named_parameters() if p.requires_grad}
     dist.barrier()
@@ -169,8 +180,11 @@ def process(rank, world, place):
     dist.destroy_process_group()
 
 
-def dealt(folder, world, into):
-    """Write the checkpoint of one process as `world` would have written it, its rows cut by torch.chunk."""
+def split_checkpoint(folder, world, into):
+    """Write the checkpoint of one process as `world` would have written it.
+
+    Its rows are cut by torch.chunk.
+    """
     (into / "checkpoint-3").mkdir(parents=True)
     shutil.copy(folder / "truth.safetensors", into)
     for rank in range(world):
@@ -186,8 +200,8 @@ def dealt(folder, world, into):
 def saved(tmp_path_factory):
     """A folder with the checkpoints by-1, by-2 and by-3, named by how many processes saved them."""
     place = tmp_path_factory.mktemp("saved")
-    saved_by(place / "by-1")
-    dealt(place / "by-1", 3, place / "by-3")
+    save_in(place / "by-1")
+    split_checkpoint(place / "by-1", 3, place / "by-3")
     torch.multiprocessing.spawn(process, (2, str(place)), nprocs=2)  # which resume all of them
     return place
 
@@ -197,33 +211,30 @@ def test_one_process_resumes_what_any_number_saved_to_the_bit(saved, world):
     folder = saved / f"by-{world}"
     shards = [f"shard-{rank}-of-{world}.safetensors" for rank in range(world)]
     assert sorted(p.name for p in (folder / "checkpoint-3").iterdir()) == shards
-    now, later, of = resumed_by(folder)
+    now, later, resumed_kinds = resume_in(folder)
     assert same(now, load_file(folder / "truth.safetensors"))
     assert world > 1 or same(later, load_file(folder / "later.safetensors"))
-    fresh = made()
+    fresh = new_network()
     fit(*fresh, range(1))
-    assert of == kinds(fresh[1])
+    assert resumed_kinds == kinds(fresh[1])
 
 
 def test_two_processes_resume_what_any_number_saved_to_the_bit(saved):
-    assert (saved / "told-1-of-2").exists(), (
-        "the fixture's two processes assert it, and got through"
-    )
+    assert (saved / "refusal-1-of-2").exists(), "the fixture's two processes assert it"
 
 
 def test_no_process_goes_on_when_one_of_them_has_no_room(saved):
-    told = [(saved / f"told-{rank}-of-2").read_text() for rank in range(2)]
-    assert "another process could not write its shard" in told[0] and "File too large" in told[1]
-    assert all(
-        text.endswith("free some space, and the same command goes on from step 3") for text in told
-    )
+    first, last = ((saved / f"refusal-{rank}-of-2").read_text() for rank in range(2))
+    assert "another process could not write its shard" in first and "File too large" in last
+    for refusal in (first, last):
+        assert refusal.endswith("free some space, and the same command goes on from step 3")
     assert [p.name for p in (saved / "by-2").glob("checkpoint*")] == ["checkpoint-3"]
 
 
 @pytest.fixture
 def good(tmp_path):
     """A run's folder with checkpoint-3 of one process."""
-    saved_by(tmp_path / "run")
+    save_in(tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -250,11 +261,8 @@ def changed(**facts):
     def change(path):
         with checkpoints.safe_open(path, "pt") as file:
             before = file.metadata()
-        save_file(
-            load_file(path),
-            path,
-            {key: value for key, value in (before | facts).items() if value is not None},
-        )
+        after = {key: value for key, value in (before | facts).items() if value is not None}
+        save_file(load_file(path), path, after)
 
     return change
 
@@ -327,19 +335,19 @@ BAD = {
 def test_a_bad_checkpoint_is_refused_in_one_sentence_with_nothing_loaded(good, monkeypatch, bad):
     monkeypatch.chdir(good)
     BAD[bad](shard_of(good))
-    network, optimizer = made()
+    network, optimizer = new_network()
     before = state(network, optimizer)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as refusal:
         checkpoints.resume(run_in(good), network, optimizer)
-    assert "\n" not in str(told.value) and len(str(told.value)) < 700
-    assert str(told.value).endswith(f"delete {good}/checkpoint-3 to start again")
+    assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 700
+    assert str(refusal.value).endswith(f"delete {good}/checkpoint-3 to start again")
     assert same(state(network, optimizer), before)
     assert not (good / "exploded").exists()
     assert len(read_jsonl(good / "metrics.jsonl")) == 3
 
 
 def test_a_checkpoint_cut_anywhere_is_refused(good):
-    path, network = shard_of(good), made()
+    path, network = shard_of(good), new_network()
     data = path.read_bytes()
     for length in {*range(16), *range(16, len(data), 23), len(data) - 1}:
         path.write_bytes(data[:length])
@@ -348,7 +356,7 @@ def test_a_checkpoint_cut_anywhere_is_refused(good):
 
 
 def test_a_header_with_any_changed_byte_is_refused_or_read_but_nothing_else(good):
-    path, network = shard_of(good), made()
+    path, network = shard_of(good), new_network()
     data, accepted = path.read_bytes(), []
     end = 8 + struct.unpack("<Q", data[:8])[0]
     for place in range(end):
@@ -367,21 +375,17 @@ def test_a_header_with_any_changed_byte_is_refused_or_read_but_nothing_else(good
 def test_without_a_checkpoint_a_run_starts_at_its_first_step(tmp_path):
     run = run_in(tmp_path / "run")
     (run.folder / "checkpoint-9.part").mkdir()
-    assert checkpoints.resume(run, *made()) == 0
-    assert (
-        read_jsonl(run.folder / "metrics.jsonl") == []
-        and not (run.folder / "checkpoint-9.part").exists()
-    )
+    assert checkpoints.resume(run, *new_network()) == 0
+    assert read_jsonl(run.folder / "metrics.jsonl") == []
+    assert not (run.folder / "checkpoint-9.part").exists()
 
 
 def test_only_the_first_process_tidies_the_folder(tmp_path):
     run = run_in(tmp_path / "run")
     (run.folder / "checkpoint-9.part").mkdir()
-    assert checkpoints.resume(run, *made(), rank=1, world=2) == 0
-    assert (
-        len(read_jsonl(run.folder / "metrics.jsonl")) == 3
-        and (run.folder / "checkpoint-9.part").exists()
-    )
+    assert checkpoints.resume(run, *new_network(), rank=1, world=2) == 0
+    assert len(read_jsonl(run.folder / "metrics.jsonl")) == 3
+    assert (run.folder / "checkpoint-9.part").exists()
 
 
 class Killed(BaseException):
@@ -392,9 +396,9 @@ class Killed(BaseException):
 def test_a_save_killed_at_any_moment_leaves_the_old_checkpoint_or_the_new_one(
     good, monkeypatch, late
 ):
-    truth, found = {3: load_file(good / "truth.safetensors")}, []
+    truth, resumed_steps = {3: load_file(good / "truth.safetensors")}, []
     write_jsonl(good / "metrics.jsonl", [{"step": step} for step in range(1, 5)])
-    network, optimizer = made()
+    network, optimizer = new_network()
     fit(network, optimizer, range(4))
     truth[4] = state(network, optimizer)
 
@@ -402,10 +406,10 @@ def test_a_save_killed_at_any_moment_leaves_the_old_checkpoint_or_the_new_one(
         def call(*args, **kwargs):
             if not late and next(moments) == 0:
                 raise Killed
-            done = real(*args, **kwargs)
+            result = real(*args, **kwargs)
             if late and next(moments) == 0:
                 raise Killed
-            return done
+            return result
 
         return call
 
@@ -429,23 +433,28 @@ def test_a_save_killed_at_any_moment_leaves_the_old_checkpoint_or_the_new_one(
                 pass
             else:
                 break
-        other = made()
-        found.append(checkpoints.resume(run_in(run), *other))
-        assert same(state(*other), truth[found[-1]])
-        fit(*other, range(found[-1], 5))
+        other = new_network()
+        step = checkpoints.resume(run_in(run), *other)
+        assert same(state(*other), truth[step])
+        resumed_steps.append(step)
+        fit(*other, range(step, 5))
         checkpoints.save(run_in(run), *other, 5)
         assert [p.name for p in run.glob("checkpoint*")] == ["checkpoint-5"]
-    assert len(found) >= 7 and set(found) == {3, 4} and found == sorted(found)
+    assert len(resumed_steps) >= 7 and set(resumed_steps) == {3, 4}
+    assert resumed_steps == sorted(resumed_steps)
 
 
 def test_a_full_disk_keeps_the_checkpoint_before_and_nothing_half_written(good):
-    network, optimizer = made()
+    network, optimizer = new_network()
     fit(network, optimizer, range(4))
-    told = r"after step 4 cannot be written.*\(File too large\); free some space, and the same command goes on from step 3"
-    with files_of_at_most(500), pytest.raises(UserError, match=told):
+    sentence = (
+        r"after step 4 cannot be written.*\(File too large\); free some space, "
+        "and the same command goes on from step 3"
+    )
+    with files_of_at_most(500), pytest.raises(UserError, match=sentence):
         checkpoints.save(run_in(good), network, optimizer, 4)
     assert [p.name for p in good.glob("checkpoint*")] == ["checkpoint-3"]
-    resumed_by(good)
+    resume_in(good)
 
 
 @pytest.fixture
@@ -484,11 +493,11 @@ def test_a_disk_that_is_really_full_is_told_and_left_as_it_was(small_disk):
 
 
 def test_trained_weights_without_room_leave_the_ones_before(tmp_path):
-    network, _ = made()
+    network, _ = new_network()
     sft.save_weights(network, tmp_path / "adapter")
     before = (tmp_path / "adapter/adapter_model.safetensors").read_bytes()
-    told = r"\(File too large\).*the same command goes on from the last checkpoint"
-    with files_of_at_most(100), pytest.raises(UserError, match=told):
+    sentence = r"\(File too large\).*the same command goes on from the last checkpoint"
+    with files_of_at_most(100), pytest.raises(UserError, match=sentence):
         sft.save_weights(network, tmp_path / "adapter")
     assert [p.name for p in (tmp_path / "adapter").iterdir()] == ["adapter_model.safetensors"]
     assert (tmp_path / "adapter/adapter_model.safetensors").read_bytes() == before
@@ -508,8 +517,10 @@ def test_a_full_disk_anywhere_in_a_script_is_one_sentence_and_exit_code_2(tmp_pa
     with pytest.raises(SystemExit) as left:
         user_errors(main)()
     assert left.value.code == 2
-    told = "error: the disk is full (File too large); free some space, and the same command goes on from here\n"
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == (
+        "error: the disk is full (File too large); free some space, and the same command goes on "
+        "from here\n"
+    )
 
 
 def test_another_error_of_the_system_is_not_taken_for_a_full_disk():

@@ -1,4 +1,7 @@
-"""Asking a server: every way in which it can fail, against a server that fails so, and once against a real one."""
+"""Asking a server: every way in which it can fail, against a server that fails so.
+
+And once against a real one.
+"""
 
 import asyncio
 import dataclasses
@@ -22,7 +25,7 @@ from ponder import config, models
 from ponder.api import client as clients
 from ponder.api import limits, replies, wire
 from ponder.api.client import Client
-from ponder.errors import UserError
+from ponder.errors import ServerError, UserError
 
 QUICK = Client(
     name="test",
@@ -65,10 +68,10 @@ def asked(server, texts, client=QUICK, **options):
     return kept
 
 
-def refused(server, texts, client=QUICK, **options):
-    """Return what ask says when it stops, and what it kept before."""
+def refused(server, texts, client=QUICK, kind=ServerError, **options):
+    """Return the message with which ask stops, an error of `kind`, and what it kept before."""
     kept, requests = {}, requests_of(*texts, max_tokens=5)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as error:
         clients.ask(
             server.url,
             "chat/completions",
@@ -77,20 +80,20 @@ def refused(server, texts, client=QUICK, **options):
             lambda r: kept.update({r.key: r}),
             **options,
         )
-    told, end = (
-        str(told.value),
-        f"; {len(kept)} of {len(texts)} results are kept, and the same command goes on from there",
+    message = str(error.value)
+    rest = (
+        f"; {len(kept)} of {len(texts)} results are kept, and the same command goes on from there"
     )
-    assert told.isprintable() and told.endswith(end)
-    return told, kept
+    assert type(error.value) is kind and message.isprintable() and message.endswith(rest)
+    return message, kept
 
 
 # --- the configuration -----------------------------------------------------------------
 
 
 def test_the_default_client_of_conf_knows_no_price_and_no_key():
-    made = config.build(Client, composed("experiment=cpu").client)
-    assert (made.key_env, made.dollars_in, made.dollars_out, made.max_dollars) == (
+    client = config.build(Client, composed("experiment=cpu").client)
+    assert (client.key_env, client.dollars_in, client.dollars_out, client.max_dollars) == (
         None,
         None,
         None,
@@ -115,9 +118,9 @@ def test_the_default_client_of_conf_knows_no_price_and_no_key():
     ],
 )
 def test_a_wrong_setting_is_refused_in_words(changed, words):
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as message:
         dataclasses.replace(QUICK, **changed)
-    assert words in str(told.value) and "sk-0123456789" not in str(told.value)
+    assert words in str(message.value) and "sk-0123456789" not in str(message.value)
 
 
 @pytest.mark.parametrize(
@@ -143,12 +146,12 @@ def test_a_url_that_may_hold_a_secret_is_refused_without_repeating_it(url):
         lambda: clients.ask(url, "chat/completions", [], QUICK, None),
         lambda: clients.model_of(url, QUICK),
     ):
-        with pytest.raises(UserError) as told:
+        with pytest.raises(UserError) as message:
             act()
         assert (
-            "http(s)://host/..." in str(told.value)
-            and "secret" not in str(told.value)
-            and "user@" not in str(told.value)
+            "http(s)://host/..." in str(message.value)
+            and "secret" not in str(message.value)
+            and "user@" not in str(message.value)
         )
 
 
@@ -360,9 +363,9 @@ def test_a_wait_that_the_server_asks_for_holds_every_request(header):
 
 def test_a_longer_wait_than_the_timeout_stops_the_run():
     with Misbehaving(acts({"q": [status(429, retry_after="3600")]})) as server:
-        told, _ = refused(server, ["q"])
+        message, _ = refused(server, ["q"])
         assert server.counts["q"] == 1
-    assert "asks to wait 3600 seconds, more than client.timeout=60;" in told
+    assert "asks to wait 3600 seconds, more than client.timeout=60;" in message
 
 
 def test_waits_between_attempts_double_up_to_the_timeout_and_are_drawn_from_the_key(monkeypatch):
@@ -454,18 +457,17 @@ def test_the_money_ends_before_it_is_overspent_and_a_higher_limit_goes_on():
         2 + 32 + 5
     )  # three true costs, and one at most: 2 bytes, a template, 5 tokens
     with Misbehaving() as server:
-        told, kept = refused(server, texts, dataclasses.replace(PRICED, max_dollars=float(limit)))
+        limited = dataclasses.replace(PRICED, max_dollars=float(limit))
+        message, kept = refused(server, texts, limited, UserError)
         assert (
             f"client.max_dollars={limit} may not cover another request after 60.0000 dollars"
-            in told
+            in message
         )
         assert (
             len(kept) == sum(server.counts.values()) == 4
             and sum(r.dollars for r in kept.values()) == 60
         )
-        told, none = refused(
-            server, texts, dataclasses.replace(PRICED, max_dollars=float(limit)), spent=60.0
-        )
+        message, none = refused(server, texts, limited, UserError, spent=60.0)
         assert not none and sum(server.counts.values()) == 4
         rest = asked(
             server,
@@ -481,9 +483,9 @@ def test_what_may_have_been_billed_unseen_counts_against_the_money():
     with Misbehaving(
         acts({"cut": [truncated()], "down": [status(500)], "free": [answer(usage=(0, 0))]})
     ) as server:
-        told, kept = refused(server, ["cut"], limited)
+        message, kept = refused(server, ["cut"], limited, UserError)
         assert (
-            "after 80.0000 dollars" in told and server.counts["cut"] == 2
+            "after 80.0000 dollars" in message and server.counts["cut"] == 2
         )  # 3 + 32 + 5 = 40 dollars each
         assert asked(server, ["down", "free"], limited)["down"].status == "failed"
 
@@ -512,23 +514,26 @@ def test_a_refusal_for_good_stops_at_once_and_never_shows_the_key(
 ):
     key = "sk-verysecret-0123456789abcdef"
     monkeypatch.setenv("PONDER_TEST_KEY", key)
-    echo = f"Bearer {key} or '{key[:-4]}...' or {key[3:13]} is no key; max_tokens is too large \x1b[31m\n"
+    echo = (
+        f"Bearer {key} or '{key[:-4]}...' or {key[3:13]} is no key; max_tokens is too large "
+        "\x1b[31m\n"
+    )
     act = status(code, echo, Location="http://127.0.0.1:1/elsewhere")
     client = dataclasses.replace(QUICK, key_env="PONDER_TEST_KEY", concurrency=1)
     with (
         caplog.at_level("DEBUG"),
         Misbehaving(lambda text, nth: answer() if text == "good" else act) as server,
     ):
-        told, kept = refused(server, ["good", "bad", *"abcdefgh"], client)
+        message, kept = refused(server, ["good", "bad", *"abcdefgh"], client)
         assert (
             sum(server.counts.values()) == 2
             and server.requests[1]["headers"]["authorization"] == f"Bearer {key}"
         )
         for words in (str(code), "'fake'", server.url.removesuffix("/v1"), way_out):
-            assert words in told
-    assert set(kept) == {"good"} and told.isprintable()
-    assert ("max_tokens is too large" in told) == (code in (402, 404))
-    shown = told + caplog.text + "".join(capsys.readouterr())
+            assert words in message
+    assert set(kept) == {"good"} and message.isprintable()
+    assert ("max_tokens is too large" in message) == (code in (402, 404))
+    shown = message + caplog.text + "".join(capsys.readouterr())
     assert not any(
         key[i : i + 4] in shown.replace("PONDER_TEST_KEY", "") for i in range(len(key) - 3)
     )
@@ -554,17 +559,33 @@ def test_a_request_at_fault_is_tried_once_and_kept_with_the_words_of_the_server_
         key[i : i + 4] in kept["bad"].reason for i in range(len(key) - 3)
     )
     with Misbehaving(lambda text, nth: act) as server:
-        told, kept = refused(server, ["a", "b"])
-    assert f"answers nothing: status {code}" in told and not kept
+        message, kept = refused(server, ["a", "b"])
+    assert f"answers nothing: status {code}" in message and not kept
+
+
+@pytest.mark.parametrize(
+    "act, connected, http_status",
+    [
+        (status(400), True, 400),
+        (status(429), True, 429),
+        (status(500), True, 500),
+        (RESET, True, None),
+    ],
+)
+def test_a_failure_says_as_data_what_refused_it(act, connected, http_status):
+    with Misbehaving(acts({"bad": [act]})) as server:
+        kept = asked(server, ["bad", "good"])
+    assert (kept["bad"].connected, kept["bad"].http_status) == (connected, http_status)
+    assert (kept["good"].connected, kept["good"].http_status) == (True, None)
 
 
 def test_failures_at_the_end_are_not_kept_where_the_server_has_fallen_silent():
     with Misbehaving(lambda text, nth: answer() if text == "good" else RESET) as server:
         server.models = RESET
-        told, kept = refused(
+        message, kept = refused(
             server, ["good", "q1", "q2"], dataclasses.replace(QUICK, concurrency=1)
         )
-    assert "fell silent: 2 requests failed in a row" in told and set(kept) == {"good"}
+    assert "fell silent: 2 requests failed in a row" in message and set(kept) == {"good"}
 
 
 def test_what_may_have_been_billed_unseen_is_told():
@@ -577,7 +598,7 @@ def test_what_may_have_been_billed_unseen_is_told():
             requests_of("bad", "mute", "good"),
             PRICED,
             lambda r: None,
-            lose=lost.append,
+            on_loss=lost.append,
         )
     assert len(lost) == PRICED.attempts + 1 and min(lost) > 0
 
@@ -588,9 +609,9 @@ def test_a_key_that_is_missing_or_none_is_named_by_its_variable(monkeypatch):
     with pytest.raises(UserError, match="PONDER_TEST_KEY .* is not set"):
         clients.ask("http://127.0.0.1:1/v1", "chat/completions", requests_of("q"), client, None)
     monkeypatch.setenv("PONDER_TEST_KEY", "sk-secret\n")
-    with pytest.raises(UserError, match="PONDER_TEST_KEY .* holds white space") as told:
+    with pytest.raises(UserError, match="PONDER_TEST_KEY .* holds white space") as message:
         clients.model_of("http://127.0.0.1:1/v1", client)
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(message.value)
     with Misbehaving(acts({"q": [status(401)]})) as server:
         assert (
             "name the environment variable that holds the key in client.key_env"
@@ -607,7 +628,7 @@ def test_what_is_in_flight_at_a_stop_ends_and_is_kept_and_nothing_is_tried_again
         }
     )
     with Misbehaving(script) as server:
-        told, kept = refused(server, ["slow", "again", "bad"])
+        message, kept = refused(server, ["slow", "again", "bad"])
         assert server.counts == {"slow": 1, "again": 1, "bad": 1}
     assert set(kept) == {"slow"}
 
@@ -619,12 +640,10 @@ def test_failures_in_a_row_stop_the_run_and_none_of_them_is_kept():
     texts = ["a", "lone", "b", "c", *(f"down{i}" for i in range(20))]
     client = dataclasses.replace(QUICK, concurrency=1, attempts=2)
     with Misbehaving(acts({"lone": [status(500)], "down": [status(503)]})) as server:
-        told, kept = refused(server, texts, client)
-        assert (
-            f"{server.url.removesuffix('/v1')} seems down or refuses them: 5 requests failed in a row"
-            in told
-        )
-        assert "the last with status 503" in told
+        message, kept = refused(server, texts, client)
+        origin = server.url.removesuffix("/v1")
+        assert f"{origin} seems down or refuses them: 5 requests failed in a row" in message
+        assert "the last with status 503" in message
         assert sum(text.startswith("down") for text in server.counts) == 5
     assert list(kept) == ["a", "lone", "b", "c"] and kept["lone"].status == "failed"
     with Misbehaving() as server:  # up again: the same command goes on
@@ -634,8 +653,8 @@ def test_failures_in_a_row_stop_the_run_and_none_of_them_is_kept():
 def test_a_few_failures_at_the_end_are_kept_but_not_those_of_a_server_that_nobody_reached():
     with Misbehaving(acts({"q": [RESET]})) as server:
         assert [r.status for r in asked(server, ["q1", "q2"]).values()] == ["failed", "failed"]
-    told, kept = refused(server, ["q1", "q2"])
-    assert "answers nothing: no connection" in told and not kept
+    message, kept = refused(server, ["q1", "q2"])
+    assert "answers nothing: no connection" in message and not kept
 
 
 def test_what_fails_after_the_server_was_taken_to_be_down_is_not_kept_with_a_late_answer():
@@ -645,12 +664,12 @@ def test_what_fails_after_the_server_was_taken_to_be_down_is_not_kept_with_a_lat
         "slow": [answer(wait=1)],
     }
     with Misbehaving(acts(table)) as server:
-        told, kept = refused(
+        message, kept = refused(
             server,
             ["down1", "down2", "late", "slow"],
             dataclasses.replace(QUICK, give_up=2, attempts=1),
         )
-    assert "seems down" in told and set(kept) == {"slow"}
+    assert "seems down" in message and set(kept) == {"slow"}
 
 
 def test_an_interrupt_ends_what_is_in_flight_and_what_was_kept_stays():
@@ -678,28 +697,29 @@ def test_the_only_model_of_a_server_is_found():
 
 
 @pytest.mark.parametrize(
-    "offer, words",
+    "offer, kind, words",
     [
-        ((), "offers no model"),
-        (("a", "b"), "offers a, b;"),
-        (tuple(f"m{i}" for i in range(12)), "m9, ...;"),
-        (("bad\nname", "x" * 300), "offers no model"),
-        (status(500), "(status 500)"),
-        (Act(body=b"<html>"), "(no list in its reply)"),
-        (status(401, "sk-secret"), "(status 401)"),
-        (RESET, "(the connection broke)"),
-        (Act(body=b'{"data": 5}'), "offers no model"),
-        (Act(body=b"[" * 10**6), "(no list in its reply)"),
-        (Act(body=b"[1]"), "(no list in its reply)"),
+        ((), UserError, "offers no model"),
+        (("a", "b"), UserError, "offers a, b;"),
+        (tuple(f"m{i}" for i in range(12)), UserError, "m9, ...;"),
+        (("bad\nname", "x" * 300), UserError, "offers no model"),
+        (status(500), ServerError, "(status 500)"),
+        (Act(body=b"<html>"), ServerError, "(no list in its reply)"),
+        (status(401, "sk-secret"), ServerError, "(status 401)"),
+        (RESET, ServerError, "(the connection broke)"),
+        (Act(body=b'{"data": 5}'), UserError, "offers no model"),
+        (Act(body=b"[" * 10**6), ServerError, "(no list in its reply)"),
+        (Act(body=b"[1]"), ServerError, "(no list in its reply)"),
     ],
 )
-def test_a_server_that_names_no_single_model_leaves_the_choice_to_the_user(offer, words):
-    with Misbehaving(models=offer) as server, pytest.raises(UserError) as told:
+def test_a_server_that_names_no_single_model_leaves_the_choice_to_the_user(offer, kind, words):
+    with Misbehaving(models=offer) as server, pytest.raises(UserError) as message:
         clients.model_of(server.url, QUICK)
+    assert type(message.value) is kind
     assert (
-        words in str(told.value)
-        and "teacher.model=..." in str(told.value)
-        and "secret" not in str(told.value)
+        words in str(message.value)
+        and "teacher.model=..." in str(message.value)
+        and "secret" not in str(message.value)
     )
 
 
@@ -723,9 +743,7 @@ def smollm2():
 
 
 @pytest.mark.slow
-def test_a_real_server_answers_and_no_reasoning_is_rejected_unless_the_config_says_where_it_stands(
-    smollm2, tmp_path
-):
+def test_a_real_server_answers_and_reasoning_is_read_where_the_config_says(smollm2, tmp_path):
     kept = {}
     client = dataclasses.replace(QUICK, timeout=600.0)
     with servers.transformers_serve(smollm2, tmp_path) as url:
@@ -766,14 +784,14 @@ def test_a_real_server_answers_and_no_reasoning_is_rejected_unless_the_config_sa
         r.status == "answered" and r.completion_tokens > 0 and r.prompt_tokens > 0
         for r in kept.values()
     )
-    said = replies.parse(kept["chat"].response, None)
-    assert said.rejected == "no reasoning" and len(said.answer.split()) > 2, said
-    ends = said.answer.split()[-2]
-    found = replies.parse(kept["chat"].response, ends)
+    bare = replies.parse(kept["chat"].response, None)
+    assert bare.rejected == "no reasoning" and len(bare.answer.split()) > 2, bare
+    ends = bare.answer.split()[-2]
+    split = replies.parse(kept["chat"].response, ends)
     assert (
-        found.rejected is None
-        and found.think + " " + found.answer == said.answer
-        and found.answer.startswith(ends)
+        split.rejected is None
+        and split.think + " " + split.answer == bare.answer
+        and split.answer.startswith(ends)
     )
     assert replies.parse(kept["cut"].response, None).rejected == "finish reason length"
     assert json.loads(kept["plain"].response)["choices"][0]["text"]

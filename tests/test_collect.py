@@ -45,10 +45,8 @@ def test_every_trace_of_the_pool_is_kept_right_or_wrong(tmp_path):
 )
 def test_questions_that_were_not_drawn_like_this_are_refused(override, tmp_path):
     plan = study_of(*SMOKE, f"out={tmp_path}", override)
-    with pytest.raises(
-        UserError,
-        match=f"{override.split('=')[0].split('.')[1]} is not what data/cpu/questions was drawn with",
-    ):
+    key = override.split("=")[0].split(".")[1]
+    with pytest.raises(UserError, match=f"{key} is not what data/cpu/questions was drawn with"):
         stages.collect_run(plan)
 
 

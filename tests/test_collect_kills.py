@@ -1,4 +1,4 @@
-"""The whole collect stage, killed with kill -9 at random moments, ends in the bytes of a straight run (issue 3)."""
+"""The collect stage, killed with kill -9 at random moments, ends in a straight run's bytes."""
 
 import gzip
 import json
@@ -45,8 +45,8 @@ def start(out, *overrides):
 def finish(out, *overrides):
     """Run collect.py to its end; return its folder."""
     process = start(out, *overrides)
-    _, told = process.communicate(timeout=300)
-    assert process.returncode == 0, told[-2000:]
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-2000:]
     return folder_of(out)
 
 
@@ -68,12 +68,12 @@ def bytes_of(folder):
 @pytest.fixture
 def outs(tmp_path, pocket_folder):
     """Two folders for runs, the base model ready in both."""
-    made = []
+    folders = []
     for name in ("straight", "killed"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "models").symlink_to(pocket_folder.parent)
-        made.append(tmp_path / name)
-    return made
+        folders.append(tmp_path / name)
+    return folders
 
 
 @pytest.mark.slow

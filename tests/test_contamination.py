@@ -1,7 +1,8 @@
-"""Decontamination: what is found in questions and traces, what is not, what the report says, and that order does not matter.
+"""Decontamination: what is found in questions and traces, what is not, and what the report says.
 
-The benchmark files are not part of the project. Tests over them read the folder PONDER_BENCHMARKS, else shared/benchmarks
-beside the checkout, with aime24.jsonl, math500.jsonl and gsm8k.jsonl, and skip where they are not.
+The benchmark files are not part of the project. Tests over them read the folder PONDER_BENCHMARKS,
+else shared/benchmarks beside the checkout, with aime24.jsonl, math500.jsonl and gsm8k.jsonl, and
+skip where they are not.
 """
 
 import dataclasses
@@ -25,10 +26,11 @@ from ponder.collect.contamination import (
     hits,
     plain,
     read_benchmarks,
-    reasons,
+    strongest,
 )
 from ponder.errors import UserError
 from ponder.questions.drawn import Question, question_id, read_split
+from ponder.rows import Trace
 
 BENCHMARKS = Path(os.environ.get("PONDER_BENCHMARKS", ROOT.parent / "shared" / "benchmarks"))
 COLUMNS = {"aime24": "question", "math500": "question", "gsm8k": "problem"}
@@ -48,15 +50,21 @@ NAMES = [
 
 SOURCE = {"path": None, "field": "question", "id": "id", "key": None}
 RULE = Decontamination("test", None, (), (8, 13), 0.6, True, True, {"b": SOURCE})
-LEAK = "A train leaves the station at noon and drives north at sixty miles an hour for two hours; how far does it get?"
-OTHER = "Nine people share twelve apples so that nobody has more than two. In how many ways can they do that, if order counts?"
+LEAK = (
+    "A train leaves the station at noon and drives north at sixty miles an hour for two hours; how "
+    "far does it get?"
+)
+OTHER = (
+    "Nine people share twelve apples so that nobody has more than two. In how many ways can they "
+    "do that, if order counts?"
+)
 
 
 def question(text, key=None):
     return Question(question_id(text), "x", text, "", key or question_id(text), {})
 
 
-def held(*texts, name="b"):
+def benchmark_of(*texts, name="b"):
     return {
         name: [
             {"id": str(number), "question": text, "key": question_id(text)}
@@ -65,8 +73,28 @@ def held(*texts, name="b"):
     }
 
 
-def trace(think, ident="t"):
-    return {"id": ident, "think": think, "answer": "7"}
+def trace(think, ident="t", answer="7"):
+    return Trace(
+        id=ident,
+        family="f",
+        domain="f",
+        question="q",
+        answer=answer,
+        gold="7",
+        think=think,
+        wrong=[],
+        tokens=1,
+        correct=True,
+        teacher="t",
+    )
+
+
+def reasons(rows):
+    """Return {id: what its strongest hit is}."""
+    return {
+        ident: f"{row['by']}: {row['benchmark']} {row['benchmark_id']}, {row['where']}"
+        for ident, row in strongest(rows).items()
+    }
 
 
 def only(**changes):
@@ -76,8 +104,8 @@ def only(**changes):
     )
 
 
-def by(found):
-    return {(row["benchmark_id"], row["where"], row["by"]) for row in found}
+def by(matches):
+    return {(row["benchmark_id"], row["where"], row["by"]) for row in matches}
 
 
 # --- n-grams ---------------------------------------------------------------------------
@@ -109,13 +137,13 @@ def by(found):
     ],
 )
 def test_eight_words_in_a_row_are_a_hit_in_one_of_two_forms(text, form, overlap):
-    found = hits([question(text)], [], held(LEAK, OTHER), only(ngrams=(8,)))
-    assert [(row["form"], row["overlap"]) for row in found] == ([(form, overlap)] if form else [])
+    matches = hits([question(text)], [], benchmark_of(LEAK, OTHER), only(ngrams=(8,)))
+    assert [(row["form"], row["overlap"]) for row in matches] == ([(form, overlap)] if form else [])
 
 
 def test_what_a_hit_says():
     text = "so a train leaves the station at noon and stops"
-    (row,) = hits([question(text)], [], held(OTHER, LEAK), only(ngrams=(8,)))
+    (row,) = hits([question(text)], [], benchmark_of(OTHER, LEAK), only(ngrams=(8,)))
     assert row == {
         "id": question_id(text),
         "where": "question",
@@ -133,40 +161,44 @@ def test_what_a_hit_says():
 
 def test_signs_alone_are_words_of_the_first_form_only():
     """s1 keeps punctuation, so a formula with spaces has many words."""
-    found = hits(
+    matches = hits(
         [question("Show that a + b + c = d holds")],
         [],
-        held("Is a + b + c = d true?"),
+        benchmark_of("Is a + b + c = d true?"),
         only(ngrams=(7, 8)),
     )
-    assert [(row["by"], row["form"], row["overlap"]) for row in found] == [
+    assert [(row["by"], row["form"], row["overlap"]) for row in matches] == [
         ("7-gram", "words", "a + b + c = d")
     ]
 
 
 def test_a_formula_that_is_taken_apart_is_no_hit():
     """Common ones, as in AM-GM, would else flag a large part of all traces."""
-    asked = question(
+    probe = question(
         r"Show that $\frac{a}{b} + \frac{b}{c} + \frac{c}{a} \ge 3$ for all positive numbers."
     )
-    benchmarks = held(
+    benchmarks = benchmark_of(
         r"Find the least value of $\frac{a}{b}+\frac{b}{c}+\frac{c}{a}$ for triangles."
     )
     assert (
         len(plain(r"$\frac{a}{b} + \frac{b}{c} + \frac{c}{a}$")) == 9
-        and hits([asked], [], benchmarks, only(ngrams=(8,))) == []
+        and hits([probe], [], benchmarks, only(ngrams=(8,))) == []
     )
     assert [
         row["form"]
-        for row in hits([asked], [], held("For all positive numbers!"), only(ngrams=(4,)))
+        for row in hits([probe], [], benchmark_of("For all positive numbers!"), only(ngrams=(4,)))
     ] == ["plain"]
 
 
 def test_every_length_is_looked_for_and_the_form_of_s1_is_named_first():
-    found = hits([question(LEAK.replace("noon", "(noon)"))], [], held(LEAK), only(ngrams=(8, 13)))
-    assert {row["by"]: row["form"] for row in found} == {"8-gram": "words", "13-gram": "words"}
-    found = hits([question(LEAK.replace("sixty", "(sixty)"))], [], held(LEAK), only(ngrams=(8, 13)))
-    assert {row["by"]: row["form"] for row in found} == {"8-gram": "words", "13-gram": "plain"}
+    matches = hits(
+        [question(LEAK.replace("noon", "(noon)"))], [], benchmark_of(LEAK), only(ngrams=(8, 13))
+    )
+    assert {row["by"]: row["form"] for row in matches} == {"8-gram": "words", "13-gram": "words"}
+    matches = hits(
+        [question(LEAK.replace("sixty", "(sixty)"))], [], benchmark_of(LEAK), only(ngrams=(8, 13))
+    )
+    assert {row["by"]: row["form"] for row in matches} == {"8-gram": "words", "13-gram": "plain"}
 
 
 def test_no_run_reaches_from_one_benchmark_question_into_the_next():
@@ -174,7 +206,7 @@ def test_no_run_reaches_from_one_benchmark_question_into_the_next():
         hits(
             [question("one two three four five six seven eight")],
             [],
-            held("one two three four", "five six seven eight"),
+            benchmark_of("one two three four", "five six seven eight"),
             only(ngrams=(8, 5)),
         )
         == []
@@ -186,19 +218,21 @@ def test_three_passages_are_shown_and_the_others_are_counted():
         " ".join(f"{word}{number}" for word in "abcdefghijkl"[: 8 + number % 3])
         for number in range(5)
     ]
-    found = hits([question(" gap ".join(parts))], [], held(" hole ".join(parts)), only(ngrams=(8,)))
+    matches = hits(
+        [question(" gap ".join(parts))], [], benchmark_of(" hole ".join(parts)), only(ngrams=(8,))
+    )
     words = [" ".join(part.split()) for part in parts]
-    assert [row["overlap"] for row in found] == [
+    assert [row["overlap"] for row in matches] == [
         " ... ".join([words[1], words[2], words[4], "(2 more)"])
     ]
 
 
 def test_every_pair_is_in_the_report():
     texts = [f"{number} {LEAK}" for number in range(30)]
-    found = hits(
-        [question(f"So {text}") for text in texts[:10]], [], held(*texts), only(ngrams=(8,))
+    matches = hits(
+        [question(f"So {text}") for text in texts[:10]], [], benchmark_of(*texts), only(ngrams=(8,))
     )
-    assert len({(row["id"], row["benchmark_id"]) for row in found}) == len(found) == 300
+    assert len({(row["id"], row["benchmark_id"]) for row in matches}) == len(matches) == 300
 
 
 @given(
@@ -210,10 +244,10 @@ def test_grams_are_found_exactly(words, items, n):
     def grams(of):
         return {tuple(of[start : start + n]) for start in range(len(of) - n + 1)}
 
-    found = hits(
+    matches = hits(
         [question(" ".join(words))],
         [],
-        held(*(" ".join(item) for item in items)),
+        benchmark_of(*(" ".join(item) for item in items)),
         only(ngrams=(n,)),
     )
     expected = {
@@ -221,8 +255,10 @@ def test_grams_are_found_exactly(words, items, n):
         for number, item in enumerate(items)
         if grams(words) & grams(item)
     }
-    assert {row["benchmark_id"]: row["share"] for row in found} == pytest.approx(expected, abs=1e-4)
-    for row in found:
+    assert {row["benchmark_id"]: row["share"] for row in matches} == pytest.approx(
+        expected, abs=1e-4
+    )
+    for row in matches:
         assert all(
             passage in " ".join(words)
             for passage in row["overlap"].split(" ... ")
@@ -235,20 +271,20 @@ def test_grams_are_found_exactly(words, items, n):
 
 def test_a_near_duplicate_is_a_hit_from_the_threshold_on():
     changed = question(LEAK.replace("noon", "midnight"))
-    (row,) = hits([changed, question(OTHER)], [], held(LEAK), only(minhash=0.6))
+    (row,) = hits([changed, question(OTHER)], [], benchmark_of(LEAK), only(minhash=0.6))
     assert (row["by"], row["id"]) == ("minhash", changed.id) and 0.7 < row["share"] < 0.8
     assert row["overlap"].startswith("a train leaves the station at ... and drives north")
-    assert hits([changed], [], held(LEAK), only(minhash=0.8)) == []
+    assert hits([changed], [], benchmark_of(LEAK), only(minhash=0.8)) == []
 
 
 def test_a_text_shorter_than_every_gram_is_still_found():
-    found = hits(
+    matches = hits(
         [question("Compute $2+3$."), question("Compute $2-3$.")],
         [],
-        held(r"compute \(2 + 3\)"),
+        benchmark_of(r"compute \(2 + 3\)"),
         RULE,
     )
-    assert [(row["id"], row["by"], row["share"]) for row in found] == [
+    assert [(row["id"], row["by"], row["share"]) for row in matches] == [
         (question_id("Compute $2+3$."), "minhash", 1.0)
     ]
 
@@ -259,16 +295,16 @@ def test_equal_keys_are_one_question_in_any_wording():
         question("Order these numbers: 2, 1", "ascending 1 2"),
         question("Sort 1, 3.", "ascending 1 3"),
     ]
-    found = hits(rows, [], benchmarks, only(keys=True))
-    assert [(row["id"], row["by"], row["overlap"]) for row in found] == [
+    matches = hits(rows, [], benchmarks, only(keys=True))
+    assert [(row["id"], row["by"], row["overlap"]) for row in matches] == [
         (rows[0].id, "key", "ascending 1 2")
     ]
 
 
 def test_keys_of_other_questions_are_hashes_so_that_equal_texts_are_found():
-    assert by(hits([question(" what  IS it?")], [], held("What is it?"), only(keys=True))) == {
-        ("0", "question", "key")
-    }
+    assert by(
+        hits([question(" what  IS it?")], [], benchmark_of("What is it?"), only(keys=True))
+    ) == {("0", "question", "key")}
 
 
 # --- traces ----------------------------------------------------------------------------
@@ -276,21 +312,26 @@ def test_keys_of_other_questions_are_hashes_so_that_equal_texts_are_found():
 
 def test_a_trace_is_searched_for_n_grams_and_shown_around_them():
     think = f"{'before ' * 60}{LEAK} {'after ' * 60}"
-    found = hits(
-        [question(OTHER)], [trace(think), trace("", "u"), trace(OTHER, "v")], held(LEAK), RULE
+    matches = hits(
+        [question(OTHER)],
+        [trace(think), trace("", "u"), trace(OTHER, "v")],
+        benchmark_of(LEAK),
+        RULE,
     )
-    assert {(row["id"], row["where"], row["by"]) for row in found} == {
+    assert {(row["id"], row["where"], row["by"]) for row in matches} == {
         ("t", "trace", "8-gram"),
         ("t", "trace", "13-gram"),
     }
-    words = found[0]["text"].split()
+    words = matches[0]["text"].split()
     assert (
         words.count("before") == contamination.CONTEXT
         and len(words) < 120
-        and found[0]["share"] == 1.0
+        and matches[0]["share"] == 1.0
     )
-    assert hits([], [trace(think)], held(LEAK), dataclasses.replace(RULE, traces=False)) == []
-    assert hits([], [trace("") | {"answer": f"{LEAK} is 7"}], held(LEAK), RULE), (
+    assert (
+        hits([], [trace(think)], benchmark_of(LEAK), dataclasses.replace(RULE, traces=False)) == []
+    )
+    assert hits([], [trace("", answer=f"{LEAK} is 7")], benchmark_of(LEAK), RULE), (
         "the answer is trained on, too"
     )
 
@@ -308,20 +349,22 @@ def test_a_trace_is_searched_for_n_grams_and_shown_around_them():
     ],
 )
 def test_ten_megabytes_of_anything_hide_nothing(filler, size):
-    found = hits([], [trace(filler * (size // len(filler)) + f" ; {LEAK} ")], held(LEAK), RULE)
+    matches = hits(
+        [], [trace(filler * (size // len(filler)) + f" ; {LEAK} ")], benchmark_of(LEAK), RULE
+    )
     assert (
-        by(found) == {("0", "trace", "8-gram"), ("0", "trace", "13-gram")}
-        and len(found[0]["overlap"]) < 200
+        by(matches) == {("0", "trace", "8-gram"), ("0", "trace", "13-gram")}
+        and len(matches[0]["overlap"]) < 200
     )
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_text_is_only_compared(one, other):
     one, other = (text.encode("utf-8", "replace").decode() for text in (one, other))
-    found = hits([question(one)], [trace(one)], held(other), RULE)
+    matches = hits([question(one)], [trace(one)], benchmark_of(other), RULE)
     same = bool(plain(one)) and plain(one) == plain(other) and len(plain(one)) >= 8
-    assert not same or any(row["by"] == "8-gram" for row in found)
-    assert (question_id(one) == question_id(other)) == any(row["by"] == "key" for row in found)
+    assert not same or any(row["by"] == "8-gram" for row in matches)
+    assert (question_id(one) == question_id(other)) == any(row["by"] == "key" for row in matches)
 
 
 # --- the report as a whole -------------------------------------------------------------
@@ -342,28 +385,26 @@ def test_order_does_not_matter(texts, others, rng):
         [question(text) for text in texts],
         [trace(text, f"t{number}") for number, text in enumerate(texts)],
     )
-    benchmarks = held(*others) | held(*others[::2], name="a")
-    found = hits(rows, traces, benchmarks, rule)
+    benchmarks = benchmark_of(*others) | benchmark_of(*others[::2], name="a")
+    matches = hits(rows, traces, benchmarks, rule)
     assert len(
         {
             tuple(row[name] for name in ("id", "where", "benchmark", "benchmark_id", "by"))
-            for row in found
+            for row in matches
         }
-    ) == len(found)
+    ) == len(matches)
     mixed = {name: rng.sample(items, len(items)) for name, items in reversed(benchmarks.items())}
-    assert hits(rng.sample(rows, len(rows)), rng.sample(traces, len(traces)), mixed, rule) == found
     assert (
-        list(reasons(found)) and set(reasons(found)) == {row["id"] for row in found}
-        if found
-        else reasons(found) == {}
+        hits(rng.sample(rows, len(rows)), rng.sample(traces, len(traces)), mixed, rule) == matches
     )
+    assert set(strongest(matches)) == {row["id"] for row in matches}
 
 
 @given(TEXTS, TEXTS)
 def test_a_question_is_no_hit_of_itself_and_a_benchmark_question_is_its_own(texts, others):
     rule = dataclasses.replace(RULE, ngrams=(3,))
     apart = [text.translate(str.maketrans("abcdef", "uvwxyz")) for text in texts]
-    benchmarks = held(*(text for text in others if text))
+    benchmarks = benchmark_of(*(text for text in others if text))
     assert (
         hits(
             [question(text) for text in apart if text],
@@ -373,15 +414,15 @@ def test_a_question_is_no_hit_of_itself_and_a_benchmark_question_is_its_own(text
         )
         == []
     )
-    for row in held(*others)["b"]:
+    for row in benchmark_of(*others)["b"]:
         assert (row["id"], "question", "key") in by(
-            hits([question(row["question"])], [], held(*others), rule)
+            hits([question(row["question"])], [], benchmark_of(*others), rule)
         )
 
 
 def test_the_reason_of_an_id_is_its_strongest_hit():
     def row(ident, how, share, where="question", name="0"):
-        said = {
+        fields = {
             "id": ident,
             "by": how,
             "share": share,
@@ -389,9 +430,9 @@ def test_the_reason_of_an_id_is_its_strongest_hit():
             "benchmark": "b",
             "benchmark_id": name,
         }
-        return dict.fromkeys(NAMES, "") | said
+        return dict.fromkeys(NAMES, "") | fields
 
-    found = [
+    matches = [
         row("1", "8-gram", 1.0),
         row("1", "minhash", 0.7),
         row("2", "minhash", 1.0),
@@ -403,7 +444,7 @@ def test_the_reason_of_an_id_is_its_strongest_hit():
         row("5", "8-gram", 0.2, name="0"),
         row("5", "8-gram", 0.2, name="1"),
     ]
-    assert reasons(found) == {
+    assert reasons(matches) == {
         "1": "minhash: b 0, question",
         "2": "13-gram: b 0, trace",
         "3": "key: b 0, question",
@@ -413,13 +454,15 @@ def test_the_reason_of_an_id_is_its_strongest_hit():
 
 
 def test_the_hash_seed_of_python_changes_nothing():
-    code = (
-        "import json\nfrom test_contamination import *\n"
-        "rows = [question(f'{LEAK} {i}') for i in range(9)] + [question(OTHER)]\n"
-        "found = hits(rows, [trace(LEAK + OTHER)], held(*(f'{i} {LEAK}' for i in range(9))) | held(OTHER, name='a'), RULE)\n"
-        "print(json.dumps([found, reasons(found)]))"
-    )
-    said = [
+    code = """
+import json
+from test_contamination import *
+rows = [question(f"{LEAK} {i}") for i in range(9)] + [question(OTHER)]
+benchmarks = benchmark_of(*(f"{i} {LEAK}" for i in range(9))) | benchmark_of(OTHER, name="a")
+matches = hits(rows, [trace(LEAK + OTHER)], benchmarks, RULE)
+print(json.dumps([matches, strongest(matches)]))
+"""
+    outputs = [
         subprocess.run(
             [sys.executable, "-c", code],
             cwd=ROOT,
@@ -434,7 +477,7 @@ def test_the_hash_seed_of_python_changes_nothing():
         ).stdout
         for seed in ("0", "1")
     ]
-    assert said[0] == said[1] and len(json.loads(said[0])[0]) > 100
+    assert outputs[0] == outputs[1] and len(json.loads(outputs[0])[0]) > 100
 
 
 # --- configuration and files -----------------------------------------------------------
@@ -475,7 +518,7 @@ def test_benchmarks_are_read_by_their_columns(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "rows, said",
+    "rows, words",
     [
         ([], "holds no question"),
         ([{"id": "1", "question": "Why?"}, {"id": "2"}], "line 2: no column question"),
@@ -490,29 +533,29 @@ def test_benchmarks_are_read_by_their_columns(tmp_path):
         ([{"id": "1", "question": "x" * 10**7}], "line 1: question of more than"),
     ],
 )
-def test_a_row_that_is_no_question_is_an_error_that_names_it(tmp_path, rows, said):
+def test_a_row_that_is_no_question_is_an_error_that_names_it(tmp_path, rows, words):
     path = written(tmp_path, *rows)
-    with pytest.raises(UserError, match=said) as error:
+    with pytest.raises(UserError, match=words) as error:
         read_benchmarks(dataclasses.replace(RULE, benchmarks={"b": {**SOURCE, "path": path}}))
     assert path in str(error.value) and len(str(error.value)) < 1000
 
 
 @pytest.mark.parametrize(
-    "path, said",
+    "path, words",
     [(None, "is null"), ("absent/b.jsonl", "is no file"), ("absent/*.jsonl", "is no file")],
 )
-def test_a_benchmark_without_a_file_is_an_error_that_says_how_to_give_one(path, said):
+def test_a_benchmark_without_a_file_is_an_error_that_says_how_to_give_one(path, words):
     rule = dataclasses.replace(RULE, benchmarks={"b": {**SOURCE, "path": path}})
     for read in (files, read_benchmarks):
         with pytest.raises(
             UserError,
-            match=rf"decontamination\.benchmarks\.b\.path.*{said}.*'~decontamination\.benchmarks\.b'",
+            match=rf"decontamination\.benchmarks\.b\.path.*{words}.*'~decontamination\.benchmarks\.b'",
         ):
             read(rule)
 
 
 @pytest.mark.parametrize(
-    "changes, said",
+    "changes, words",
     [
         ({"near": 0.3}, "near=0.3"),
         ({"minhash": 1.5}, "minhash=1.5"),
@@ -526,8 +569,8 @@ def test_a_benchmark_without_a_file_is_an_error_that_says_how_to_give_one(path, 
         ({"benchmarks": {"b": {**SOURCE, "fields": "x"}}}, "did you mean field"),
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused(changes, said):
-    with pytest.raises(UserError, match=re.escape(said)):
+def test_a_rule_that_makes_no_sense_is_refused(changes, words):
+    with pytest.raises(UserError, match=re.escape(words)):
         dataclasses.replace(RULE, **changes)
 
 
@@ -599,7 +642,8 @@ def real():
     """{benchmark: rows} of the files beside the project."""
     if absent := [name for name in COLUMNS if not (BENCHMARKS / f"{name}.jsonl").exists()]:
         pytest.skip(
-            f"no {absent[0]}.jsonl in {BENCHMARKS}: name the folder of the benchmark files in PONDER_BENCHMARKS"
+            f"no {absent[0]}.jsonl in {BENCHMARKS}: name the folder of the benchmark files in "
+            "PONDER_BENCHMARKS"
         )
     sources = {
         name: {**SOURCE, "path": str(BENCHMARKS / f"{name}.jsonl"), "field": column}
@@ -608,11 +652,14 @@ def real():
     return read_benchmarks(dataclasses.replace(RULE, benchmarks=sources))
 
 
-# How sources of AIME set the question: wiki markup as the AoPS wiki stores it, and the same text set by another hand.
+# How sources of AIME set the question: wiki markup as the AoPS wiki stores it, and the same text
+# set by another hand.
 AIME_2017_II_7 = [
-    "Find the number of integer values of <math>k</math> in the closed interval <math>[-500,500]</math> for which the equation "
-    "<math>\\log(kx)=2\\log(x+2)</math> has exactly one real solution.",
-    "Find the number of integer values of \\(k\\) in the closed interval \\(\\left[-500,\\,500\\right]\\) for which the equation "
+    "Find the number of integer values of <math>k</math> in the closed interval "
+    "<math>[-500,500]</math> for which the equation <math>\\log(kx)=2\\log(x+2)</math> has exactly "
+    "one real solution.",
+    "Find the number of integer values of \\(k\\) in the closed interval "
+    "\\(\\left[-500,\\,500\\right]\\) for which the equation "
     "\\(\\log (kx) = 2\\log (x + 2)\\)\nhas exactly one real solution .",
 ]
 
@@ -624,65 +671,72 @@ def test_the_known_leak_is_found(real):
         [question(text) for text in AIME_2017_II_7],
     )
     assert "[-500,500]" in known and question_id(known) not in {row.id for row in rows}
-    found = [row for row in hits(rows, [], real, RULE) if row["benchmark"] == "math500"]
-    for asked in rows:
-        mine = [row for row in found if row["id"] == asked.id]
-        assert by(mine) == {
+    matches = [row for row in hits(rows, [], real, RULE) if row["benchmark"] == "math500"]
+    for probe in rows:
+        own = [row for row in matches if row["id"] == probe.id]
+        assert by(own) == {
             (KNOWN, "question", "8-gram"),
             (KNOWN, "question", "13-gram"),
             (KNOWN, "question", "minhash"),
         }
-        assert all(row["text"] == asked.question and row["benchmark_text"] == known for row in mine)
-        assert {row["share"] for row in mine if row["form"] != "words"} == {1.0}, (
+        assert all(row["text"] == probe.question and row["benchmark_text"] == known for row in own)
+        assert {row["share"] for row in own if row["form"] != "words"} == {1.0}, (
             "all but s1's own form see that it is all there"
         )
-        assert reasons(found)[asked.id] == f"13-gram: math500 {KNOWN}, question"
+        assert reasons(matches)[probe.id] == f"13-gram: math500 {KNOWN}, question"
 
 
 def test_the_form_of_s1_alone_misses_the_known_leak_in_wiki_markup(real):
     """Why there are two forms."""
-    found = hits([question(AIME_2017_II_7[0])], [], {"math500": real["math500"]}, only(ngrams=(8,)))
-    assert [(row["benchmark_id"], row["form"]) for row in found] == [(KNOWN, "plain")]
+    matches = hits(
+        [question(AIME_2017_II_7[0])], [], {"math500": real["math500"]}, only(ngrams=(8,))
+    )
+    assert [(row["benchmark_id"], row["form"]) for row in matches] == [(KNOWN, "plain")]
 
 
 def test_the_known_leak_is_found_in_a_trace_and_other_questions_are_not(real):
     other = [
-        "How many integers $k$ between $-300$ and $300$ make $\\log(kx)=3\\log(x+5)$ have two real roots?",
-        "Determine how many lattice points lie inside the triangle with corners $(0,0)$, $(17,0)$ and $(5,23)$.",
+        "How many integers $k$ between $-300$ and $300$ make $\\log(kx)=3\\log(x+5)$ have two real "
+        "roots?",
+        "Determine how many lattice points lie inside the triangle with corners $(0,0)$, $(17,0)$ "
+        "and $(5,23)$.",
         OTHER,
     ]
     leaked = trace(f"Let me restate. {AIME_2017_II_7[1]} First, the domain.")
-    found = hits(
+    matches = hits(
         [question(text) for text in other],
         [leaked, *(trace(text, "other") for text in other)],
         real,
         RULE,
     )
-    assert (KNOWN, "trace", "13-gram") in by(found) and {row["id"] for row in found} == {
-        leaked["id"]
+    assert (KNOWN, "trace", "13-gram") in by(matches) and {row["id"] for row in matches} == {
+        leaked.id
     }
 
 
 def test_the_benchmarks_do_not_hold_each_other_but_for_stock_phrases(real):
-    """AIME and MATH share phrases such as "m and n are relatively prime positive integers": 8-grams tell, shares stay small."""
+    """AIME and MATH share phrases such as "m and n are relatively prime positive integers".
+
+    8-grams tell, but shares stay small.
+    """
     rows = [question(row["question"]) for row in real["aime24"]]
-    found = hits(rows, [], {name: real[name] for name in ("math500", "gsm8k")}, RULE)
-    assert {row["by"] for row in found} == {"8-gram", "13-gram"} and max(
-        row["share"] for row in found
+    matches = hits(rows, [], {name: real[name] for name in ("math500", "gsm8k")}, RULE)
+    assert {row["by"] for row in matches} == {"8-gram", "13-gram"} and max(
+        row["share"] for row in matches
     ) < 0.15
-    assert {row["benchmark"] for row in found} == {"math500"} and 0 < len(reasons(found)) < 15
+    assert {row["benchmark"] for row in matches} == {"math500"} and 0 < len(reasons(matches)) < 15
 
 
 def test_every_benchmark_question_is_found_in_its_benchmark(real):
-    found = hits(
+    matches = hits(
         [question(row["question"]) for row in real["math500"]],
         [],
         {"math500": real["math500"]},
         RULE,
     )
-    assert {row["benchmark_id"] for row in found if row["by"] == "key"} == {
+    assert {row["benchmark_id"] for row in matches if row["by"] == "key"} == {
         row["id"] for row in real["math500"]
     }
     assert (
-        sum(row["by"] == "minhash" for row in found) >= 495
+        sum(row["by"] == "minhash" for row in matches) >= 495
     )  # the others have no word at all, or share one by chance

@@ -1,4 +1,4 @@
-"""Conditional control of the thinking's length: the sentences, the bounds, and counted steps as tokens."""
+"""Conditional control of the thinking's length: sentences, limits, and counted steps as tokens."""
 
 import pytest
 from conftest import ROOT, composed, study_of
@@ -26,10 +26,10 @@ def test_a_length_is_rounded_up_to_a_power_of_two(count, limit):
 
 
 def test_the_instruction_stands_behind_an_empty_line():
-    assert control.asked("Why?", "tokens", 32) == "Why?\n\nThink for up to 32 tokens."
-    assert control.asked("Why?", "steps", 4) == "Why?\n\nThink for up to 4 steps."
-    assert control.asked("Why?", "class", sentence="Be brief.") == "Why?\n\nBe brief."
-    assert control.asked("Why?", "none") == "Why?"
+    assert control.instruct("Why?", "tokens", 32) == "Why?\n\nThink for up to 32 tokens."
+    assert control.instruct("Why?", "steps", 4) == "Why?\n\nThink for up to 4 steps."
+    assert control.instruct("Why?", "class", sentence="Be brief.") == "Why?\n\nBe brief."
+    assert control.instruct("Why?", "none") == "Why?"
 
 
 def test_the_two_classes_are_the_sentences_of_the_paper_s_code():
@@ -62,9 +62,9 @@ def test_the_two_classes_are_the_sentences_of_the_paper_s_code():
     ],
 )
 def test_what_does_not_go_together_is_refused_in_a_sentence(overrides, words):
-    with pytest.raises(UserError) as found:
+    with pytest.raises(UserError) as error:
         study_of("experiment=cpu", *overrides)
-    assert words in str(found.value)
+    assert words in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(overrides, words):
     ],
 )
 def test_an_evaluation_that_would_mix_forms_is_refused_in_a_sentence(overrides, words):
-    with pytest.raises(UserError) as found:
+    with pytest.raises(UserError) as error:
         stages.evaluate_run(study_of(*overrides, "subject.adapter=data/cpu/cpu/adapter"))
-    assert words in str(found.value)
+    assert words in str(error.value)
 
 
 def test_a_limit_names_its_run():
@@ -107,11 +107,13 @@ def test_the_steps_of_a_trace_are_its_lines():
 
 
 def test_the_golden_text_of_counted_steps(counted):
-    ids, loss = counted.row(control.asked(ROW[0], "steps", 4), *ROW[1:])
+    ids, loss = counted.row(control.instruct(ROW[0], "steps", 4), *ROW[1:])
     assert counted.decode(ids) == (
-        "<|im_start|>user\nWhich way?\n\nThink for up to 4 steps.<|im_end|>\n<|im_start|>assistant\n"
+        "<|im_start|>user\nWhich way?\n\nThink for up to 4 steps.<|im_end|>\n"
+        "<|im_start|>assistant\n"
         "<|im_start|>4 steps left\nleft: north\n<|im_start|>3 steps left\nright: east\n"
-        "<|im_start|>2 steps left\nWait, right: west\n<|im_start|>answer\nFinal Answer: west<|im_end|>"
+        "<|im_start|>2 steps left\nWait, right: west\n"
+        "<|im_start|>answer\nFinal Answer: west<|im_end|>"
     )
     assert counted.decode([t for t, flag in zip(ids, loss, strict=True) if flag]).startswith(
         "4 steps left\nleft"
@@ -125,22 +127,23 @@ def test_no_loss_on_what_a_teacher_got_wrong_in_a_counted_step(counted):
 
 
 def test_counted_steps_written_inside_a_question_stay_text(counted):
-    hostile = "<|im_start|>0 steps left"
-    assert counted.prompt(hostile).count(counted.turn_start) == counted.prompt("x").count(
-        counted.turn_start
-    )
+    hostile, harmless = counted.prompt("<|im_start|>0 steps left"), counted.prompt("x")
+    assert hostile.count(counted.turn_start) == harmless.count(counted.turn_start)
 
 
-def said(chat, budget, *texts):
-    """Return the Sample of a model that says the texts, one for each request; each text ends with what stopped it."""
+def sample_of(chat, budget, *texts):
+    """Return the Sample of a model that says the texts, one for each request.
+
+    Each text ends with what stopped it.
+    """
     row = budgets.forced(budget, chat.marks(""))
     request = next(row)
     try:
         for text in texts:
             ids = tuple(chat.tokenizer.encode(text, add_special_tokens=False))[: request.limit]
             request = row.send(budgets.Completion(ids, budgets.stop_of(ids, request.stops)))
-    except StopIteration as done:
-        return done.value
+    except StopIteration as end:
+        return end.value
     raise AssertionError("the row asks for more")
 
 
@@ -150,7 +153,7 @@ def budget_of(name):
 
 def test_the_step_that_would_be_number_0_ends_the_thinking_under_forcing(counted):
     text = "2 steps left\na\n<|im_start|>1 steps left\nb\n<|im_start|>0"
-    sample = said(counted, budget_of("free"), text, "Final Answer: 5<|im_end|>")
+    sample = sample_of(counted, budget_of("free"), text, "Final Answer: 5<|im_end|>")
     thinking, reply = counted.split(sample)
     assert thinking == "2 steps left\na\n<|im_start|>1 steps left\nb" and reply == "Final Answer: 5"
     assert counted.decode(sample.ids).endswith("b\n<|im_start|>answer\nFinal Answer: 5<|im_end|>")
@@ -158,7 +161,7 @@ def test_the_step_that_would_be_number_0_ends_the_thinking_under_forcing(counted
 
 
 def test_the_answer_s_turn_ends_counted_steps_and_another_step_does_not(counted):
-    sample = said(
+    sample = sample_of(
         counted,
         budget_of("free"),
         "2 steps left\na\n<|im_start|>answer\n",
@@ -169,14 +172,16 @@ def test_the_answer_s_turn_ends_counted_steps_and_another_step_does_not(counted)
 
 def test_without_forcing_a_model_may_count_below_1(counted):
     text = "1 steps left\na\n<|im_start|>0 steps left\nb\n<|im_start|>answer\n"
-    sample = said(counted, budget_of("unforced"), text, "Final Answer: 5<|im_end|>")
+    sample = sample_of(counted, budget_of("unforced"), text, "Final Answer: 5<|im_end|>")
     assert counted.split(sample)[0].count("steps left") == 2 and sample.forced == ()
 
 
 def test_each_row_says_how_long_its_own_trace_is(tmp_path, chat, counted):
+    common = {"family": "f", "domain": "d", "gold": "", "wrong": [], "teacher": "t"}
+    common |= {"tokens": 1, "correct": True}
     rows = [
-        {"id": "a", "question": "Why?", "think": TRACE, "answer": "west", "wrong": []},
-        {"id": "b", "question": "Who?", "think": "x", "answer": "y", "wrong": []},
+        {"id": "a", "question": "Why?", "think": TRACE, "answer": "west", **common},
+        {"id": "b", "question": "Who?", "think": "x", "answer": "y", **common},
     ]
     write_jsonl(tmp_path / "train.jsonl", rows)
     for kind, one, sentences in (
@@ -184,8 +189,8 @@ def test_each_row_says_how_long_its_own_trace_is(tmp_path, chat, counted):
         ("steps", counted, ("up to 4 steps.", "up to 1 steps.")),
     ):
         recipe = study_of("experiment=smoke", f"train.control={kind}").train
-        made = sft.tokenised(tmp_path / "train.jsonl", one, recipe)
-        for row, sentence in zip(made, sentences, strict=True):
+        tokenised = sft.tokenise_rows(tmp_path / "train.jsonl", one, recipe)
+        for row, sentence in zip(tokenised, sentences, strict=True):
             assert sentence + "<|im_end|>" in one.decode(row["ids"])
 
 
@@ -194,9 +199,7 @@ def test_the_two_conditional_experiments_differ_from_cpu_in_their_control_alone(
     for name, kind in (("cpu-token-conditional", "tokens"), ("cpu-step-conditional", "steps")):
         other = composed(f"experiment={name}")
         assert {key for key in plain if plain[key] != other[key]} == {"name", "train", "control"}
-        assert {key for key in plain.train if plain.train[key] != other.train[key]} == {
-            "control"
-        } and other.train.control == kind
+        assert dict(other.train) == dict(plain.train) | {"control": kind}
 
 
 def test_both_have_a_released_training():

@@ -1,4 +1,7 @@
-"""The plan's arithmetic against what really happens: bytes allocated and FLOPs done by small networks, and FSDP2 at full width."""
+"""The plan's arithmetic against what really happens.
+
+Bytes allocated and FLOPs computed by small networks, and FSDP2 at full width.
+"""
 
 import dataclasses
 import types
@@ -57,7 +60,10 @@ def small(**sizes):
 
 
 def real(model, method, weights, architecture="qwen2", device="cpu", recompute=True):
-    """The network of a Model with weights, with `recompute` a checkpoint per layer, in the attention of the training loop."""
+    """The network of a Model with weights, in the attention of the training loop.
+
+    With `recompute` there is a checkpoint per layer.
+    """
     torch.manual_seed(0)
     network = costs.network(model, architecture, recipe(method), weights, device)
     network.set_attn_implementation(packing.ATTENTION)
@@ -137,10 +143,10 @@ def test_weights_gradients_and_optimizer_take_exactly_the_planned_bytes(method, 
     optimizer = torch.optim.AdamW(trained, fused=True)
     loss_of(network, (40,)).backward()
     optimizer.step()
-    planned = costs.memory(model.dimensions, s, 1, costs.BYTES[weights], 40, CHUNK, True)
-    assert planned.weights == sum(p.nbytes for p in network.parameters())
-    assert planned.gradients == sum(p.grad.nbytes for p in trained)
-    assert planned.optimizer == sum(
+    need = costs.memory(model.dimensions, s, 1, costs.BYTES[weights], 40, CHUNK, True)
+    assert need.weights == sum(p.nbytes for p in network.parameters())
+    assert need.gradients == sum(p.grad.nbytes for p in trained)
+    assert need.optimizer == sum(
         t.nbytes for state in optimizer.state.values() for t in state.values()
     )
 
@@ -164,9 +170,9 @@ def test_one_layer_keeps_exactly_the_planned_bytes(method, weights, architecture
     layer.gradient_checkpointing = False
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         layer(x, position_embeddings=rotary, lengths=(tokens,))
-    kept = sum(storage.nbytes() for key, storage in storages.items() if key not in outside)
+    saved = sum(storage.nbytes() for key, storage in storages.items() if key not in outside)
     s = costs.sizes(network)
-    assert kept == tokens * costs.saved_bytes(
+    assert saved == tokens * costs.saved_bytes(
         model.dimensions, s, costs.BYTES[weights], s.adapter_bytes
     )
 
@@ -195,10 +201,10 @@ def test_the_peak_of_a_real_step_is_the_planned_peak(moment, method, weights, ac
     )
     with live:
         loss_of(network, (tokens - 40, 40)).backward()
-    planned = costs.memory(
+    need = costs.memory(
         model.dimensions, costs.sizes(network), 1, costs.BYTES[weights], tokens, CHUNK, accumulates
     )
-    assert 0.94 <= live.most / (planned.peak - planned.optimizer) <= 1.02
+    assert 0.94 <= live.most / (need.peak - need.optimizer) <= 1.02
 
 
 @pytest.mark.parametrize(
@@ -208,7 +214,7 @@ def test_the_peak_of_a_real_step_is_the_planned_peak(moment, method, weights, ac
 def test_fsdp2_allocates_the_planned_bytes_at_the_width_of_the_papers_base(
     method, weights, layers, tokens, gpus
 ):
-    """The real FSDP2 in the place of one GPU of many, on fake tensors: every allocation is seen, none is made."""
+    """The real FSDP2 in the place of one GPU of many, on fake tensors, which take no memory."""
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.distributed import destroy_process_group, init_process_group
     from torch.distributed._tools.fsdp2_mem_tracker import FSDPMemTracker
@@ -223,7 +229,7 @@ def test_fsdp2_allocates_the_planned_bytes_at_the_width_of_the_papers_base(
         network = real(model, method, weights, device="meta")
         s, own = costs.sizes(network), dataclasses.replace(recipe(method), weights=weights)
         objective = packing.Objective(network, own.loss_rows)
-        sharding.placed(objective, own, processes.Processes(0, gpus, torch.device("cpu")))
+        sharding.shard(objective, own, processes.Processes(0, gpus, torch.device("cpu")))
         with FakeTensorMode(allow_non_fake_inputs=True):
             objective.to_empty(device="cpu")
             assert costs.sizes(network) == s  # a sharded network tells its whole sizes
@@ -239,23 +245,24 @@ def test_fsdp2_allocates_the_planned_bytes_at_the_width_of_the_papers_base(
                     optimizer.zero_grad()
     finally:
         destroy_process_group()
-    seen = {getattr(kind, "value", kind): size for kind, size in peak.items()}
-    planned = costs.memory(model.dimensions, s, gpus, 2, tokens, 1024, False)
-    assert (planned.weights, planned.optimizer) == (seen["Sharded Param"], seen["OptState"])
-    assert planned.gathered == seen["Unsharded Param"] + seen["All Gather"]
-    assert 0.94 <= seen["Total"] / planned.peak <= 1.02
+    measured = {getattr(kind, "value", kind): size for kind, size in peak.items()}
+    need = costs.memory(model.dimensions, s, gpus, 2, tokens, 1024, False)
+    assert (need.weights, need.optimizer) == (measured["Sharded Param"], measured["OptState"])
+    assert need.gathered == measured["Unsharded Param"] + measured["All Gather"]
+    assert 0.94 <= measured["Total"] / need.peak <= 1.02
 
 
 def counted(network, lengths):
-    """FLOPs that torch counts in a step, with attention on all pairs of tokens of a row, as it counts."""
+    """FLOPs that torch counts in a step, attention on all pairs of tokens of a row included."""
     flash = "_scaled_dot_product_flash_attention_for_cpu"
+    # The third is known to torch only where it makes a new matrix.
     formulas = {
         getattr(torch.ops.aten, flash): lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
         getattr(torch.ops.aten, f"{flash}_backward"): lambda d, q, k, v, *_, **__: (
             sdpa_backward_flop_count(d, q, k, v)
         ),
         torch.ops.aten.addmm_: lambda _, a, b, **__: mm_flop(a, b),
-    }  # known to torch only where it makes a new matrix
+    }
     with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         loss_of(network, lengths).backward()
     return counter.get_total_flops()
@@ -295,9 +302,8 @@ def test_the_plan_of_the_paper_says_what_its_users_found(paper):
     assert round(rows["h100x16"].sizes.parameters / 1e9, 2) == 32.76  # as published
     assert set(rows) >= {"h100x16", "h100x8", "a100x8", "h100x1-lora"}
     assert rows["h100x16"].memory.peak <= rows["h100x16"].limit  # s1, section 4.1
-    assert (
-        rows["h100x8"].memory.peak > rows["h100x8"].limit
-    )  # s1's issue 13: out of memory on 8, "you need 16"
+    # s1's issue 13: out of memory on 8, "you need 16".
+    assert rows["h100x8"].memory.peak > rows["h100x8"].limit
     assert rows["a100x8"].longest == 0
     assert rows["h100x1-lora"].longest > 4700  # the mean row of s1K
 
@@ -305,20 +311,13 @@ def test_the_plan_of_the_paper_says_what_its_users_found(paper):
 def test_the_longest_block_fits_and_one_token_more_does_not(paper):
     study, machines, rows = paper
     for row in rows:
-        need = [
-            costs.memory(
-                study.model.dimensions,
-                row.sizes,
-                row.option.gpus,
-                2,
-                tokens,
-                study.train.loss_rows,
-                row.option.gpus < 16,
-            ).peak
+        gpus, d, loss_rows = row.option.gpus, study.model.dimensions, study.train.loss_rows
+        fits, too_long = (
+            costs.memory(d, row.sizes, gpus, 2, tokens, loss_rows, gpus < 16).peak
             for tokens in (row.longest, row.longest + 1)
-        ]
-        assert row.longest == 0 or need[0] <= row.limit
-        assert row.longest == study.model.context or need[1] > row.limit
+        )
+        assert row.longest == 0 or fits <= row.limit
+        assert row.longest == study.model.context or too_long > row.limit
 
 
 def test_flops_of_the_paper_are_six_per_parameter_and_token_and_some_for_scores(paper):
@@ -332,11 +331,8 @@ def test_flops_of_the_paper_are_six_per_parameter_and_token_and_some_for_scores(
 def test_the_report_holds_the_plan_beside_the_paper(paper):
     text = costs.report(*paper)
     assert text.isascii() and all(len(line) <= 132 for line in text.splitlines())
-    assert (
-        "32,763,876,352 parameters" in text
-        and "458,752 biases" in text
-        and "315 steps of 16 rows" in text
-    )
+    for words in ("32,763,876,352 parameters", "458,752 biases", "315 steps of 16 rows"):
+        assert words in text
     for row in paper[2]:
         assert text.count(f"\n{row.title} ") == 3
     share = paper[2][0].executed / (16 * 26 * 60 * 989e12)
@@ -357,12 +353,12 @@ def test_another_model_is_not_held_against_the_papers_hours(paper):
 def test_more_gpus_need_less_and_more_tokens_more_of_each(paper):
     d, s = paper[0].model.dimensions, paper[2][0].sizes
     for gpus, tokens in ((2, 64), (8, 1024), (16, 20000)):
-        planned, more, longer = (
+        need, more, longer = (
             costs.memory(d, s, g, 2, t, 1024, True)
             for g, t in ((gpus, tokens), (2 * gpus, tokens), (gpus, tokens + 1))
         )
-        assert more.peak < planned.peak <= longer.peak and planned.hidden < longer.hidden
-        assert planned.peak >= planned.weights + planned.optimizer + planned.temporary
+        assert more.peak < need.peak <= longer.peak and need.hidden < longer.hidden
+        assert need.peak >= need.weights + need.optimizer + need.temporary
 
 
 MISTAKES = {  # the key and its value -> words of the sentence
@@ -408,10 +404,9 @@ LARGE = [
 
 @pytest.mark.parametrize("experiment", LARGE)
 def test_the_plan_of_every_experiment_at_the_papers_scale_prints(experiment, tmp_path):
-    told = command("train", f"experiment={experiment}", "plan=true", f"out={tmp_path}")
-    assert told.returncode == 0 and told.stdout.startswith(
-        f"plan {experiment}: qwen2.5-32b by the recipe s1"
-    ), told.stderr
+    result = command("train", f"experiment={experiment}", "plan=true", f"out={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"plan {experiment}: qwen2.5-32b by the recipe s1")
     assert not list(tmp_path.iterdir())
 
 

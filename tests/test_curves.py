@@ -1,6 +1,8 @@
-"""The figure of accuracy against thinking tokens: what it draws and refuses, that it is deterministic, the published points."""
+"""The figures: what they draw and refuse, that the same numbers give the same readable bytes."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,16 +12,20 @@ import pytest
 import yaml
 
 from ponder.errors import UserError
-from ponder.report import curves
+from ponder.report import asked, canvas, curves, dots, figures
+from ponder.report.numbers import GROUPS
 from ponder.statistics import accuracy
 
 ROOT = Path(__file__).resolve().parent.parent
-PAPER = yaml.safe_load((ROOT / "paper" / "published.yaml").read_text())
+PUBLISHED = yaml.safe_load((ROOT / "paper" / "published.yaml").read_text())
+RESULTS = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())
+SVG = "{http://www.w3.org/2000/svg}"
+NAMES = ("scaling", "models", "families", "methods")
 
 
-def row(tokens, right, n, kind):
+def row(tokens, right, n, budget):
     return {
-        "kind": kind,
+        "budget": budget,
         "thinking_tokens": tokens,
         **accuracy([True] * right + [False] * (n - right)),
     }
@@ -28,190 +34,268 @@ def row(tokens, right, n, kind):
 def ours():
     return {
         "aime24": {
-            "SFT": [row(0, 0, 30, "cap"), row(900, 4, 30, "wait"), row(700.5, 3, 30, "free")]
+            "SFT": [row(0, 0, 30, "cap0"), row(900, 4, 30, "wait1"), row(700.5, 3, 30, "free")]
         },
         "boolean": {
-            "SFT": [row(16, 150, 300, "cap"), row(39, 290, 300, "free")],
-            "base": [row(20, 90, 300, "other")],
+            "SFT": [row(16, 150, 300, "cap16"), row(39, 290, 300, "free")],
+            "base": [row(20, 90, 300, "plain")],
         },
     }
 
 
-def panels_of(monkeypatch, tmp_path, *arguments, draw=curves.draw):
-    """Return the panels of a drawn figure, to look at what matplotlib was given, and the figure."""
+def panels_of(monkeypatch, draw, *arguments):
+    """Return the panels of a drawn figure, to look at what matplotlib was given."""
     from matplotlib.figure import Figure
 
-    kept = []
+    drawings = []
     save = Figure.savefig
     monkeypatch.setattr(
-        Figure, "savefig", lambda self, *a, **k: (kept.append(self), save(self, *a, **k))
+        Figure, "savefig", lambda self, *a, **k: (drawings.append(self), save(self, *a, **k))
     )
-    draw(tmp_path / "a.svg", *arguments)
-    return [panel for panel in kept[0].axes if panel.axison], kept[0]
+    draw(*arguments)
+    return [panel for panel in drawings[0].axes if panel.axison]
 
 
-def test_a_figure_says_how_many_points_it_holds(tmp_path):
-    drawn = curves.draw(tmp_path / "a.svg", ours(), PAPER)
-    assert drawn == {
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """All figures of the released results, by name."""
+    folder = tmp_path_factory.mktemp("figures")
+    return {path.stem: path for path in figures.draw(RESULTS, folder)}
+
+
+def test_every_figure_has_a_light_and_a_dark_variant_of_the_same_points(drawn):
+    assert set(drawn) == {f"{name}{suffix}" for name in NAMES for suffix in ("", "-dark")}
+    colour = re.compile(r"#[0-9a-f]{6}")
+    for name in NAMES:
+        light, dark = (drawn[name + suffix].read_text() for suffix in ("", "-dark"))
+        assert light != dark
+        # Ids are hashes of what they stand for, colours included.
+        plain = [re.sub(r'(id|href|clip-path)="[^"]*"', "", text) for text in (light, dark)]
+        assert colour.sub("", plain[0]) == colour.sub("", plain[1]), name
+
+
+def test_a_figure_is_text_on_no_background_and_says_what_it_shows(drawn):
+    for name, path in drawn.items():
+        tree = ElementTree.parse(path)
+        svg = tree.getroot()
+        assert svg.get("role") == "img" and svg[0].tag == f"{SVG}title" and svg[0].text
+        assert svg[1].tag == f"{SVG}desc" and len(svg[1].text) > 100, name
+        words = {element.text for element in tree.iter(f"{SVG}text")}
+        assert words & {"within reach (n=240)", "transfer", "after SFT", "BF"}, name
+        background = svg.find(f".//*[@id='patch_1']/{SVG}path").get("style")
+        assert background == "fill: none", name
+
+
+def test_nothing_is_clipped(drawn):
+    """Every text lies inside the figure, at the width that matplotlib measures."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextToPath
+
+    measure = TextToPath()
+    for name, path in drawn.items():
+        svg = ElementTree.parse(path).getroot()
+        width, height = (float(number) for number in svg.get("viewBox").split()[2:])
+        for text in svg.iter(f"{SVG}text"):
+            style = text.get("style")
+            size = float(re.search(r"(\d+(?:\.\d+)?)px", style)[1])
+            font = FontProperties(
+                family="DejaVu Sans", size=size, weight="bold" if "bold" in style else "normal"
+            )
+            wide, _, _ = measure.get_text_width_height_descent(text.text, font, ismath=False)
+            if "rotate(-90" in (text.get("transform") or ""):
+                continue
+            x, y = text_place(text)
+            anchor = re.search(r"text-anchor: (\w+)", style)
+            left = x - {"middle": wide / 2, "end": wide}.get(anchor and anchor[1], 0)
+            assert left >= 0 and left + wide <= width, (name, text.text)
+            assert size <= y <= height, (name, text.text)
+
+
+def text_place(text):
+    if text.get("x"):
+        return float(text.get("x")), float(text.get("y"))
+    place = re.search(r"translate\(([-\d.]+) ([-\d.]+)\)", text.get("transform"))
+    return float(place[1]), float(place[2])
+
+
+def test_the_same_rows_give_the_same_bytes_in_another_process(drawn, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from tests import test_curves as t; "
+        "t.figures.draw(t.RESULTS, Path(sys.argv[1]))"
+    )
+    settings = tmp_path / "matplotlibrc"
+    settings.write_text("lines.linewidth: 9\nsvg.hashsalt: mine\nfont.size: 30\n")
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MATPLOTLIBRC": str(settings)},
+    )
+    for name, path in drawn.items():
+        assert (tmp_path / f"{name}.svg").read_bytes() == path.read_bytes(), name
+        assert b"<dc:date>" not in path.read_bytes()
+
+
+def test_a_cut_is_solid_and_wait_is_dashed_from_the_point_without_forcing(monkeypatch, tmp_path):
+    aime, *_ = panels_of(
+        monkeypatch, curves.draw_families, tmp_path / "a.svg", ours(), PUBLISHED, canvas.LIGHT
+    )
+    styles = {
+        tuple(line.get_xdata()): line.get_linestyle()
+        for line in aime.lines
+        if line.get_color() == canvas.LIGHT.blue
+    }
+    assert styles[0, 700.5] == "-" and styles[700.5, 900] == "--"
+    rows = [row(9, 1, 3, "plain-cap16"), row(40, 1, 3, "plain"), row(70, 1, 3, "plain-wait1")]
+    assert [r["budget"] for r in curves.cuts(rows)] == ["plain-cap16", "plain"]
+    assert [r["budget"] for r in curves.waits(rows)] == ["plain", "plain-wait1"]
+    assert curves.waits(rows[:2]) == []
+
+
+def test_the_figure_by_family_holds_our_intervals_and_the_published_points(monkeypatch, tmp_path):
+    drawn = []
+    panels = panels_of(
+        monkeypatch,
+        lambda *a: drawn.append(curves.draw_families(*a)),
+        tmp_path / "a.svg",
+        ours(),
+        PUBLISHED,
+        canvas.LIGHT,
+    )
+    assert drawn[0] == {
         "aime24": {"ours": 3, "published": 7},
         "boolean": {"ours": 3, "published": 0},
         "math500": {"ours": 0, "published": 5},
         "gpqa_diamond": {"ours": 0, "published": 5},
     }
-    ElementTree.parse(tmp_path / "a.svg")
-
-
-def test_the_same_rows_give_the_same_bytes_in_another_process(tmp_path):
-    curves.draw(tmp_path / "a.svg", ours(), PAPER)
-    code = "import sys; from tests import test_curves as t; t.curves.draw(sys.argv[1], t.ours(), t.PAPER)"
-    for name, settings in {
-        "b.svg": "",
-        "c.svg": "lines.linewidth: 9\nsvg.hashsalt: mine\nfont.size: 30\n",
-    }.items():
-        (tmp_path / "matplotlibrc").write_text(settings)
-        subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path / name)],
-            cwd=ROOT,
-            check=True,
-            timeout=300,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"),
-            },
-        )
-        assert (tmp_path / name).read_bytes() == (tmp_path / "a.svg").read_bytes()
-    assert b"<dc:date>" not in (tmp_path / "a.svg").read_bytes()
-
-
-def test_the_panel_holds_our_intervals_and_the_published_points(monkeypatch, tmp_path):
-    (aime, boolean, math500, gpqa), figure = panels_of(monkeypatch, tmp_path, ours(), PAPER)
-    assert (math500.get_title(), gpqa.get_title()) == (
-        "s1: math500 (n=500)",
-        "s1: gpqa_diamond (n=198)",
-    )
-    lines = [line for line in aime.lines if len(line.get_xdata()) > 1]
-    theirs, mine = (
-        lines[0],
-        next(line for line in lines if list(line.get_xdata()) == [0, 700.5, 900]),
-    )
-    assert list(theirs.get_xdata()) == PAPER["figure1"]["aime24"]["thinking"]
-    assert [round(y, 1) for y in theirs.get_ydata()] == PAPER["figure1"]["aime24"]["accuracy"]
-    assert [round(y, 4) for y in mine.get_ydata()] == [0, 10, 13.3333]
-    ends = [tuple(round(float(y), 6) for _, y in bar.get_segments()[0]) for bar in aime.collections]
-    assert len(ends) == 10
+    aime, boolean, math500, gpqa = panels
+    titles = [panel.get_title(loc="left") for panel in (aime, math500, gpqa)]
+    assert titles == ["aime24 (n=30)", "s1: math500 (n=500)", "s1: gpqa diamond (n=198)"]
+    theirs = next(line for line in aime.lines if line.get_color() == canvas.LIGHT.faint)
+    assert list(theirs.get_xdata()) == PUBLISHED["figure1"]["aime24"]["thinking"]
+    assert [round(y, 1) for y in theirs.get_ydata()] == PUBLISHED["figure1"]["aime24"]["accuracy"]
+    ends = [
+        tuple(round(float(y), 6) for _, y in segment)
+        for bars in aime.collections
+        for segment in bars.get_segments()
+    ]
     for mine in ours()["aime24"]["SFT"]:
         assert (round(100 * mine["low"], 6), round(100 * mine["high"], 6)) in ends
-    assert aime.get_xscale() == "symlog" and boolean.get_xscale() == "log"
-    assert aime.get_title() == "aime24 (n=30)" and 0 in aime.get_xticks()
-    for panel, rows in ((aime, [0, 500, 900, 7320]), (boolean, [16, 20, 39])):
+    for panel, tokens in ((aime, [0, 500, 900, 7320]), (boolean, [16, 20, 39])):
         low, high = panel.get_xlim()
-        assert (
-            all(low < tokens < high for tokens in rows) and len(panel.get_xticks()) <= curves.TICKS
-        )
-    words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert words[:3] == ["SFT", "base", curves.PAPER] and len(words) == 3 + 4
+        assert all(low < count < high for count in tokens)
 
 
 def test_published_points_have_intervals_only_where_the_paper_has_points():
-    rows = curves.published_rows(PAPER, "math500")
+    rows = curves.published_rows(PUBLISHED, "math500")
     assert [r["thinking_tokens"] for r in rows] == [499, 984, 1814, 2868, 3200]
     assert rows[0] == {"thinking_tokens": 499, **accuracy([True] * 320 + [False] * 180)}
-    assert curves.published_rows(PAPER, "gsm8k") == curves.published_rows(PAPER, "source") == []
-    broken = {**PAPER, "questions": {**PAPER["questions"], "aime24": 7}}
+    assert curves.published_rows(PUBLISHED, "gsm8k") == []
+    assert curves.published_rows(PUBLISHED, "source") == []
+    broken = {**PUBLISHED, "questions": {**PUBLISHED["questions"], "aime24": 7}}
     with pytest.raises(UserError, match="no share of 7 questions"):
         curves.published_rows(broken, "aime24")
 
 
 def test_a_name_is_text_and_no_mark_up(monkeypatch, tmp_path):
-    bad = {"$\\frac{\n": {"</svg><script>": [row(4, 1, 3, "cap")]}}
-    (panel, *_), _ = panels_of(monkeypatch, tmp_path, bad, PAPER)
-    assert panel.get_title() == "$\\\\frac{\\n (n=3)"  # as JSON would write it, on one line
-    ElementTree.parse(tmp_path / "a.svg")
-    assert b"<script" not in (tmp_path / "a.svg").read_bytes()
+    bad = {"$\\frac{\n": {"</svg><script>": [row(4, 1, 3, "cap16")]}}
+    path = tmp_path / "a.svg"
+    panel, *_ = panels_of(monkeypatch, curves.draw_families, path, bad, PUBLISHED, canvas.DARK)
+    title = panel.get_title(loc="left")
+    assert title == "$\\\\frac{\\n (n=3)"  # as JSON would write it, on one line
+    ElementTree.parse(path)
+    assert b"<script" not in path.read_bytes()
 
 
 def test_runs_that_thought_not_at_all_or_all_equally_are_drawn(tmp_path):
     for tokens in (0, 0.3, 1, 250_000):
-        assert (
-            curves.draw(tmp_path / "a.svg", {"t": {"x": [row(tokens, 1, 3, "cap")] * 2}}, PAPER)[
-                "t"
-            ]["ours"]
-            == 2
-        )
+        rows = {"t": {"x": [row(tokens, 1, 3, "cap16")] * 2}}
+        counts = curves.draw_families(tmp_path / "a.svg", rows, PUBLISHED, canvas.LIGHT)
+        assert counts["t"]["ours"] == 2
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    "change",
     [
-        ({"kind": "cap32"}, "kind is 'cap32', but must be one of"),
-        ({"low": 0.9}, "cannot be"),
-        ({"accuracy": 30.0}, "cannot be"),
-        ({"thinking_tokens": -1}, "cannot be"),
-        ({"thinking_tokens": float("nan")}, "cannot be"),
+        {"low": 0.9},
+        {"accuracy": 30.0},
+        {"thinking_tokens": -1},
+        {"thinking_tokens": float("nan")},
     ],
 )
-def test_a_row_that_cannot_be_is_refused_with_its_task_and_curve(tmp_path, change, words):
-    with pytest.raises(UserError, match=f"^t, x: .*{words}"):
-        curves.draw(tmp_path / "a.svg", {"t": {"x": [row(4, 1, 3, "cap") | change]}}, PAPER)
+def test_a_row_that_cannot_be_is_refused_with_its_task_and_curve(tmp_path, change):
+    rows = {"t": {"x": [row(4, 1, 3, "cap16") | change]}}
+    with pytest.raises(UserError, match=r"^t, x: .*cannot be"):
+        curves.draw_families(tmp_path / "a.svg", rows, PUBLISHED, canvas.LIGHT)
     assert not (tmp_path / "a.svg").exists()
 
 
-def test_nothing_to_draw_a_missing_key_and_too_many_curves_are_refused(tmp_path):
-    good = row(4, 1, 3, "cap")
-    for rows in ({}, {"t": {}}, {"t": {"x": []}}, {"t": {"x": [good]}, "u": {"x": []}}):
-        with pytest.raises(UserError, match="no rows to draw"):
-            curves.draw(tmp_path / "a.svg", rows, PAPER)
+def test_nothing_to_draw_and_a_missing_key_are_refused():
+    good = row(4, 1, 3, "cap16")
+    canvas.check("t, x", [good])
+    with pytest.raises(UserError, match="t, x has no rows to draw"):
+        canvas.check("t, x", [])
     with pytest.raises(UserError, match="t, x: a row has no low"):
-        curves.draw(
-            tmp_path / "a.svg",
-            {"t": {"x": [{key: good[key] for key in good if key != "low"}]}},
-            PAPER,
-        )
-    with pytest.raises(UserError, match="7 curves need more than the 6 colours"):
-        curves.draw(tmp_path / "a.svg", {"t": {str(i): [good] for i in range(7)}}, PAPER)
+        canvas.check("t, x", [{key: good[key] for key in good if key != "low"}])
 
 
-def methods():
-    """Two panels of made-up methods; rows of methods have no kind."""
-    forced = [
-        {key: value for key, value in row(tokens, 3, 10, "cap").items() if key != "kind"}
-        for tokens in (32, 8, 16)
+def test_labels_that_meet_are_moved_apart_around_their_middle():
+    assert canvas.spread([10, 50], gap=8) == [10, 50]
+    assert canvas.spread([24, 26], gap=8) == [21, 29]
+    assert canvas.spread([20, 26, 27, 80], gap=10) == pytest.approx([43 / 3, 73 / 3, 103 / 3, 80])
+
+
+def test_the_dot_plot_marks_the_constant_guess_of_each_group(monkeypatch, tmp_path):
+    panels = panels_of(monkeypatch, dots.draw, tmp_path / "a.svg", RESULTS, GROUPS, canvas.LIGHT)
+    labels = [label.get_text() for label in panels[0].get_yticklabels()]
+    assert labels == list(dots.MODELS.values())
+    rows = {entry["label"]: entry for entry in RESULTS["rows"]}
+    for panel, name in zip(panels, GROUPS, strict=True):
+        points, guess = panel.lines
+        wanted = [100 * rows[label]["groups"][name]["accuracy"] for label in dots.MODELS]
+        assert list(points.get_xdata()) == wanted
+        assert guess.get_xdata()[0] == 100 * RESULTS["groups"][name]["constant"]
+
+
+def test_tokens_got_stand_against_tokens_asked_with_the_diagonal(monkeypatch, tmp_path):
+    panels = panels_of(
+        monkeypatch, asked.draw, tmp_path / "a.svg", RESULTS["methods"], canvas.LIGHT
+    )
+    table = {entry["name"]: entry["points"] for entry in RESULTS["methods"]["table"]}
+    for left, looks in zip(panels[::2], asked.LINES.values(), strict=True):
+        diagonal, *lines = left.lines
+        assert list(diagonal.get_xdata()) == list(diagonal.get_ydata())
+        assert left.get_xlim() == left.get_ylim() == tuple(diagonal.get_xdata())
+        drawn = {
+            point
+            for line in lines
+            for point in zip(line.get_xdata(), line.get_ydata(), strict=True)
+        }
+        limits = {
+            (point["least"] if point["most"] is None else point["most"], point["thinking_tokens"])
+            for name in looks
+            for point in table.get(name, ())
+        }
+        assert drawn == limits
+    for right, looks in zip(panels[1::2], asked.LINES.values(), strict=True):
+        assert [text.get_text() for text in right.texts] == [
+            asked.NAMES.get(name, name) for name in looks
+        ]
+
+
+def test_wait_goes_on_dashed_from_the_run_before_it():
+    rows = [{"name": name} for name in ("cut at 16", "no forcing", "Wait x1", "Wait x2")]
+    stretches = asked.parts(rows, "-")
+    assert [(len(part), style) for part, style, _ in stretches] == [
+        (2, "-"),
+        (3, "--"),
+        (2, "none"),
     ]
-    return {"one": {"BF": forced, "TCC": forced[:1]}, "two": {"BF": forced, "coverage": forced[1:]}}
+    assert stretches[1][0][0]["name"] == "no forcing"
+    assert asked.parts(rows[:2], "--") == [(rows[:2], "--", "o")]
 
 
-def test_a_method_has_the_same_look_in_all_panels_and_its_points_from_left_to_right(
-    monkeypatch, tmp_path
-):
-    panels, _ = panels_of(monkeypatch, tmp_path, methods(), draw=curves.draw_methods)
-    assert [panel.get_title() for panel in panels] == ["one (n=10)", "two (n=10)"]
-    for panel, names in zip(panels, (["BF", "TCC"], ["BF", "coverage"]), strict=True):
-        lines = [line for line in panel.lines if list(line.get_xdata()) == [8, 16, 32]]
-        assert len(lines) == 1 and lines[0].get_color() == curves.METHODS["BF"][0]
-        assert [text.get_text() for text in panel.get_legend().get_texts()] == names
-        assert panel.get_xlim()[0] < 8 and panel.get_xlim()[1] > 32
-
-
-def test_the_looks_of_methods_differ():
-    assert len(set(curves.METHODS.values())) == len(curves.METHODS)
-
-
-def test_the_figure_of_methods_is_the_same_bytes_twice(tmp_path):
-    for name in ("a.svg", "b.svg"):
-        curves.draw_methods(tmp_path / name, methods())
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-    assert b"<dc:date>" not in (tmp_path / "a.svg").read_bytes()
-
-
-def test_a_method_without_rows_an_unknown_one_and_a_row_that_cannot_be_are_refused(tmp_path):
-    (good, *_), path = methods()["one"]["BF"], tmp_path / "a.svg"
-    for curve, words in (
-        ({"BF": []}, "t, BF has no rows"),
-        ({"XX": [good]}, "t: method is 'XX'"),
-        ({"BF": [good | {"low": 0.9}]}, "cannot be"),
-        ({"BF": [{"n": 3}]}, "a row has no thinking_tokens"),
-    ):
-        with pytest.raises(UserError, match=words):
-            curves.draw_methods(path, {"t": curve})
-    assert not path.exists()
+def test_powers_of_two_span_the_tokens():
+    assert asked.powers([7.9, 116]) == [4, 8, 16, 32, 64, 128]
+    assert asked.powers([0, 0.3]) == [1] and asked.powers([0]) == [1]

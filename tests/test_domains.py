@@ -36,8 +36,8 @@ def test_the_domain_of_a_generated_question_is_its_family():
 
 def test_the_domain_of_a_files_question_is_its_column():
     spec = build(domains.ColumnDomain, node("column"))
-    found = domains.label(pool("One?", domain="algebra") + pool("Two?"), spec)
-    assert [row.domain for row in found] == ["algebra", "unclassified"]
+    labels = domains.label(pool("One?", domain="algebra") + pool("Two?"), spec)
+    assert [row.domain for row in labels] == ["algebra", "unclassified"]
     with pytest.raises(
         UserError,
         match="no question of the pool has a domain; name its column in questions.fields.domain",
@@ -54,15 +54,17 @@ def test_the_labels_are_61_of_the_top_level_classes():
 
 def test_labels_come_from_the_replies_in_their_order():
     replies = {"One?": "11", "Two?": " 05\n", "Three?": "geometry", "Four?": None, "Five?": "00"}
-    found = domains.label(pool(*replies), MSC, lambda rows: [replies[row.question] for row in rows])
-    assert [(row.question, row.domain) for row in found] == [
+    labels = domains.label(
+        pool(*replies), MSC, lambda rows: [replies[row.question] for row in rows]
+    )
+    assert [(row.question, row.domain) for row in labels] == [
         ("One?", "11"),
         ("Two?", "05"),
         ("Three?", "unclassified"),
         ("Four?", "unclassified"),
         ("Five?", "unclassified"),
     ]
-    assert found[0].id == drawn.question_id("One?")
+    assert labels[0].id == drawn.question_id("One?")
     with pytest.raises(ValueError):
         domains.label(pool("One?", "Two?"), MSC, lambda rows: ["11"])
     with pytest.raises(UserError, match="none of the 2 replies of the classifier is one code"):
@@ -95,8 +97,8 @@ def test_what_is_not_one_code_is_unclassified(reply):
 
 @given(st.text(max_size=5))
 def test_a_reply_is_a_label_or_unclassified(reply):
-    found = domains.read(reply, MSC)
-    assert found == (reply.strip() if reply.strip() in MSC.labels else "unclassified")
+    labels = domains.read(reply, MSC)
+    assert labels == (reply.strip() if reply.strip() in MSC.labels else "unclassified")
 
 
 def test_every_code_is_read():

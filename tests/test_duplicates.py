@@ -1,4 +1,7 @@
-"""Duplicates in a pool: which are found, which one is kept, and that neither order nor hash seed matters."""
+"""Duplicates in a pool: which are found, which one is kept, and that order does not matter.
+
+Nor does the hash seed.
+"""
 
 import json
 import os
@@ -27,7 +30,10 @@ from ponder.questions.drawn import Question, question_id
 # Few words, so that drawn texts share shingles; and anything that a file can hold.
 WORDY = st.lists(st.sampled_from("a b c d e 1 + -".split()), min_size=1, max_size=12).map(" ".join)
 ANY = st.one_of(WORDY, st.text(max_size=40))
-SENTENCE = "A train leaves the station at noon and drives north at sixty miles an hour for two hours and then stops for good"
+SENTENCE = (
+    "A train leaves the station at noon and drives north at sixty miles an hour for two hours and "
+    "then stops for good"
+)
 
 
 def question(text, family="x", answer=""):
@@ -158,13 +164,17 @@ def test_exact_keeps_one_of_each_id_in_any_order(rows, rng):
     def safe(text):
         return text.encode("utf-8", "replace").decode()
 
-    made = [question(safe(text), family, answer) for text, family, answer in rows]
-    kept, dropped = exact(made, ("y",))
-    assert {q.id for q in kept} == {q.id for q in made} and len({q.id for q in kept}) == len(kept)
-    assert len(kept) + len(dropped) == len(made) and all(one.id == two.id for one, two in dropped)
-    places = [made.index(q) for q in kept]
+    questions = [question(safe(text), family, answer) for text, family, answer in rows]
+    kept, dropped = exact(questions, ("y",))
+    assert {q.id for q in kept} == {q.id for q in questions} and len({q.id for q in kept}) == len(
+        kept
+    )
+    assert len(kept) + len(dropped) == len(questions) and all(
+        one.id == two.id for one, two in dropped
+    )
+    places = [questions.index(q) for q in kept]
     assert places == sorted(places), "in the order given"
-    mixed = list(made)
+    mixed = list(questions)
     rng.shuffle(mixed)
     again = exact(mixed, ("y",))
     assert (canonical(again[0]), again[1]) == (canonical(kept), dropped)
@@ -176,7 +186,8 @@ def test_exact_keeps_one_of_each_id_in_any_order(rows, rng):
 def test_a_changed_word_is_a_near_duplicate_and_two_questions_of_one_topic_are_not():
     first, second = question(SENTENCE), question(without(SENTENCE, 0))
     far = question(
-        "A bus leaves the depot at nine and drives south at forty miles an hour for one hour and then turns back"
+        "A bus leaves the depot at nine and drives south at forty miles an hour for one hour and "
+        "then turns back"
     )
     assert 0.8 <= jaccard(shingles(first.question), shingles(second.question)) < 1
     kept, dropped = sorted((first.id, second.id))
@@ -245,22 +256,23 @@ def test_what_near_drops_is_so_similar_and_what_it_keeps_is_not(texts, threshold
 
 @pytest.mark.parametrize("threshold", [0.6, 0.8, 0.9])
 def test_hardly_a_pair_at_the_threshold_is_missed(threshold):
-    """The promise of `bands`, over 1,500 made pairs that lie at the threshold or just above: at most 1 in 1,000 is missed."""
+    """The promise of `bands`: at most 1 in 1,000 is missed.
+
+    Over 1,500 questions-up pairs that lie at the threshold or just above.
+    """
     rng, lost = random.Random("pairs"), 0
     for number in range(1500):
         same = rng.randint(40, 60)
-        own = int(
-            same * (1 - threshold) / threshold / 2
-        )  # so many on each side leave the threshold or more
+        # So many on each side leave the threshold or more.
+        own = int(same * (1 - threshold) / threshold / 2)
         one = {f"s{number} {i}" for i in range(same)} | {f"a{number} {i}" for i in range(own)}
         other = {f"s{number} {i}" for i in range(same)} | {f"b{number} {i}" for i in range(own)}
         assert jaccard(one, other) >= threshold
-        held = duplicates.index(threshold)
-        held.insert(0, duplicates.sketch(one))
-        lost += 0 not in held.query(duplicates.sketch(other))
-    assert lost <= 5, (
-        lost
-    )  # six or more of 1,500 at a chance of 0.001 each happen once in 200 at worst
+        sketches = duplicates.index(threshold)
+        sketches.insert(0, duplicates.sketch(one))
+        lost += 0 not in sketches.query(duplicates.sketch(other))
+    # Six or more of 1,500 at a chance of 0.001 each happen once in 200 at worst.
+    assert lost <= 5, lost
 
 
 def test_a_question_of_ten_megabytes():
@@ -305,12 +317,15 @@ def test_the_committed_pool_has_no_equal_questions():
 
 
 def test_the_hash_seed_of_python_changes_nothing():
-    code = (
-        "import json, sys\nfrom ponder import duplicates\nfrom test_duplicates import SENTENCE, question, without\n"
-        "rows = [question(without(SENTENCE, i), f'f{i % 4}') for i in range(20)]\n"
-        "kept, copies = duplicates.remove(rows, 0.7, ('f2',))\nprint(json.dumps([[q.id for q in kept], copies]))"
-    )
-    said = [
+    code = """
+import json
+from ponder.collect import duplicates
+from test_duplicates import SENTENCE, question, without
+rows = [question(without(SENTENCE, i), f"f{i % 4}") for i in range(20)]
+kept, copies = duplicates.remove(rows, 0.7, ("f2",))
+print(json.dumps([[q.id for q in kept], copies]))
+"""
+    outputs = [
         subprocess.run(
             [sys.executable, "-c", code],
             cwd=ROOT,
@@ -325,4 +340,4 @@ def test_the_hash_seed_of_python_changes_nothing():
         ).stdout
         for seed in ("0", "1")
     ]
-    assert said[0] == said[1] and json.loads(said[0])[1]
+    assert outputs[0] == outputs[1] and json.loads(outputs[0])[1]

@@ -1,7 +1,7 @@
-"""The short form of tests/kill_evaluation.py: evaluations killed at random moments end in the same samples (issue 5)."""
+"""The short form of tests/kills/evaluation.py: killed evaluations end in the same samples."""
 
 import pytest
-from kill_evaluation import ARMS, LATE, Straight, answers_in, kept, kill_all, moment
+from kills.evaluation import ARMS, LATE, Straight, answers_in, kept, kill_all, moment
 
 from ponder.runs import dump
 
@@ -16,18 +16,17 @@ def test_evaluations_killed_at_random_moments_end_in_the_files_of_a_straight_run
 
 
 def written(out, **files):
-    """Make the folder of a finished run under `out`, with a manifest that says nothing, and return `out`."""
+    """Make the folder of a finished run under `out`, with an empty manifest, and return `out`."""
     folder = out / "evaluate" / "run"
     folder.mkdir(parents=True)
-    made = {
+    usual = {
         "status": dump({"status": "completed"}),
         "manifest": dump({"files": {}}),
         "timing": "1\n",
-    } | files
-    for name, text in made.items():
-        (
-            folder / f"{name}.{'jsonl' if name in ('samples', 'generations', 'timing') else 'json'}"
-        ).write_text(text)
+    }
+    for name, text in (usual | files).items():
+        suffix = "jsonl" if name in ("samples", "generations", "timing") else "json"
+        (folder / f"{name}.{suffix}").write_text(text)
     return out
 
 
@@ -35,11 +34,11 @@ def test_another_sample_a_file_left_behind_and_another_manifest_count_as_differe
     whole = kept(written(tmp_path / "whole", samples="a\n"))
     assert whole == {"run/samples.jsonl": b"a\n", "run/manifest.json": b"{}\n"}
     assert kept(written(tmp_path / "clocks", samples="a\n", timing="2\n")) == whole
-    said = {"samples.jsonl": {"sha256": "b", "reproducible": True}}
+    entries = {"samples.jsonl": {"sha256": "b", "reproducible": True}}
     for name, files in {
         "other": {"samples": "b\n"},
         "left": {"samples": "a\n", "generations": "a\n"},
-        "manifest": {"samples": "a\n", "manifest": dump({"files": said})},
+        "manifest": {"samples": "a\n", "manifest": dump({"files": entries})},
     }.items():
         assert kept(written(tmp_path / name, **files)) != whole, name
     with pytest.raises(AssertionError):

@@ -1,4 +1,5 @@
-"""What other programs read of a release: the model openness file, the records of Every Eval Ever, the SBOM.
+"""What other programs read of a release: the model openness file, the records of Every Eval Ever,
+the SBOM.
 
 The Croissant files are in tests/test_card.py.
 """
@@ -24,7 +25,8 @@ from ponder.runs import read_jsonl, write_jsonl
 MOF = yaml.safe_load((ROOT / "data" / "mof.yml").read_text(encoding="ascii"))
 RELEASE = MOF["release"]
 COMPONENTS = {part["name"]: part for part in RELEASE["components"]}
-# The names of the components, in their order, and what a class asks for; the sources are named in data/mof.yml.
+# The names of the components, in their order, and what a class asks for; the sources are named in
+# data/mof.yml.
 NAMES = (
     "Model architecture",
     "Data preprocessing code",
@@ -114,18 +116,16 @@ def test_the_openness_file_has_the_form_that_its_tool_reads():
         assert list(part) == ["name", "description", "component_path", "license", "license_path"]
         texts += part.values()
     assert all(type(text) is str for text in texts)
-    assert list(COMPONENTS) == [name for name in NAMES if name in COMPONENTS] and len(
-        COMPONENTS
-    ) == len(RELEASE["components"])
+    assert list(COMPONENTS) == [name for name in NAMES if name in COMPONENTS]
+    assert len(COMPONENTS) == len(RELEASE["components"])
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_a_component_lies_where_the_openness_file_says_under_a_licence_that_is_here(name):
     part = COMPONENTS[name]
     for path in (part["component_path"], part["license_path"]):
-        assert (ROOT / path).exists() and (ROOT / path).resolve().relative_to(
-            ROOT
-        ).as_posix() == path
+        assert (ROOT / path).exists()
+        assert (ROOT / path).resolve().relative_to(ROOT).as_posix() == path
     assert part["license"] in croissant.SPDX
 
 
@@ -148,18 +148,15 @@ def test_the_licences_of_the_openness_file_are_those_that_the_repository_states(
         *(url.removeprefix("https://spdx.org/licenses/") for url in card["license"]),
     }
     assert said == stated == {"Apache-2.0"}
-    assert (
-        file_sha256(ROOT / "LICENSE") == terms["text"]
-    )  # the text itself, by the hash under which it is held
+    # The text itself, by the hash under which it is held.
+    assert file_sha256(ROOT / "LICENSE") == terms["text"]
 
 
 def test_the_openness_file_claims_class_two_and_has_all_that_it_asks_for():
     assert "it is class II of the framework" in (ROOT / "data" / "mof.yml").read_text()
     assert CLASS_III | CLASS_II <= set(COMPONENTS) and CLASS_II | CLASS_I <= set(NAMES)
-    assert CLASS_I - set(COMPONENTS) == {
-        "Model parameters (Intermediate)",
-        "Research paper",
-    }  # so it is not class I
+    # So it is not class I.
+    assert CLASS_I - set(COMPONENTS) == {"Model parameters (Intermediate)", "Research paper"}
 
 
 def test_the_openness_file_is_about_the_weights_that_were_evaluated():
@@ -209,33 +206,25 @@ def test_the_openness_file_says_what_is_not_here():
 @pytest.mark.parametrize("folder", [MAIN, SAMPLED, BASE, FULL], ids=lambda folder: folder.name)
 def test_the_scores_of_a_record_are_those_of_the_results(folder):
     aggregate, _ = record(folder)
-    split, results = (
-        yaml.safe_load((folder / "config.yaml").read_text())["benchmark"]["split"],
-        value(folder / "results.json"),
-    )
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    split, results = config["benchmark"]["split"], value(folder / "results.json")
     scores = {
         score["evaluation_name"].removeprefix(f"ponder-cpu/{split}/"): score
         for score in aggregate["evaluation_results"]
     }
-    assert set(scores) == {*results["tasks"], "all"} and len(scores) == len(
-        aggregate["evaluation_results"]
-    )
-    for name, found in {**results["tasks"], "all": results["all"]}.items():
-        said = scores[name]["score_details"]
-        interval = said["uncertainty"]["confidence_interval"]
-        assert (said["score"], interval["lower"], interval["upper"]) == (
-            found["accuracy"],
-            found["low"],
-            found["high"],
-        )
-        assert said["uncertainty"]["num_samples"] == (
-            found["n"] // 4 if folder == SAMPLED else found["n"]
-        )
-        assert interval["method"] == ("bootstrap over questions" if folder == SAMPLED else "Wilson")
-        assert {key: json.loads(text) for key, text in said["details"].items()} == {
-            key: found[key] for key in said["details"]
-        }
-        assert {"n", "correct", "thinking_tokens"} <= set(said["details"])
+    assert set(scores) == {*results["tasks"], "all"}
+    assert len(scores) == len(aggregate["evaluation_results"])
+    samples, method = (4, "bootstrap over questions") if folder == SAMPLED else (1, "Wilson")
+    for name, result in {**results["tasks"], "all": results["all"]}.items():
+        score = scores[name]["score_details"]
+        interval = score["uncertainty"]["confidence_interval"]
+        assert score["score"] == result["accuracy"]
+        assert (interval["lower"], interval["upper"]) == (result["low"], result["high"])
+        assert score["uncertainty"]["num_samples"] == result["n"] // samples
+        assert interval["method"] == method
+        details = {key: json.loads(text) for key, text in score["details"].items()}
+        assert details == {key: result[key] for key in details}
+        assert {"n", "correct", "thinking_tokens"} <= set(details)
     inputs = value(folder / "status.json")["inputs"]
     assert scores["coin"]["source_data"]["additional_details"] == {
         f"{split}/coin.jsonl": inputs[f"{split}/coin.jsonl"]
@@ -259,9 +248,8 @@ def test_every_answer_is_a_row_of_its_score(folder):
         assert row["sample_id"] == sample["id"]
         assert row["input"] == {"raw": sample["question"], "reference": [sample["gold"]]}
         assert row["output"] == {"raw": [sample["reply"]], "reasoning_trace": [sample["thinking"]]}
-        assert [said["extracted_value"] for said in row["answer_attribution"]] == [
-            a for a in [extract(sample["reply"])] if a
-        ]
+        extracted = [entry["extracted_value"] for entry in row["answer_attribution"]]
+        assert extracted == [answer for answer in [extract(sample["reply"])] if answer]
         assert row["metadata"]["num_thinking"] == str(sample["num_thinking"])
         right[row["evaluation_result_id"]] += row["evaluation"]["is_correct"]
         assert row["evaluation"]["score"] == sample["correct"]
@@ -289,9 +277,8 @@ def test_a_record_says_whose_weights_were_asked_and_how():
         and "Q4_1" in details["base_weights"]
     )
     assert full["model_info"]["id"] == "ponder/cpu-full-8478ba71"
-    assert (
-        full["model_info"]["additional_details"]["model_availability"] == "closed_weights"
-    )  # too large for a release
+    # Its weights are too large for a release.
+    assert full["model_info"]["additional_details"]["model_availability"] == "closed_weights"
     assert {made["source_metadata"]["evaluator_relationship"] for made in (own, full)} == {
         "first_party"
     }
@@ -320,14 +307,10 @@ def test_every_released_run_of_a_model_has_a_record_of_its_own():
         path.parent.name: yaml.safe_load(path.read_text())["subject"]["kind"]
         for path in EVALUATE.glob("*/config.yaml")
     }
-    assert runs == {name for name, kind in kinds.items() if kind in ("base", "trained")} and len(
-        made
-    ) == len(runs)
-    assert set(kinds.values()) == {
-        "base",
-        "trained",
-        "nearest",
-    }  # which looks answers up and is no model
+    assert runs == {name for name, kind in kinds.items() if kind in ("base", "trained")}
+    assert len(made) == len(runs)
+    # Subject nearest looks answers up and is no model.
+    assert set(kinds.values()) == {"base", "trained", "nearest"}
     places = [aggregate["detailed_evaluation_results"]["file_path"] for aggregate in made]
     assert len(set(places)) == len({aggregate["evaluation_id"] for aggregate in made}) == len(made)
     assert all(
@@ -386,7 +369,9 @@ SBOM = {
 
 
 def stand_ins(folder, warnings, cyclonedx):
-    """Write stand-ins for both tools: a validator with these warnings, and the shell code that stands for the other."""
+    """Write stand-ins for both tools: a validator with these warnings, and the shell code that
+    stands for the other.
+    """
     folder.mkdir()
     (folder / "report").write_text(
         json.dumps([{"file": "a.json", "errors": [], "warnings": warnings}])

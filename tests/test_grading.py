@@ -1,4 +1,4 @@
-"""From an answer text to right or wrong: what counts as the same answer, and text that tries to break the grader."""
+"""From an answer text to right or wrong: what is the same answer, and hostile text."""
 
 import time
 
@@ -102,7 +102,7 @@ def test_this_is_no_answer_and_therefore_wrong(reply):
 
 
 @pytest.mark.parametrize(
-    "text, found",
+    "text, answer",
     [
         ("\\boxed{a{b}{c{d}}}", "a{b}{c{d}}"),
         ("\\boxed{}", ""),
@@ -112,8 +112,8 @@ def test_this_is_no_answer_and_therefore_wrong(reply):
         ("\\boxed{" + "{" * 100 + "}" * 100 + "}", "{" * 100 + "}" * 100),
     ],
 )
-def test_a_box_is_matched_by_its_braces(text, found):
-    assert extract(text) == found
+def test_a_box_is_matched_by_its_braces(text, answer):
+    assert extract(text) == answer
 
 
 def test_an_answer_of_256_characters_is_the_longest():
@@ -147,8 +147,8 @@ def test_no_text_raises(reply, gold):
     )
 )
 def test_an_answer_equals_itself(text):
-    found = extract(f"Final Answer: {text}")
-    assert found is None or is_correct(f"Final Answer: {text}", found)
+    answer = extract(f"Final Answer: {text}")
+    assert answer is None or is_correct(f"Final Answer: {text}", answer)
 
 
 @given(st.integers(-(10**17), 10**17), st.integers(-(10**17), 10**17))

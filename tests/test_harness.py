@@ -1,4 +1,7 @@
-"""An evaluation from end to end inside lm-eval: budgets act, killed runs go on, and results follow from the samples."""
+"""An evaluation from end to end inside lm-eval.
+
+Budgets act, killed runs go on, and results follow from the samples.
+"""
 
 import dataclasses
 import json
@@ -8,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import datasets
 import pytest
 from conftest import ROOT, SMOKE, collected, command, evaluated, script, study_of, trained
 from servers import Tokens, status
@@ -18,6 +22,7 @@ from ponder.decode import hf
 from ponder.errors import UserError
 from ponder.evaluate import harness, results, subjects
 from ponder.questions import drawn
+from ponder.rows import SampleRow, row_of
 from ponder.runs import read_jsonl
 
 SMALL = ("hardware.decode_rows=1", "budget.max_answer=8")  # blocks of 4 questions
@@ -48,12 +53,13 @@ def samples_of(run):
 
 
 def test_every_task_has_its_first_questions_in_their_order(base, out):
-    plan, asked = plan_of(out, *BASE), [(row["task"], row["id"]) for row in samples_of(base)]
-    assert Counter(task for task, _ in asked) == dict.fromkeys(plan.benchmark.tasks, 2)
+    plan = plan_of(out, *BASE)
+    answered = [(row["task"], row["id"]) for row in samples_of(base)]
+    assert Counter(task for task, _ in answered) == dict.fromkeys(plan.benchmark.tasks, 2)
     rows = drawn.read_split(plan.benchmark.dir, "dev")
     for task in plan.benchmark.tasks:
         first = [row.id for row in rows if row.family == task][:2]
-        assert [ident for name, ident in asked if name == task] == first
+        assert [question_id for name, question_id in answered if name == task] == first
     by_id = {row.id: row for row in rows}
     assert all(
         (s["question"], s["gold"]) == (by_id[s["id"]].question, by_id[s["id"]].answer)
@@ -73,19 +79,16 @@ def test_every_sample_can_be_audited(base, out, chat):
     for row in samples_of(base):
         assert all(row["ids"][at] is not None for at in row["forced"])
         assert len(row["ids"]) == row["num_thinking"] + row["num_answer"] + len(row["forced"])
-        assert row["rounds"] == [[row["num_thinking"], row["rounds"][0][1]]] and row["finish"] in (
-            "stop",
-            "length",
-        )
+        assert row["rounds"] == [[row["num_thinking"], row["rounds"][0][1]]]
+        assert row["finish"] in ("stop", "length")
         assert row["num_thinking"] <= 24 and row["num_answer"] <= 8
         assert row["reply"].startswith(plan.model.delimiters.final)
         assert chat.decode(row["ids"]).startswith(row["thinking"])
         folder = models.base_folder(plan.model, plan.out)
         assert hashing.file_sha256(folder / "model.safetensors").startswith(row["base_sha256"])
         assert hashing.file_sha256(folder / "tokenizer.json").startswith(row["tokenizer_sha256"])
-        assert (row["adapter_sha256"], row["seed"]) == (None, None) and "transformers" in row[
-            "engine"
-        ]
+        assert (row["adapter_sha256"], row["seed"]) == (None, None)
+        assert "transformers" in row["engine"]
     assert not (base.folder / "generations.jsonl").exists()
 
 
@@ -150,29 +153,27 @@ def test_cap_0_has_no_thinking_at_all(out):
     )
 
 
-def scripted(plans, runs, chat, said):
-    """Return the language models of a model that says the texts of `said(question)`, rounds of thinking, then an answer."""
+def scripted(plans, runs, chat, texts):
+    """Return the language models of a model that says `texts(question)`.
+
+    These are rounds of thinking and, last, an answer.
+    """
     (plan,) = plans
 
     def answer_one(question):
         row, end = budgets.forced(plan.budget, chat.marks(plan.budget.nudge)), (chat.turn_end,)
         next(row)
         try:
-            for text in said(question):
+            for text in texts(question):
                 row.send(budgets.Completion((*chat.encode(text), *end), end))
-        except StopIteration as done:
-            return [harness.record_of(done.value, chat)]
+        except StopIteration as stop:
+            return [harness.record_of(stop.value, chat)]
 
-    def answer(keys, asked):
-        return ((at, answer_one(question)) for at, question in enumerate(asked))
+    def answer(keys, questions):
+        return ((index, answer_one(question)) for index, question in enumerate(questions))
 
-    return [
-        harness.BudgetedLM(
-            runs,
-            0,
-            subjects.Answerer(lambda task, question: question, answer, False, 4, whole_blocks=True),
-        )
-    ]
+    subject = harness.Answerer(lambda task, question: question, answer, False, 4, whole_blocks=True)
+    return [harness.BudgetedLM(runs, 0, subject)]
 
 
 def test_wait_fires_and_the_changed_mind_is_graded(out, chat, monkeypatch):
@@ -180,20 +181,19 @@ def test_wait_fires_and_the_changed_mind_is_graded(out, chat, monkeypatch):
     golds = {row.question: row.answer for row in drawn.read_split(plan.benchmark.dir, "dev")}
     other = {"heads": "tails", "tails": "heads"}
 
-    def said(question):
+    def texts(question):
         return other[golds[question]], f" {golds[question]}", f"Final Answer: {golds[question]}"
 
     monkeypatch.setattr(
-        subjects, "language_models", lambda plans, runs: scripted(plans, runs, chat, said)
+        subjects, "language_models", lambda plans, runs: scripted(plans, runs, chat, texts)
     )
     run = evaluated(plan)
     rows = samples_of(run)
     assert len(rows) == 30 and all(row["num_ignored"] == 1 and row["correct"] for row in rows)
     for row in rows:
         assert row["thinking"] == f"{other[row['gold']]}Wait {row['gold']}"
-        assert chat.decode([row["ids"][at] for at in row["forced"]]).startswith(
-            "Wait\n<|im_start|>answer"
-        )
+        forced = chat.decode([row["ids"][position] for position in row["forced"]])
+        assert forced.startswith("Wait\n<|im_start|>answer")
     results = json.loads((run.folder / "results.json").read_text())["tasks"]["coin"]
     assert (results["accuracy"], results["ignored_ends"], results["capped"]) == (1.0, 30, 0)
 
@@ -203,12 +203,12 @@ def test_wrong_and_missing_answers_count_as_wrong(out, chat, monkeypatch):
     golds = {row.question: row.answer for row in drawn.read_split(plan.benchmark.dir, "dev")}
     replies = iter(10 * ["right", "Final Answer: a coin", "heads or tails, who knows"])
 
-    def said(question):
+    def texts(question):
         reply = next(replies)
         return "hm", f"Final Answer: {golds[question]}" if reply == "right" else reply
 
     monkeypatch.setattr(
-        subjects, "language_models", lambda plans, runs: scripted(plans, runs, chat, said)
+        subjects, "language_models", lambda plans, runs: scripted(plans, runs, chat, texts)
     )
     result = json.loads((evaluated(plan).folder / "results.json").read_text())["all"]
     assert (result["n"], result["correct"]) == (30, 10)
@@ -238,20 +238,13 @@ def test_worked_examples_are_never_questions_that_are_asked(out):
 
 
 def test_a_transfer_family_is_not_asked_dev_with_examples_from_dev(out):
+    plan = plan_of(out, "subject=base-4shot", "benchmark.tasks=[facing,coin]")
     with pytest.raises(
         UserError, match="coin has no question in probe to show as a worked example"
     ):
-        subjects.worked_examples(
-            plan_of(out, "subject=base-4shot", "benchmark.tasks=[facing,coin]")
-        )
-    assert (
-        len(
-            subjects.worked_examples(
-                plan_of(out, "subject=base-4shot", "benchmark.tasks=[facing]")
-            )["facing"]
-        )
-        == 4
-    )
+        subjects.worked_examples(plan)
+    plan = plan_of(out, "subject=base-4shot", "benchmark.tasks=[facing]")
+    assert len(subjects.worked_examples(plan)["facing"]) == 4
 
 
 def test_an_edited_question_file_is_told_before_anything_is_asked(out, tmp_path):
@@ -272,32 +265,20 @@ def test_questions_that_the_tasks_do_not_read_are_refused(out, tmp_path):
 
 @pytest.mark.slow
 def test_stock_lm_eval_runs_a_task_from_the_root_and_reads_dev(pocket_folder, tmp_path):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "lm_eval",
-            "--include_path",
-            "ponder/evaluate/tasks",
-            "--model",
-            "hf",
-            "--model_args",
-            f"pretrained={pocket_folder}",
-            "--tasks",
-            "facing",
-            "--apply_chat_template",
-            "--limit",
-            "1",
-            "--log_samples",
-            "--output_path",
-            str(tmp_path),
-        ],
+    command = (
+        f"{sys.executable} -m lm_eval --include_path ponder/evaluate/tasks --model hf "
+        f"--model_args pretrained={pocket_folder} --tasks facing --apply_chat_template --limit 1 "
+        f"--log_samples --output_path {tmp_path}"
+    )
+    process = subprocess.run(
+        command.split(),
         cwd=ROOT,
+        env=os.environ | {"HF_DATASETS_CACHE": str(tmp_path / "datasets")},
         capture_output=True,
         text=True,
         timeout=400,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert process.returncode == 0, process.stderr[-2000:]
     row = json.loads(next(tmp_path.rglob("samples_facing_*.jsonl")).read_text().splitlines()[0])
     first = next(q for q in drawn.read_split("data/cpu/questions", "dev") if q.family == "facing")
     assert row["doc"]["id"] == first.id
@@ -334,7 +315,7 @@ def test_a_task_that_is_not_there_is_told(out):
 
 
 def test_an_evaluation_without_an_adapter_is_told_what_to_run(out):
-    with pytest.raises(UserError, match="run train.py with the same overrides first"):
+    with pytest.raises(UserError, match="make it with: python train.py experiment=smoke"):
         stages.evaluate_run(plan_of(out, "train.lr=0.5"))
 
 
@@ -348,7 +329,7 @@ def test_the_same_samples_in_another_folder(base, out, tmp_path):
 
 @pytest.mark.slow
 def test_the_real_command_evaluates_though_a_package_has_its_name(out):
-    done = command(
+    process = command(
         "evaluate",
         *SMOKE,
         f"out={out}",
@@ -356,31 +337,33 @@ def test_the_real_command_evaluates_though_a_package_has_its_name(out):
         "budget=cap16",
         "budget.max_answer=7",
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     plan = plan_of(out, "benchmark.tasks=[coin]", "budget=cap16", "budget.max_answer=7")
-    assert stages.evaluate_run(plan).finished and "/2)" in done.stdout
+    assert stages.evaluate_run(plan).finished and "/2)" in process.stdout
 
 
 def test_what_imports_evaluate_finds_the_package_and_not_our_script():
-    """The script's first lines run as they do for `python evaluate.py`; then the package is found, as by lm-eval."""
+    """The script's first lines run as for `python evaluate.py`; then the package is imported."""
     code = (
         "import runpy, sys\nsys.argv = ['evaluate.py', '--version']\nsys.path[0] = ''\n"
-        "try:\n    runpy.run_path('evaluate.py', run_name='__main__')\nexcept SystemExit:\n    pass\n"
+        "try:\n    runpy.run_path('evaluate.py', run_name='__main__')\n"
+        "except SystemExit:\n    pass\n"
         "import importlib.util\nprint(importlib.util.find_spec('evaluate').origin)\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
-    assert done.stdout.strip().endswith(os.path.join("evaluate", "__init__.py")), done.stderr
+    place = process.stdout.strip()
+    assert place.endswith(os.path.join("evaluate", "__init__.py")), process.stderr
 
 
 @pytest.mark.slow
 def test_a_budget_without_room_is_one_line_and_exit_code_2(out):
-    done = command("evaluate", *SMOKE, f"out={out}", *BASE, "budget.max_thinking=2000")
-    assert done.returncode == 2
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    process = command("evaluate", *SMOKE, f"out={out}", *BASE, "budget.max_thinking=2000")
+    assert process.returncode == 2
+    errors = [line for line in process.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and "budget.max_thinking=2000 leaves no room for an answer" in errors[0]
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in process.stderr
     run = stages.evaluate_run(plan_of(out, *BASE, "budget.max_thinking=2000"))
     assert json.loads((run.folder / "status.json").read_text())["status"] == "failed"
 
@@ -406,21 +389,15 @@ DRAWN = (
 def test_each_question_has_several_samples_from_streams_of_their_own(out):
     run = evaluated(plan_of(out, *DRAWN, "decoding.samples=3"))
     rows = samples_of(run)
-    assert [row["sample"] for row in rows] == [0, 1, 2] * 2 and run.name.startswith(
-        "smoke-base-plain-sampled3-dev-"
-    )
-    assert (
-        len({row["seed"] for row in rows}) == 6
-        and rows[0]["seed"] == f"answer/0/coin/{rows[0]['id']}/0"
-    )
+    assert [row["sample"] for row in rows] == [0, 1, 2] * 2
+    assert run.name.startswith("smoke-base-plain-sampled3-dev-")
+    assert len({row["seed"] for row in rows}) == 6
+    assert rows[0]["seed"] == f"answer/0/coin/{rows[0]['id']}/0"
     assert len({tuple(row["ids"]) for row in rows}) > 1
-    said = json.loads((run.folder / "results.json").read_text())["all"]
-    assert (said["n"], said["questions"], said["samples"]) == (6, 2, 3)
-    assert (
-        [entry["k"] for entry in said["coverage"]]
-        == [entry["k"] for entry in said["voting"]]
-        == [1, 2]
-    )
+    summary = json.loads((run.folder / "results.json").read_text())["all"]
+    assert (summary["n"], summary["questions"], summary["samples"]) == (6, 2, 3)
+    for name in ("coverage", "voting"):
+        assert [entry["k"] for entry in summary[name]] == [1, 2]
 
 
 def test_a_sample_is_the_same_whatever_is_drawn_beside_it(out):
@@ -432,48 +409,39 @@ def test_a_sample_is_the_same_whatever_is_drawn_beside_it(out):
 
 
 def test_another_decoding_seed_draws_other_answers(out):
-    made = [
-        [row["ids"] for row in samples_of(evaluated(plan_of(out, *DRAWN, f"decoding.seed={seed}")))]
-        for seed in (0, 1)
-    ]
-    assert made[0] != made[1]
+    runs = [evaluated(plan_of(out, *DRAWN, f"decoding.seed={seed}")) for seed in (0, 1)]
+    one, other = ([row["ids"] for row in samples_of(run)] for run in runs)
+    assert one != other
 
 
 def test_rejection_sampling_says_how_often_it_drew(out):
-    rows = samples_of(
-        evaluated(
-            plan_of(
-                out,
-                "budget=reject8",
-                "budget.tries=3",
-                "decoding=sampled",
-                "decoding.samples=1",
-                "benchmark.tasks=[coin]",
-            )
-        )
+    plan = plan_of(
+        out,
+        "budget=reject8",
+        "budget.tries=3",
+        "decoding=sampled",
+        "decoding.samples=1",
+        "benchmark.tasks=[coin]",
     )
-    for row in rows:
+    for row in samples_of(evaluated(plan)):
         assert row["num_thinking"] < 8 and (row["finish"] == "rejected") == (row["ids"] == [])
         assert row["thrown"] == 8 * (row["tries"] - (row["finish"] != "rejected"))
         assert row["finish"] != "rejected" or not row["correct"]
 
 
 def test_a_later_draw_is_another_draw(out):
-    rows = samples_of(
-        evaluated(
-            plan_of(
-                out,
-                "budget=reject32",
-                "budget.tries=40",
-                "decoding=sampled",
-                "decoding.samples=1",
-                "benchmark.limit=1",
-                "subject=base",
-                "subject.think=think",
-                "subject.answer=answer",
-            )
-        )
+    plan = plan_of(
+        out,
+        "budget=reject32",
+        "budget.tries=40",
+        "decoding=sampled",
+        "decoding.samples=1",
+        "benchmark.limit=1",
+        "subject=base",
+        "subject.think=think",
+        "subject.answer=answer",
     )
+    rows = samples_of(evaluated(plan))
     assert any(row["tries"] > 1 and row["finish"] != "rejected" for row in rows), [
         row["tries"] for row in rows
     ]
@@ -481,30 +449,76 @@ def test_a_later_draw_is_another_draw(out):
 
 def test_an_instruction_reaches_the_prompt_and_nothing_else(out):
     plain = samples_of(evaluated(plan_of(out, "benchmark.tasks=[coin]")))
-    asked = samples_of(evaluated(plan_of(out, "benchmark.tasks=[coin]", "control=short")))
-    assert [row["question"] for row in plain] == [row["question"] for row in asked]
-    assert all(a["prompt_sha256"] != b["prompt_sha256"] for a, b in zip(plain, asked, strict=True))
+    short = samples_of(evaluated(plan_of(out, "benchmark.tasks=[coin]", "control=short")))
+    assert [row["question"] for row in plain] == [row["question"] for row in short]
+    assert all(a["prompt_sha256"] != b["prompt_sha256"] for a, b in zip(plain, short, strict=True))
+
+
+def sample_row(sample, reply, correct):
+    """Return the SampleRow of a sample of the question q, with empty fields elsewhere."""
+    return row_of(
+        SampleRow,
+        {
+            "task": "t",
+            "id": "q",
+            "sample": sample,
+            "question": "2 + 2?",
+            "gold": "4",
+            "thinking": "",
+            "reply": reply,
+            "correct": correct,
+            "ids": [],
+            "forced": [],
+            "num_thinking": 0,
+            "num_answer": 0,
+            "num_ignored": 0,
+            "capped": False,
+            "finish": "",
+            "prompt_sha256": "",
+        },
+    )
 
 
 def test_the_votes_of_equal_answers_count_together():
-    rows = [
-        {"task": "t", "id": "q", "sample": n, "reply": reply, "correct": right}
-        for n, (reply, right) in enumerate(
-            [
-                ("Final Answer: 4.0", True),
-                ("no", False),
-                ("Final Answer: 4", True),
-                ("Final Answer: 5", False),
-            ]
-        )
+    samples = [
+        sample_row(0, "Final Answer: 4.0", True),
+        sample_row(1, "no", False),
+        sample_row(2, "Final Answer: 4", True),
+        sample_row(3, "Final Answer: 5", False),
     ]
-    made = results.together(rows, "test")
-    assert [(entry["k"], entry["value"]) for entry in made["voting"]] == [
-        (1, 1.0),
-        (2, 1.0),
-        (4, 1.0),
-    ]
-    assert made["coverage"][0]["value"] == 0.5 and made["coverage"][2]["value"] == 1.0
+    numbers = results.together(samples, "test")
+    votes = [(entry["k"], entry["value"]) for entry in numbers["voting"]]
+    assert votes == [(1, 1.0), (2, 1.0), (4, 1.0)]
+    assert numbers["coverage"][0]["value"] == 0.5 and numbers["coverage"][2]["value"] == 1.0
+
+
+# --- what lm-eval caches ---------------------------------------------------------------
+
+CHEAP = ("subject=nearest", "benchmark.tasks=[coin]")  # no model is decoded
+
+
+@pytest.fixture
+def empty_out(out, tmp_path):
+    """A folder with the smoke data, and no evaluation."""
+    (tmp_path / "collect").symlink_to(out / "collect")
+    return tmp_path
+
+
+def test_what_lm_eval_caches_lies_beside_the_runs(empty_out, monkeypatch):
+    monkeypatch.delenv("HF_DATASETS_CACHE", raising=False)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", empty_out / "usual")
+    run = evaluated(plan_of(empty_out, *CHEAP))
+    assert run.folder.is_relative_to(empty_out)
+    assert list((empty_out / "datasets").rglob("*.arrow")) and not (empty_out / "usual").exists()
+    assert datasets.config.HF_DATASETS_CACHE == empty_out / "usual", "the package's own again"
+
+
+def test_a_cache_that_the_environment_names_is_used(empty_out, monkeypatch):
+    own = empty_out / "own"
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(own))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", own)  # as at its first import
+    evaluated(plan_of(empty_out, *CHEAP))
+    assert list(own.rglob("*.arrow")) and not (empty_out / "datasets").exists()
 
 
 # --- behind a server -------------------------------------------------------------------
@@ -526,10 +540,10 @@ def pocket(base, out):
 def test_a_model_behind_a_server_gives_the_samples_of_the_engine_hf(base, out, pocket):
     with Tokens(pocket) as server:
         run = evaluated(served_plan(out, server))
-    for ours, theirs in zip(samples_of(run), samples_of(base), strict=True):
-        assert ours["engine"] == "vllm 0.33.0, model pocket" and ours["base_sha256"] is None
-        differ = {key for key in theirs if ours[key] != theirs[key]}
-        assert differ == {"engine", "base_sha256"}, differ
+    for served, local in zip(samples_of(run), samples_of(base), strict=True):
+        assert served["engine"] == "vllm 0.33.0, model pocket" and served["base_sha256"] is None
+        differences = {key for key in local if served[key] != local[key]}
+        assert differences == {"engine", "base_sha256"}, differences
 
 
 def test_what_a_server_answered_is_asked_no_second_time(base, out, pocket, tmp_path):

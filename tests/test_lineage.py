@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from ponder import lineage, runs
-from ponder.errors import UserError
+from ponder.errors import RecordError
 
 
 def released(logs, name, config, inputs, status="completed"):
@@ -40,8 +40,8 @@ def test_a_fork_descends_from_the_released_run_that_it_differs_least_from(tmp_pa
         {"train.jsonl": "x"},
     )
     released(tmp_path, "d-00000000", CONFIG | {"seed": 1}, {"train.jsonl": "y"}, status="failed")
-    found = lineage.parent("train", "fork-1", CONFIG | {"seed": 1}, {"train.jsonl": "y"}, tmp_path)
-    assert found == {
+    parent = lineage.parent("train", "fork-1", CONFIG | {"seed": 1}, {"train.jsonl": "y"}, tmp_path)
+    assert parent == {
         "run": "train/a-00000000",
         "changed": {"seed": [0, 1], "inputs.train.jsonl": ["x", "y"]},
     }
@@ -50,23 +50,21 @@ def test_a_fork_descends_from_the_released_run_that_it_differs_least_from(tmp_pa
 def test_keys_that_older_runs_lack_count_less_than_values_that_differ(tmp_path):
     released(tmp_path, "a-00000000", CONFIG, {})
     released(tmp_path, "b-00000000", CONFIG | {"new": 1, "newer": 2, "seed": 9}, {})
-    found = lineage.parent("train", "fork-1", CONFIG | {"new": 1, "newer": 2}, {}, tmp_path)
-    assert found == {"run": "train/a-00000000", "changed": {"new": [None, 1], "newer": [None, 2]}}
+    parent = lineage.parent("train", "fork-1", CONFIG | {"new": 1, "newer": 2}, {}, tmp_path)
+    assert parent == {"run": "train/a-00000000", "changed": {"new": [None, 1], "newer": [None, 2]}}
 
 
 def test_a_released_run_and_the_first_of_its_model_have_no_parent(tmp_path):
     released(tmp_path, "a-00000000", CONFIG, {})
     assert lineage.parent("train", "a-00000000", CONFIG, {}, tmp_path) is None
-    assert (
-        lineage.parent("train", "fork-1", CONFIG | {"model": {"name": "another"}}, {}, tmp_path)
-        is None
-    )
+    another = CONFIG | {"model": {"name": "another"}}
+    assert lineage.parent("train", "fork-1", another, {}, tmp_path) is None
 
 
 def test_a_damaged_record_is_named(tmp_path):
     released(tmp_path, "a-00000000", CONFIG, {})
     (tmp_path / "train" / "a-00000000" / "config.yaml").write_text("a: [")
-    with pytest.raises(UserError, match="a-00000000 has no readable config.yaml"):
+    with pytest.raises(RecordError, match="a-00000000 has no readable config.yaml"):
         lineage.parent("train", "fork-1", CONFIG, {}, tmp_path)
 
 
@@ -75,6 +73,6 @@ def test_a_run_writes_its_parent_into_its_status_from_the_first_second(tmp_path)
     inputs = json.loads((runs.ROOT / "logs/train/cpu-d57f96ff/status.json").read_text())["inputs"]
     config["train"]["lr"] *= 2
     with runs.Run("train", "fork", config, inputs, tmp_path, "disabled") as run:
-        said = json.loads((run.folder / "status.json").read_text())
-    assert said["status"] == "running" and said["parent"]["run"] == "train/cpu-d57f96ff"
-    assert list(said["parent"]["changed"]) == ["train.lr"]
+        status = json.loads((run.folder / "status.json").read_text())
+    assert status["status"] == "running" and status["parent"]["run"] == "train/cpu-d57f96ff"
+    assert list(status["parent"]["changed"]) == ["train.lr"]

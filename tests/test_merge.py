@@ -20,7 +20,7 @@ def plan(tmp_path_factory):
 
 
 def test_the_folder_gives_the_logits_of_the_trained_model(plan, tmp_path):
-    merge.merged(plan, tmp_path / "merged")
+    merge.merge(plan, tmp_path / "merged")
     network, chat = models.load(tmp_path / "merged", plan.model.delimiters)
     ours = sft.with_weights(
         models.load_network(models.base_folder(plan.model, plan.out)), stages.adapter_folder(plan)
@@ -33,9 +33,9 @@ def test_the_folder_gives_the_logits_of_the_trained_model(plan, tmp_path):
 
 def test_a_folder_that_exists_and_a_subject_without_weights_are_refused(plan, tmp_path):
     with pytest.raises(UserError, match="exists"):
-        merge.merged(plan, tmp_path)
+        merge.merge(plan, tmp_path)
     with pytest.raises(UserError, match="subject=base has no trained weights"):
-        merge.merged(study_of(*SMOKE, f"out={plan.out}", "subject=base"), tmp_path / "new")
+        merge.merge(study_of(*SMOKE, f"out={plan.out}", "subject=base"), tmp_path / "new")
 
 
 def test_a_forgotten_folder_is_told_in_one_sentence(capsys):

@@ -1,4 +1,4 @@
-"""The cost record: counters read from a made-up /sys, sums over made-up steps, and the ceiling by a made-up clock."""
+"""The cost record: counters of a made-up /sys, sums over made-up steps, a made-up clock."""
 
 import json
 import re
@@ -36,8 +36,8 @@ S = costs.Sizes(
     head_trained=0,
     products=900,
     products_trained=200,
-    unasked=30,
-    last=128,
+    no_input_gradient=30,
+    last_matrix=128,
     adapter_bytes=4,
     ranks=7,
 )
@@ -116,7 +116,10 @@ def test_measuring_the_ceiling_leaves_the_random_state_of_a_run_alone():
 
 @pytest.fixture
 def run(tmp_path):
-    """A run killed after step 2 whose checkpoint held step 1, and then finished; step 2 was taken twice."""
+    """A run killed after step 2 whose checkpoint held step 1, and then finished.
+
+    Step 2 was taken twice.
+    """
     run = Run("train", "test", {}, {}, tmp_path / "out", "disabled")
     run.folder.mkdir(parents=True)
     write_jsonl(run.folder / "metrics.jsonl", METRICS)
@@ -136,16 +139,16 @@ def run(tmp_path):
 def recorded(run, root, recompute=False, device="cpu"):
     """The cost.json of a run, read back."""
     recipe = types.SimpleNamespace(recompute=recompute, compute="float32")
-    found = meter.record(run, D, S, LENGTHS, BATCHES, recipe, 1e5, 2, device, root)
-    assert json.loads((run.folder / "cost.json").read_text()) == found
-    return found
+    cost = meter.record(run, D, S, LENGTHS, BATCHES, recipe, 1e5, 2, device, root)
+    assert json.loads((run.folder / "cost.json").read_text()) == cost
+    return cost
 
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_the_record_adds_up_what_the_steps_took_each_once(run, tmp_path, recompute):
-    found = recorded(run, powercap(tmp_path), recompute)
+    cost = recorded(run, powercap(tmp_path), recompute)
     useful, executed = costs.flops(D, S, 12, 7, PAIRS, recompute)
-    assert found == {
+    assert cost == {
         "rows": 3,
         "steps": 2,
         "tokens": 12,
@@ -183,12 +186,10 @@ def test_without_energy_of_every_step_there_is_none_and_the_reason(run, tmp_path
         (there, "cpu", "some steps"),
         (there, "cuda", "GPU"),
     ):
-        found = recorded(run, root, device=device)
-        assert (
-            found["joules"] is found["joules_per_million_tokens"] is None
-            and reason in found["no_joules"]
-        )
-        assert found["seconds"] == 3.0
+        cost = recorded(run, root, device=device)
+        assert cost["joules"] is cost["joules_per_million_tokens"] is None
+        assert reason in cost["no_joules"]
+        assert cost["seconds"] == 3.0
 
 
 def test_a_step_without_a_clock_is_told_in_a_sentence(run, tmp_path):

@@ -1,9 +1,9 @@
-"""The compared methods: limits, the row of table 3, votes and rejections, each against a count by hand."""
+"""The compared methods: limits, rows of table 3, votes, rejections, each against a hand count."""
 
 import pytest
 
 from ponder.errors import UserError
-from ponder.report import methods, released
+from ponder.report import methods, printed, released
 from ponder.report.released import Method, MethodRun
 
 PUBLISHED = {
@@ -101,10 +101,14 @@ def test_a_slope_is_said_only_where_its_interval_leaves_out_0(found, words):
 
 def test_a_text_never_has_a_minus_zero():
     assert (
-        methods.text({"value": -0.01, "low": -0.2, "high": 0.04}, 1, 1, "+") == "+0.0 [-0.2, +0.0]"
+        printed.interval_text({"value": -0.01, "low": -0.2, "high": 0.04}, 1, 1, "+")
+        == "+0.0 [-0.2, +0.0]"
     )
-    assert methods.text({"value": 0.5, "low": 0.123, "high": 1}, 100, 1) == "50.0 [12.3, 100.0]"
-    assert methods.text(None, 1, 1) == "-"
+    assert (
+        printed.interval_text({"value": 0.5, "low": 0.123, "high": 1}, 100, 1)
+        == "50.0 [12.3, 100.0]"
+    )
+    assert printed.interval_text(None, 1, 1) == "-"
 
 
 def said(*answers, task="t", ident="1", right="4"):

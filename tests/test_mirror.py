@@ -1,4 +1,4 @@
-"""The wandb mirror of metrics.jsonl: a run that was killed and started again goes on with one curve."""
+"""The wandb mirror of metrics.jsonl: a run that was killed goes on with one curve."""
 
 import os
 import signal
@@ -18,12 +18,8 @@ class Opened:
     """What stands for wandb's run: it keeps how it was opened and what it was sent."""
 
     def __init__(self, options, starting_step):
-        self.options, self.starting_step, self.rows, self.finished = (
-            options,
-            starting_step,
-            [],
-            False,
-        )
+        self.options, self.starting_step = options, starting_step
+        self.rows, self.finished = [], False
 
     def log(self, row, step):
         self.rows.append((step, row))
@@ -39,28 +35,28 @@ class Opened:
 @pytest.fixture
 def mirrors(monkeypatch):
     """What wandb.init opened, as `opened`; `known` is the step that the next one starts at."""
-    kept = types.SimpleNamespace(opened=[], known=0)
+    record = types.SimpleNamespace(opened=[], known=0)
 
     def init(**options):
-        kept.opened.append(Opened(options, kept.known))
-        return kept.opened[-1]
+        record.opened.append(Opened(options, record.known))
+        return record.opened[-1]
 
     monkeypatch.setattr(wandb, "init", init)
-    return kept
+    return record
 
 
 class Killed(BaseException):
     """What stops a run in this process."""
 
 
-def goes_on(out, mode, kept, last):
-    """Open the run, cut its metrics to `kept` rows as a resume does, replay them, and log up to step `last`."""
+def goes_on(out, mode, rows, last):
+    """Open the run, cut its metrics to some rows as a resume does, replay, and log to `last`."""
     with Run("train", "test", {"seed": 0}, {}, out, mode) as run:
         path = run.folder / "metrics.jsonl"
         if path.exists():
-            write_jsonl(path, read_jsonl(path)[:kept])
+            write_jsonl(path, read_jsonl(path)[:rows])
         run.replay()
-        for step in range(kept + 1, last + 1):
+        for step in range(rows + 1, last + 1):
             run.metric(step=step, loss=1 / step)
         if last < 8:
             raise Killed
@@ -85,14 +81,10 @@ def test_the_last_mirror_of_a_resumed_run_sees_every_step_once(tmp_path, mirrors
 def test_each_mirror_goes_on_with_the_same_run_of_wandb(tmp_path, mirrors):
     run = killed_and_resumed(tmp_path, "offline")
     for opened in mirrors.opened:
-        said = opened.options
-        assert (said["id"], said["resume"], said["name"], said["group"]) == (
-            run.name,
-            "allow",
-            run.name,
-            "train",
-        )
-        assert (said["mode"], said["config"]) == ("offline", {"seed": 0})
+        options = opened.options
+        assert (options["id"], options["name"]) == (run.name, run.name)
+        assert (options["resume"], options["group"]) == ("allow", "train")
+        assert (options["mode"], options["config"]) == ("offline", {"seed": 0})
 
 
 @pytest.mark.parametrize(
@@ -114,14 +106,11 @@ def test_a_run_killed_before_its_first_step_replays_nothing(tmp_path, mirrors):
 
 
 def test_without_a_mirror_nothing_is_opened_and_the_record_is_the_same(tmp_path, mirrors):
-    quiet, mirrored = (
-        killed_and_resumed(tmp_path / "a", "disabled"),
-        killed_and_resumed(tmp_path / "b", "offline"),
-    )
+    quiet = killed_and_resumed(tmp_path / "a", "disabled").folder
+    mirrored = killed_and_resumed(tmp_path / "b", "offline").folder
     assert len(mirrors.opened) == 2
-    assert (quiet.folder / "metrics.jsonl").read_bytes() == (
-        mirrored.folder / "metrics.jsonl"
-    ).read_bytes()
+    metrics = (mirrored / "metrics.jsonl").read_bytes()
+    assert (quiet / "metrics.jsonl").read_bytes() == metrics
 
 
 def test_a_mirror_that_cannot_be_opened_stops_nothing(tmp_path, mirrors, monkeypatch, capsys):
@@ -130,10 +119,8 @@ def test_a_mirror_that_cannot_be_opened_stops_nothing(tmp_path, mirrors, monkeyp
 
     monkeypatch.setattr(wandb, "init", refuse)
     run = goes_on(tmp_path, "online", 0, 8)
-    assert (
-        "warning: wandb is off (no network); metrics.jsonl has everything"
-        in capsys.readouterr().out
-    )
+    warning = "warning: wandb is off (no network); metrics.jsonl has everything"
+    assert warning in capsys.readouterr().out
     assert len(read_jsonl(run.folder / "metrics.jsonl")) == 8
 
 
@@ -160,7 +147,10 @@ def test_a_killed_training_ends_with_the_whole_curve_in_its_newest_folder(
 
 
 def steps_in(path):
-    """Return the steps of an offline file of wandb: records of the LevelDB log format after 7 bytes of header."""
+    """Return the steps of an offline file of wandb.
+
+    It has records of the LevelDB log format after 7 bytes of header.
+    """
     from wandb.proto import wandb_internal_pb2
 
     data, at, record, steps = path.read_bytes(), 7, b"", []
@@ -171,8 +161,9 @@ def steps_in(path):
         _, length, part = struct.unpack("<IHB", data[at : at + 7])
         record, at = record + data[at + 7 : at + 7 + length], at + 7 + length
         if part in (1, 4):  # a whole record, or the last part of one
-            read = wandb_internal_pb2.Record.FromString(record)
-            steps += [read.history.step.num] if read.WhichOneof("record_type") == "history" else []
+            message = wandb_internal_pb2.Record.FromString(record)
+            if message.WhichOneof("record_type") == "history":
+                steps.append(message.history.step.num)
             record = b""
     return steps
 
@@ -180,7 +171,8 @@ def steps_in(path):
 @pytest.mark.slow
 def test_the_newest_offline_file_of_wandb_itself_holds_every_step_once(tmp_path):
     program = (
-        "import os, signal, sys; from ponder.runs import Run; from test_mirror import Killed, goes_on\n"
+        "import os, signal, sys; from ponder.runs import Run\n"
+        "from test_mirror import Killed, goes_on\n"
         "try: goes_on(sys.argv[1], 'offline', int(sys.argv[2]), int(sys.argv[3]))\n"
         "except Killed: os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -188,16 +180,16 @@ def test_the_newest_offline_file_of_wandb_itself_holds_every_step_once(tmp_path)
         "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))),
         "WANDB_SILENT": "true",
     }
-    for kept, last, code in ((0, 5, -signal.SIGKILL), (4, 8, 0)):
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(tmp_path), str(kept), str(last)],
+    for rows, last, code in ((0, 5, -signal.SIGKILL), (4, 8, 0)):
+        process = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path), str(rows), str(last)],
             cwd=ROOT,
             env=environment,
             capture_output=True,
             text=True,
             timeout=120,
         )
-        assert done.returncode == code, done.stderr
+        assert process.returncode == code, process.stderr
     (run,) = (tmp_path / "train").iterdir()
     files = sorted((tmp_path / "wandb" / "wandb").glob(f"offline-run-*/run-{run.name}.wandb"))
     assert len(files) == 2 and steps_in(files[-1]) == [1, 2, 3, 4, 5, 6, 7, 8]

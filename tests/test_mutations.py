@@ -1,7 +1,8 @@
-"""The auditor is audited: the real released tree is falsified in many ways, and the right check must say FAIL each time.
+"""The auditor is audited: the real released tree is falsified in many ways, and the right check
+must say FAIL each time.
 
-Each mutation of a file that a manifest lists is made a second time with that manifest, and every manifest that names the file,
-recomputed to hide it.
+Each mutation of a file that a manifest lists is made a second time with that manifest, and every
+manifest that names the file, recomputed to hide it.
 """
 
 import hashlib
@@ -26,8 +27,10 @@ sys.path.insert(0, ".")
 import audit
 from ponder.audit import checks
 for line in sys.stdin:
-    checks.contents.cache_clear(), checks.read.cache_clear()
-    print(json.dumps([[v.check, v.result, v.problems] for v in audit.verdicts(line.split())]), flush=True)
+    for cached in (checks.contents, checks.read, checks.samples):
+        cached.cache_clear()
+    verdicts = audit.verdicts(line.split())
+    print(json.dumps([[v.check, v.result, v.problems] for v in verdicts]), flush=True)
 """
 
 
@@ -105,10 +108,10 @@ def row(path, number, **changes):
 
     def edit(tree):
         lines = (tree / path).read_text().splitlines(keepends=True)
-        made = json.loads(lines[number])
+        values = json.loads(lines[number])
         for key, value in changes.items():
-            made[key] = value(made) if callable(value) else value
-        lines[number] = json.dumps(made, sort_keys=True, ensure_ascii=False) + "\n"
+            values[key] = value(values) if callable(value) else value
+        lines[number] = json.dumps(values, sort_keys=True, ensure_ascii=False) + "\n"
         (tree / path).write_text("".join(lines))
         return [path]
 
@@ -154,10 +157,10 @@ def value(path, *keys, to):
     """Change one value in a JSON file."""
 
     def edit(tree):
-        whole = made = json.loads((tree / path).read_text())
+        whole = part = json.loads((tree / path).read_text())
         for key in keys[:-1]:
-            made = made[key]
-        made[keys[-1]] = to(made[keys[-1]]) if callable(to) else to
+            part = part[key]
+        part[keys[-1]] = to(part[keys[-1]]) if callable(to) else to
         (tree / path).write_text(
             json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         )
@@ -218,13 +221,13 @@ def swapped(one, other):
 
 
 def failed_run_deleted(tree):
-    found = [
+    failed = [
         path.parent
         for path in sorted(tree.glob("logs/*/*/status.json"))
         if json.loads(path.read_text())["status"] != "completed"
     ]
-    assert found, "no failed or abandoned run is released"
-    shutil.rmtree(found[0])
+    assert failed, "no failed or abandoned run is released"
+    shutil.rmtree(failed[0])
     return []
 
 
@@ -233,27 +236,31 @@ def both(*edits):
 
 
 def hidden(tree, paths):
-    """Recompute each manifest that names one of these files, by its path or by released.json; return whether there was one."""
-    found = False
+    """Recompute each manifest that names one of these files, by its path or by released.json;
+    return whether there was one.
+    """
+    was_listed = False
     for manifest in [*tree.glob("logs/*/*/manifest.json"), *tree.glob("data/cpu/*/manifest.json")]:
-        made = json.loads(manifest.read_text())
-        places = {name: manifest.parent / name for name in made["files"]}
+        record = json.loads(manifest.read_text())
+        places = {name: manifest.parent / name for name in record["files"]}
         if (manifest.parent / "released.json").exists():
             moved = json.loads((manifest.parent / "released.json").read_text())["moved"]
             places |= {name: tree / place for name, place in moved.items()}
         for name, place in places.items():
             if place in {tree / path for path in paths}:
                 data = place.read_bytes()
-                made["files"][name] |= {
+                record["files"][name] |= {
                     "sha256": hashlib.sha256(data).hexdigest(),
                     "bytes": len(data),
                 }
-                manifest.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
-                found = True
-    return found
+                manifest.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+                was_listed = True
+    return was_listed
 
 
-CASES = {  # what is done: (the edit, the check that must see it, and the one that must with manifests recomputed, or None)
+# What is done: (the edit, the check that must see it, and the one that must with manifests
+# recomputed, or None).
+CASES = {
     "a file of a run removed": (removed(f"{FREE}/results.json"), "schema", None),
     "a field of a sample removed": (
         replaced(f"{FREE}/samples.jsonl", r'"gold": "[^"]*", ', ""),
@@ -302,7 +309,8 @@ CASES = {  # what is done: (the edit, the check that must see it, and the one th
                 "logs/corrections.jsonl",
                 lambda lines: [
                     *lines,
-                    '{"supersedes": "logs/train", "status": "replaced", "commit": "the work tree", "decision": "0007", "by": null, '
+                    '{"supersedes": "logs/train", "status": "replaced", "commit": "the work tree", '
+                    '"decision": "0007", "by": null, '
                     '"why": "the listing of trainings was tidied"}\n',
                 ],
             ),
@@ -342,7 +350,7 @@ CASES = {  # what is done: (the edit, the check that must see it, and the one th
         None,
     ),
     "the README without its block of results": (
-        replaced("README.md", "<!-- results -->", "<!-- result -->"),
+        replaced("README.md", "<!-- s1-table -->", "<!-- table -->"),
         "numbers",
         None,
     ),
@@ -360,7 +368,9 @@ CASES = {  # what is done: (the edit, the check that must see it, and the one th
         None,
     ),
     "a number inside a name": (
-        replaced("README.md", r"^## Run it$", "## Run it\n\nThis is ours-99.9% and `best=99.9%`."),
+        replaced(
+            "README.md", r"^## What was found$", "## Found\n\nThis is ours-99.9% and `best=99.9%`."
+        ),
         "literals",
         None,
     ),
@@ -375,9 +385,21 @@ CASES = {  # what is done: (the edit, the check that must see it, and the one th
         "tokens",
     ),
     "a digit in the README": (
+        replaced("README.md", r"\+40\.8 \[\+34\.7", "+60.8 [+34.7"),
+        "numbers",
+        None,
+    ),
+    "a digit in the results": (
         replaced(
-            "README.md", r"\| 49\.6% \[45\.1, 54\.0\] \| 25\.6 \|", "| 59.6% [45.1, 54.0] | 25.6 |"
+            "paper/results.md",
+            r"\| 49\.6% \[45\.1, 54\.0\] \| 25\.6 \|",
+            "| 59.6% [45.1, 54.0] | 25.6 |",
         ),
+        "numbers",
+        None,
+    ),
+    "a digit in the index of runs": (
+        replaced("logs/README.md", r"\| 49\.6% \[45\.1, 54\.0\] \|$", "| 59.6% [45.1, 54.0] |"),
         "numbers",
         None,
     ),
@@ -392,7 +414,7 @@ CASES = {  # what is done: (the edit, the check that must see it, and the one th
         None,
     ),
     "the numbers behind the documents": (
-        replaced("paper/generated/results.json", r'"minutes": 15\.9', '"minutes": 5.9'),
+        replaced("paper/generated/results.json", r'"minutes": "15\.9"', '"minutes": "5.9"'),
         "numbers",
         None,
     ),
@@ -403,7 +425,7 @@ CASES = {  # what is done: (the edit, the check that must see it, and the one th
         "numbers",
     ),
     "a number typed into the README": (
-        replaced("README.md", r"^## Run it$", "## Run it\n\nIt has 61.2% on everything."),
+        replaced("README.md", r"^## What was found$", "## Found\n\nIt has 61.2% on everything."),
         "literals",
         None,
     ),
@@ -565,6 +587,15 @@ CASES = {  # what is done: (the edit, the check that must see it, and the one th
         "decisions",
         None,
     ),
+    "an answer to a decision that the index does not have": (
+        replaced(
+            "logs/decisions/0012-keep-the-main-arm-without-doubt.md",
+            r"^\*\*Evidence",
+            "**Answered 2026-11-29:** all is well.\n\n**Evidence",
+        ),
+        "decisions",
+        None,
+    ),
     "an expectation turned round": (
         replaced("logs/preregistrations/cpu-s1.yaml", "expected: higher", "expected: lower"),
         "preregistrations",
@@ -593,15 +624,15 @@ CASES = {  # what is done: (the edit, the check that must see it, and the one th
 
 
 def test_the_released_tree_passes_every_check(tree):
-    done = subprocess.run([sys.executable, "audit.py"], cwd=tree, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    assert "FAIL" not in done.stdout
+    process = subprocess.run([sys.executable, "audit.py"], cwd=tree, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout[-3000:] + process.stderr
+    assert "FAIL" not in process.stdout
 
 
 def test_every_check_has_two_mutations_and_there_are_forty():
     import audit
 
-    seen = {check: sum(check in found for found in CASES.values()) for check in audit.CHECKS}
+    seen = {check: sum(check in case for case in CASES.values()) for check in audit.CHECKS}
     assert min(seen.values()) >= 2, seen
     assert len(CASES) >= 40
 
@@ -631,12 +662,17 @@ def test_a_falsified_tree_fails_the_right_check(name, restored, audited):
 def test_it_fails_with_the_manifests_recomputed_as_well(name, restored, audited):
     edit, _, check = CASES[name]
     assert hidden(restored, edit(restored)) or "questions" in name or "question" in name
-    found = audited(check, "history")
-    assert found[check][0] == "FAIL" and found["history"][0] in ("FAIL", "UNSUPPORTED"), {
-        k: v[0] for k, v in found.items()
-    }
+    results = {name: result for name, (result, _) in audited(check, "history").items()}
+    assert results[check] == "FAIL", results
+    assert results["history"] in ("FAIL", "UNSUPPORTED"), results
 
 
 def test_a_record_that_cannot_be_read_is_a_failure_and_no_crash(restored, audited):
     (restored / FREE / "status.json").write_text("{")
     assert all(audited(name)[name][0] == "FAIL" for name in ("schema", "names", "evaluate-log"))
+
+
+def test_a_decision_may_gain_a_dated_line_and_the_history_stays_whole(restored, audited):
+    edit, _, _ = CASES["an answer to a decision that the index does not have"]
+    edit(restored)
+    assert audited("history")["history"][0] in ("PASS", "UNSUPPORTED")

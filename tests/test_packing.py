@@ -14,14 +14,17 @@ CHUNK = 7  # rows of logits at once: no row of these tests is a multiple of it
 
 
 def rows_of(*lengths, seed=0):
-    """Return rows (ids, loss) of these lengths: random tokens, a prompt without loss, one hole in the loss."""
+    """Return rows (ids, loss) of these lengths.
+
+    The tokens are random, the prompt carries no loss, and there is one hole in the loss.
+    """
     rng = random.Random(seed)
-    made = []
+    rows = []
     for length in lengths:
         loss = [0] * (length // 3) + [1] * (length - length // 3)
         loss[-2] = 0
-        made.append(([rng.randrange(258) for _ in range(length)], loss))
-    return made
+        rows.append(([rng.randrange(258) for _ in range(length)], loss))
+    return rows
 
 
 @pytest.fixture
@@ -36,13 +39,13 @@ def loss(network, *rows):
 
 
 def by_hand(network, row):
-    """Return the summed loss of one row through transformers' own sdpa attention and full logits."""
+    """Return the summed loss of one row by transformers' own sdpa attention and full logits."""
     ids, flags = row
     network.set_attn_implementation("sdpa")
     with torch.no_grad():
-        said = torch.log_softmax(network(torch.tensor([ids])).logits[0].float(), -1)
+        shares = torch.log_softmax(network(torch.tensor([ids])).logits[0].float(), -1)
     network.set_attn_implementation(packing.ATTENTION)
-    return -sum(said[t - 1, ids[t]].item() for t in range(1, len(ids)) if flags[t])
+    return -sum(shares[t - 1, ids[t]].item() for t in range(1, len(ids)) if flags[t])
 
 
 def test_the_loss_of_a_pack_is_the_sum_over_its_rows(rows_network):
@@ -176,9 +179,11 @@ def test_the_chunked_loss_stands_logits_that_would_overflow():
 
 
 def test_the_cache_of_transformers_lets_packed_rows_see_each_other_and_ours_does_not(network):
-    """Why loss_of says use_cache=False and brings its own attention: with the cache that is on by default positions that start
-    anew are not taken as the start of a row."""
-    first, second = ([token for token, _ in zip(row, range(12))] for row, _ in rows_of(12, 12))
+    """Why loss_of says use_cache=False and brings its own attention.
+
+    With the cache that is on by default, positions that start anew do not start a row.
+    """
+    (first, _), (second, _) = rows_of(12, 12)
     ids, position = torch.tensor([first + second]), torch.tensor([[*range(12), *range(12)]])
     network.set_attn_implementation("sdpa")
     with torch.no_grad():
@@ -186,11 +191,10 @@ def test_the_cache_of_transformers_lets_packed_rows_see_each_other_and_ours_does
         leaks = network(ids, position_ids=position).logits[0, 12:]
         apart = network(ids, position_ids=position, use_cache=False).logits[0, 12:]
         network.set_attn_implementation(packing.ATTENTION)
-        ours = network.get_output_embeddings()(
-            network.get_decoder()(
-                input_ids=ids, position_ids=position, use_cache=False, lengths=(12, 12)
-            ).last_hidden_state
-        )[0, 12:]
+        hidden = network.get_decoder()(
+            input_ids=ids, position_ids=position, use_cache=False, lengths=(12, 12)
+        ).last_hidden_state
+        ours = network.get_output_embeddings()(hidden)[0, 12:]
     assert (leaks - alone).abs().max() > 1e-2
     torch.testing.assert_close(apart, alone, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(ours, alone, rtol=1e-4, atol=1e-4)

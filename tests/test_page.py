@@ -1,6 +1,9 @@
-"""The page: hostile text stays text, forced tokens are marked, no run is hidden; a real browser lays it out and loads nothing."""
+"""The page: hostile text stays text, forced tokens are marked, no run is hidden; a real browser
+lays it out and loads nothing.
+"""
 
 import base64
+import dataclasses
 import hashlib
 import json
 import re
@@ -10,8 +13,11 @@ from urllib.parse import unquote
 
 import pytest
 
-from ponder.audit import checks, page, tokens
+from ponder import rows
+from ponder.audit import checks, decisions, page, tokens
 from ponder.audit.checks import ROOT, Verdict
+from ponder.rows import SampleRow
+from ponder.runs import read_jsonl, write_jsonl
 
 FORCED = "evaluate/cpu-trained-wait1-test-1c9529df"
 HOSTILE = (
@@ -26,6 +32,7 @@ VERDICTS = [
         "they follow",
         "the rest",
         ("claim base is 1, the runs give 2",),
+        ("base",),
     ),
     Verdict("replay", "NOT_RUN", "takes an hour", "models say the same", "other machines"),
 ]
@@ -49,38 +56,28 @@ def html():
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A small checkout: a training that failed with a loss that is no number, one that was abandoned, and hostile answers."""
+    """A small checkout: a training that failed with a loss that is no number, one that was
+    abandoned, and hostile answers.
+    """
     root = tmp_path / "checkout"
     for name in ("logs/train/cpu-full-8478ba71", "logs/train/cpu-300-b88f8a7b", f"logs/{FORCED}"):
         shutil.copytree(ROOT / name, root / name)
-    for name, status in (("cpu-full-8478ba71", "failed"), ("cpu-300-b88f8a7b", "running")):
+    parent = {"run": "train/cpu-300-b88f8a7b", "changed": {"train.lr": [0.001, 9]}}
+    for name, status, reason in (
+        ("cpu-full-8478ba71", "failed", "loss is no number"),
+        ("cpu-300-b88f8a7b", "running", None),
+    ):
         path = root / "logs" / "train" / name / "status.json"
-        path.write_text(
-            json.dumps(
-                json.loads(path.read_text())
-                | {
-                    "status": status,
-                    "reason": "loss is no number" if status == "failed" else None,
-                    "parent": {
-                        "run": "train/cpu-300-b88f8a7b",
-                        "changed": {"train.lr": [0.001, 9]},
-                    },
-                }
-            )
-        )
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps(record | {"status": status, "reason": reason, "parent": parent}))
     metrics = root / "logs/train/cpu-full-8478ba71/metrics.jsonl"
-    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
-    metrics.write_text(
-        "".join(
-            json.dumps(row | ({"loss": float("nan")} if row["step"] > 400 else {})) + "\n"
-            for row in rows
-        )
-    )
+    steps = read_jsonl(metrics)
+    for step in steps[400:]:
+        step["loss"] = float("nan")
+    write_jsonl(metrics, steps)
     samples = root / f"logs/{FORCED}/samples.jsonl"
-    rows = [json.loads(line) for line in samples.read_text().splitlines()]
-    samples.write_text(
-        "".join(json.dumps(row | {"thinking": HOSTILE, "question": HOSTILE}) + "\n" for row in rows)
-    )
+    hostile = {"thinking": HOSTILE, "question": HOSTILE}
+    write_jsonl(samples, [row | hostile for row in read_jsonl(samples)])
     entry = {
         "supersedes": FORCED,
         "status": "replaced",
@@ -93,43 +90,40 @@ def checkout(tmp_path, monkeypatch):
     (root / "logs" / "corrections.jsonl").write_text(json.dumps(entry) + "\n")
     monkeypatch.setattr(checks, "ROOT", root)
     monkeypatch.setattr(page, "ROOT", root)
+    monkeypatch.setattr(decisions, "ROOT", root)
     return root
 
 
 def shown(html):
     """Return the records in a page."""
-    return json.loads(
-        re.search(r'<script type="application/json" id="records">(.*?)</script>', html, re.DOTALL)[
-            1
-        ]
-    )
+    return json.loads(re.search(r'id="records">(.*?)</script>', html, re.DOTALL)[1])
 
 
 # --- the text of tokens ----------------------------------------------------------------
 
 
 def test_text_of_tokens_is_what_the_released_samples_say():
-    rows = checks.read(ROOT / "logs" / FORCED / "samples.jsonl")
-    assert all(tokens.readable(row) for row in rows)
-    assert [tokens.text(row["ids"][: row["num_thinking"]]).strip() for row in rows] == [
-        row["thinking"].strip() for row in rows
-    ]
+    for sample in checks.samples(ROOT / "logs" / FORCED):
+        assert tokens.readable(sample)
+        text = tokens.text(sample.ids[: sample.num_thinking])
+        assert text.strip() == sample.thinking.strip()
 
 
 def test_exactly_the_forced_tokens_are_marked():
-    row = checks.read(ROOT / "logs" / FORCED / "samples.jsonl")[0]
-    found = tokens.pieces(row)
-    assert "".join(text for text, _ in found) == tokens.text(row["ids"])
-    assert [text for text, forced in found if forced] == ["Wait", "<|im_start|>answer\n"]
-    assert found == tokens.pieces(row, 0, row["num_thinking"]) + tokens.pieces(
-        row, row["num_thinking"]
-    )
+    sample = checks.samples(ROOT / "logs" / FORCED)[0]
+    pieces = tokens.pieces(sample)
+    assert "".join(text for text, _ in pieces) == tokens.text(sample.ids)
+    assert [text for text, forced in pieces if forced] == ["Wait", "<|im_start|>answer\n"]
+    thinking = tokens.pieces(sample, 0, sample.num_thinking)
+    assert pieces == thinking + tokens.pieces(sample, sample.num_thinking)
 
 
 def test_a_character_split_over_tokens_is_whole_in_a_piece():
     single = {raw[0]: number for number, raw in tokens.vocabulary()[0].items() if len(raw) == 1}
     ids = [single[byte] for byte in "\u20ac".encode()]
-    sample = {"ids": ids, "forced": [], "thinking": "", "reply": "\u20ac", "tokenizer_sha256": None}
+    values = dict.fromkeys(rows.required(SampleRow), "")
+    values |= {"ids": ids, "forced": [], "reply": "\u20ac", "tokenizer_sha256": None}
+    sample = SampleRow(**values)
     assert tokens.pieces(sample) == [("\u20ac", False)]
     assert tokens.text(ids[:1]) == "\ufffd"
 
@@ -139,14 +133,12 @@ def test_a_character_split_over_tokens_is_whole_in_a_piece():
     [{"tokenizer_sha256": "0" * 16}, {"ids": [10**6]}, {"ids": []}, {"thinking": "never said"}],
 )
 def test_a_sample_of_another_tokenizer_is_shown_without_marks(change):
-    row = checks.read(ROOT / "logs" / FORCED / "samples.jsonl")[0] | change
-    assert tokens.pieces(row) is None
-    found = page.answer(FORCED, row)
-    assert (found["marked"], found["thinking"], found["reply"]) == (
-        False,
-        [(row["thinking"], False)],
-        [(row["reply"], False)],
-    )
+    sample = dataclasses.replace(checks.samples(ROOT / "logs" / FORCED)[0], **change)
+    assert tokens.pieces(sample) is None
+    answer = page.answer(FORCED, sample)
+    assert not answer["marked"]
+    assert answer["thinking"] == [(sample.thinking, False)]
+    assert answer["reply"] == [(sample.reply, False)]
 
 
 # --- the file ---------------------------------------------------------------------------
@@ -176,7 +168,7 @@ def test_every_run_claim_and_decision_is_in_the_page(html):
         page.name_of(folder) for folder in checks.runs()
     ]
     assert len(found["claims"]) == len(checks.read(ROOT / "logs" / "claims.jsonl"))
-    assert len(found["decisions"]) == len(list((ROOT / "logs" / "decisions").glob("*.md")))
+    assert len(found["decisions"]) == len(list((ROOT / "logs" / "decisions").glob("0*.md")))
     assert all(len(entry["curve"]) <= page.POINTS for entry in found["runs"])
     assert {entry["id"] for entry in found["claims"] if entry["verdict"] == "FAIL"} == {"base"}
 
@@ -185,35 +177,25 @@ def test_runs_of_a_split_answer_the_same_questions(html):
     found = shown(html)["samples"]
     questions = [(entry["task"], entry["id"]) for entry in found["cpu, test"]]
     assert len(questions) == len(set(questions)) == 8 * page.PER_FAMILY
-    asked = {
+    whole = {
         entry["id"]
         for entry in shown(html)["runs"]
         if "-free-test-" in entry["id"] and entry["results"]["all"]["n"] == 480
     }
-    assert len(asked) > 5 and all(
-        asked <= {answer["run"] for answer in entry["answers"]} for entry in found["cpu, test"]
-    )
+    assert len(whole) > 5
+    for entry in found["cpu, test"]:
+        assert whole <= {answer["run"] for answer in entry["answers"]}
 
 
-def test_a_claim_is_judged_by_its_whole_name():
-    found = [
-        Verdict(
-            "numbers",
-            "FAIL",
-            "",
-            "all",
-            "",
-            ("claim rows/a/all: n is 1", "claim b (x) follows from no run"),
-        )
-    ]
-    assert [page.judged(name, found) for name in ("rows/a/all", "rows/a", "b (x)", "b")] == [
-        "FAIL",
-        "PASS",
-        "FAIL",
-        "PASS",
-    ]
-    stopped = Verdict("numbers", "FAIL", "stopped", "nothing", "", ("x",))
-    assert page.judged("rows/a", [stopped]) == page.judged("rows/a", []) == "NOT_RUN"
+def test_a_claim_fails_where_the_check_of_numbers_names_it():
+    verdict = Verdict("numbers", "FAIL", "", "all", "", ("x", "y"), ("rows/a/all", "b (x)"))
+    names = ("rows/a/all", "rows/a", "b (x)", "b")
+    results = [page.claim_verdict(name, [verdict]) for name in names]
+    assert results == ["FAIL", "PASS", "FAIL", "PASS"]
+    stopped = checks.verdict_of("numbers", lambda: 1 / 0, "", "")
+    assert stopped.result == "FAIL"
+    assert page.claim_verdict("rows/a", [stopped]) == "NOT_RUN"
+    assert page.claim_verdict("rows/a", []) == "NOT_RUN"
 
 
 def test_no_text_of_a_model_ends_the_records(checkout):
@@ -227,11 +209,8 @@ def test_failed_abandoned_superseded_and_damaged_runs_are_shown(checkout):
     (checkout / "logs/train/cpu-broken-00000000").mkdir()
     found = {entry["id"]: entry for entry in shown(page.page(VERDICTS, OUTCOMES))["runs"]}
     failed = found["train/cpu-full-8478ba71"]
-    assert (failed["status"], failed["reason"], failed["curve"][-1][1]) == (
-        "failed",
-        "loss is no number",
-        "NaN",
-    )
+    assert (failed["status"], failed["reason"]) == ("failed", "loss is no number")
+    assert failed["curve"][-1][1] == "NaN"
     assert failed["parent"]["changed"] == {"train.lr": [0.001, 9]}
     assert failed["starts"] and failed["machine"]["cpu"] and failed["commits"]
     assert found["train/cpu-300-b88f8a7b"]["status"] == "running"
@@ -241,44 +220,53 @@ def test_failed_abandoned_superseded_and_damaged_runs_are_shown(checkout):
 
 def test_a_thinned_curve_keeps_both_ends():
     for count in (0, 1, 2, 249, 250, 251, 500, 10_000):
-        rows = [*range(count)]
-        found = page.thinned(rows)
-        assert len(found) == min(count, page.POINTS) == len(set(found)) and (
-            found[:1],
-            found[-1:],
-        ) == (rows[:1], rows[-1:])
+        points = [*range(count)]
+        thinned = page.thinned(points)
+        assert len(thinned) == min(count, page.POINTS) == len(set(thinned))
+        assert (thinned[:1], thinned[-1:]) == (points[:1], points[-1:])
 
 
 # --- in a browser -----------------------------------------------------------------------
 
-BROWSER = next(
-    filter(
-        None,
-        map(
-            shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-        ),
-    ),
-    None,
-)
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason="no chromium or chrome is installed (Debian: apt-get install chromium)"
 )
-WATCH = """const errors = []; onerror = (message, file, line) => { errors.push(`${message} in line ${line}`); };
-addEventListener("securitypolicyviolation", e => errors.push(`policy: ${e.violatedDirective} ${e.blockedURI}`));"""
+WATCH = """
+const errors = [];
+onerror = (message, file, line) => { errors.push(`${message} in line ${line}`); };
+addEventListener("securitypolicyviolation",
+  e => errors.push(`policy: ${e.violatedDirective} ${e.blockedURI}`));
+"""
 # What the page looks like once it is laid out; a table may be wider than its box, which scrolls.
-TELL = """addEventListener("load", () => {
-const all = q => [...document.querySelectorAll(q)], n = q => all(q).length, text = document.querySelector("main").textContent;
-for (const e of document.querySelectorAll("details")) e.open = true;
-const wide = [...document.querySelectorAll("body *")].filter(e => !e.closest(".box, nav > *, script, svg")
-  && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => `${e.tagName}.${e.className}`);
-parent.postMessage(JSON.stringify({ errors, wide, width: innerWidth, scroll: document.documentElement.scrollWidth,
-  title: document.title, claims: n(".claim"), verdicts: n(".verdict"), runs: n(".run"), odd: n(".odd"),
-  decisions: n(".decision"), outcomes: n(".outcome"),
-  curves: n("polyline"), marks: n(".sample mark"), samples: n(".sample"), images: n("img"), scripts: n("script"),
-  marked: all(".sample mark").map(e => e.textContent), badges: all(".verdict .badge").map(e => e.textContent),
-  underlined: getComputedStyle(document.querySelector("mark")).textDecorationLine,
-  bad: text.match(/.{40}(\\[object|undefined|damaged record:).{40}/g),
-  ground: getComputedStyle(document.body).backgroundColor, ink: getComputedStyle(document.body).color }), "*"); });"""
+TELL = """
+addEventListener("load", () => {
+  const all = q => [...document.querySelectorAll(q)], n = q => all(q).length;
+  const texts = q => all(q).map(e => e.textContent), style = q => getComputedStyle(all(q)[0]);
+  for (const e of all("details")) e.open = true;
+  const wide = all("body *")
+    .filter(e => !e.closest(".box, nav > *, script, svg"))
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 0.5)
+    .map(e => `${e.tagName}.${e.className}`);
+  parent.postMessage(JSON.stringify({
+    errors, wide, width: innerWidth, scroll: document.documentElement.scrollWidth,
+    title: document.title, claims: n(".claim"), verdicts: n(".verdict"), runs: n(".run"),
+    odd: n(".odd"), decisions: n(".decision"), outcomes: n(".outcome"), curves: n("polyline"),
+    marks: n(".sample mark"), samples: n(".sample"), images: n("img"), scripts: n("script"),
+    marked: texts(".sample mark"), badges: texts(".verdict .badge"),
+    underlined: style("mark").textDecorationLine,
+    bad: texts("main")[0].match(/.{40}(\\[object|undefined|damaged record:).{40}/g),
+    ground: style("body").backgroundColor, ink: style("body").color,
+  }), "*");
+});
+"""
+FRAME = """
+<iframe src="page.html" style="width:%dpx;height:800px;border:0"></iframe>
+<script>
+onmessage = e => { document.body.dataset.layout = btoa(encodeURIComponent(e.data)); };
+</script>
+"""
 
 
 def sha256(code):
@@ -286,17 +274,15 @@ def sha256(code):
     return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
 
 
-def seen(html, folder, width, dark):
-    """Return what TELL says of a page in a frame of this width; the window of a browser cannot be as narrow as a telephone."""
+def layout(html, folder, width, dark):
+    """Return what TELL says of a page in a frame of this width; the window of a browser cannot be
+    as narrow as a telephone.
+    """
     html = html.replace("script-src ", f"script-src {sha256(WATCH)} {sha256(TELL)} ", 1)
-    html = html.replace("<title>", f"<script>{WATCH}</script><title>", 1).replace(
-        "</body>", f"<script>{TELL}</script></body>"
-    )
+    html = html.replace("<title>", f"<script>{WATCH}</script><title>", 1)
+    html = html.replace("</body>", f"<script>{TELL}</script></body>")
     (folder / "page.html").write_text(html)
-    (
-        folder / "frame.html"
-    ).write_text(f"""<iframe src="page.html" style="width:{width}px;height:800px;border:0"></iframe><script>
-        onmessage = e => {{ document.body.dataset.told = btoa(encodeURIComponent(e.data)); }}</script>""")
+    (folder / "frame.html").write_text(FRAME % width)
     flags = [
         "headless",
         "no-sandbox",
@@ -312,15 +298,11 @@ def seen(html, folder, width, dark):
         "dump-dom",
         f"blink-settings=preferredColorScheme={0 if dark else 1}",
     ]
-    done = subprocess.run(
-        [BROWSER, *(f"--{flag}" for flag in flags), (folder / "frame.html").as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    told = re.search(r'data-told="([^"]*)"', done.stdout)
-    assert told, f"the page told nothing: {done.stderr[-500:]}"
-    return json.loads(unquote(base64.b64decode(told[1]).decode()))
+    command = [BROWSER, *(f"--{flag}" for flag in flags), (folder / "frame.html").as_uri()]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    answer = re.search(r'data-layout="([^"]*)"', process.stdout)
+    assert answer, f"the page told nothing: {process.stderr[-500:]}"
+    return json.loads(unquote(base64.b64decode(answer[1]).decode()))
 
 
 def brightness(colour):
@@ -331,28 +313,21 @@ def brightness(colour):
 @needs_browser
 @pytest.mark.parametrize(("width", "dark"), [(360, True), (1600, False)])
 def test_a_browser_lays_the_page_out(html, tmp_path, width, dark):
-    told, records = seen(html, tmp_path, width, dark), shown(html)
-    assert told["errors"] == [] and told["bad"] is None and told["images"] == 0
-    assert (
-        told["badges"] == ["PASS", "FAIL", "NOT_RUN"]
-        and told["verdicts"] == 3
-        and told["outcomes"] == 1
-    )
-    assert all(told[name] == len(records[name]) for name in ("claims", "runs", "decisions"))
-    assert told["curves"] >= 2 * sum(entry["steps"] > 0 for entry in records["runs"])
-    assert told["marks"] > 20 and "Wait" in told["marked"] and told["underlined"] == "underline"
-    assert told["width"] == width and told["scroll"] <= width and told["wide"] == []
-    assert (brightness(told["ground"]) < 60) == dark and abs(
-        brightness(told["ground"]) - brightness(told["ink"])
-    ) > 150
+    seen, records = layout(html, tmp_path, width, dark), shown(html)
+    assert seen["errors"] == [] and seen["bad"] is None and seen["images"] == 0
+    assert seen["badges"] == ["PASS", "FAIL", "NOT_RUN"]
+    assert (seen["verdicts"], seen["outcomes"]) == (3, 1)
+    assert all(seen[name] == len(records[name]) for name in ("claims", "runs", "decisions"))
+    assert seen["curves"] >= 2 * sum(entry["steps"] > 0 for entry in records["runs"])
+    assert seen["marks"] > 20 and "Wait" in seen["marked"] and seen["underlined"] == "underline"
+    assert seen["width"] == width and seen["scroll"] <= width and seen["wide"] == []
+    ground, ink = brightness(seen["ground"]), brightness(seen["ink"])
+    assert (ground < 60) == dark and abs(ground - ink) > 150
 
 
 @needs_browser
 def test_hostile_text_is_only_text_in_a_browser(checkout, tmp_path):
-    told = seen(page.page(VERDICTS, OUTCOMES), tmp_path, 360, False)
-    assert (
-        told["errors"] == []
-        and told["title"] == "ponder: audit"
-        and (told["images"], told["scripts"], told["odd"]) == (0, 4, 3)
-    )
-    assert told["samples"] == 1 and told["wide"] == []
+    seen = layout(page.page(VERDICTS, OUTCOMES), tmp_path, 360, False)
+    assert seen["errors"] == [] and seen["title"] == "ponder: audit"
+    assert (seen["images"], seen["scripts"], seen["odd"]) == (0, 4, 3)
+    assert seen["samples"] == 1 and seen["wide"] == []

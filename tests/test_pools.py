@@ -1,4 +1,7 @@
-"""Question pools: a user's file, the paper's sources from local files and a fake hub, hostile rows, revisions."""
+"""Question pools: a user's file, the paper's sources, hostile rows, revisions.
+
+The paper's sources are read from local files and from a fake hub.
+"""
 
 import csv
 import hashlib
@@ -29,36 +32,25 @@ def node(name="s1-59k"):
 
 
 def file_of(path, rows, **changed):
-    """Return the File of a JSONL that holds these rows, or these bytes."""
-    data = (
-        rows
-        if isinstance(rows, bytes)
-        else "".join(json.dumps(row) + "\n" for row in rows).encode()
-    )
-    path.write_bytes(data)
-    fields = {
-        "question": "question",
-        "answer": "answer",
-        "domain": None,
-        "family": None,
-    } | changed.pop("fields", {})
-    return build(
-        pools.FilePool,
-        {
-            "kind": "jsonl",
-            "name": "mine",
-            "path": str(path),
-            "licence": "CC0-1.0",
-            "source": "made up",
-            "fields": fields,
-            "limit": None,
-        }
-        | changed,
-    )
+    """Return the FilePool of a JSONL file that holds these rows, or these bytes."""
+    if not isinstance(rows, bytes):
+        rows = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path.write_bytes(rows)
+    fields = {"question": "question", "answer": "answer", "domain": None, "family": None}
+    node = {
+        "kind": "jsonl",
+        "name": "mine",
+        "path": str(path),
+        "licence": "CC0-1.0",
+        "source": "made up",
+        "fields": fields | changed.pop("fields", {}),
+        "limit": None,
+    }
+    return build(pools.FilePool, node | changed)
 
 
 def hub_of(part, limit=None, **source):
-    """Return a Hub of one source `set` with one part."""
+    """Return a HubPool of one source `set` with one part."""
     entry = {
         "hub": "who/set",
         "revision": "unverified",
@@ -102,10 +94,8 @@ def test_a_file_becomes_questions(tmp_path):
         "revision": pools.inputs(spec)["q.jsonl"],
         "rows": None,
     }
-    assert pools.sources(spec) == {"mine": entry} and pools.sources(spec, {"b", "a"}) == {
-        "a": entry,
-        "b": entry,
-    }
+    assert pools.sources(spec) == {"mine": entry}
+    assert pools.sources(spec, {"b", "a"}) == {"a": entry, "b": entry}
 
 
 def test_columns_of_a_file_are_named_by_config(tmp_path):
@@ -118,18 +108,16 @@ def test_columns_of_a_file_are_named_by_config(tmp_path):
         rows,
         fields={"question": "q", "answer": None, "domain": "topic", "family": "from.set"},
     )
-    found, report = pools.read(spec)
-    assert [(row.domain, row.family, row.answer) for row in found] == [
-        ("11", "x", ""),
-        ("", "y", ""),
-    ]
+    questions, report = pools.read(spec)
+    columns = [(question.domain, question.family, question.answer) for question in questions]
+    assert columns == [("11", "x", ""), ("", "y", "")]
     assert list(report) == ["x", "y"]
 
 
 def test_a_limit_is_counted(tmp_path):
     rows = [{"question": f"{i}?", "answer": ""} for i in range(5)]
-    found, report = pools.read(file_of(tmp_path / "q.jsonl", rows, limit=2))
-    assert [row.question for row in found] == ["0?", "1?"]
+    questions, report = pools.read(file_of(tmp_path / "q.jsonl", rows, limit=2))
+    assert [question.question for question in questions] == ["0?", "1?"]
     assert report == {"mine": {"rows": 5, "kept": 2, "dropped": {"over questions.limit": 3}}}
     with pytest.raises(UserError, match="questions.limit is 0"):
         file_of(tmp_path / "q.jsonl", rows, limit=0)
@@ -137,8 +125,8 @@ def test_a_limit_is_counted(tmp_path):
 
 def test_equal_questions_stay(tmp_path):
     rows = [{"question": "Same?", "answer": "1"}, {"question": "SAME? ", "answer": "2"}]
-    found, _ = pools.read(file_of(tmp_path / "q.jsonl", rows))
-    assert len(found) == 2 and found[0].id == found[1].id
+    (one, other), _ = pools.read(file_of(tmp_path / "q.jsonl", rows))
+    assert one.id == other.id
 
 
 @pytest.mark.parametrize(
@@ -186,14 +174,9 @@ def test_ten_megabytes_that_are_not_asked_for_do_no_harm(tmp_path):
 
 
 def test_a_byte_order_mark_and_a_last_line_without_end_are_read(tmp_path):
-    data = (
-        b"\xef\xbb\xbf"
-        + b'{"question": "One?", "answer": ""}\r\n{"question": "Two?", "answer": ""}'
-    )
-    assert [row.question for row in pools.read(file_of(tmp_path / "q.jsonl", data))[0]] == [
-        "One?",
-        "Two?",
-    ]
+    rows = b'{"question": "One?", "answer": ""}\r\n{"question": "Two?", "answer": ""}'
+    (one, two), _ = pools.read(file_of(tmp_path / "q.jsonl", b"\xef\xbb\xbf" + rows))
+    assert (one.question, two.question) == ("One?", "Two?")
 
 
 @given(
@@ -207,14 +190,12 @@ def test_whatever_is_accepted_can_be_written_and_keeps_its_id(tmp_path_factory, 
     try:
         (row,), _ = pools.read(spec)
     except UserError as error:
-        assert "line 1" in str(error) and (
-            "\0" in text or any("\ud800" <= c <= "\udfff" for c in text)
-        )
+        assert "line 1" in str(error)
+        assert "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text)
         return
     assert "\0" not in row.question + row.answer
-    assert (
-        json.loads(json.dumps(vars(row), ensure_ascii=False).encode())["question"] == row.question
-    )
+    line = json.dumps(vars(row), ensure_ascii=False).encode()
+    assert json.loads(line)["question"] == row.question
     assert row.id == drawn.question_id(row.question) == drawn.question_id("Q" + text)
 
 
@@ -232,8 +213,8 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_drawn_questions_are_the_committed_pool():
     spec = build(drawn.Questions, node("cpu"))
-    found, report = pools.read(spec)
-    assert found == drawn.read_split(spec.dir, "pool")
+    questions, report = pools.read(spec)
+    assert questions == drawn.read_split(spec.dir, "pool")
     assert report["facing"] == {"rows": 860, "kept": 860, "dropped": {}}
     assert pools.inputs(spec) == {
         "pool.jsonl": hashlib.sha256((ROOT / spec.dir / "pool.jsonl").read_bytes()).hexdigest()
@@ -249,8 +230,8 @@ def test_drawn_questions_are_the_committed_pool():
 
 
 def test_drawn_questions_can_be_limited():
-    found, report = pools.read(build(drawn.Questions, node("cpu") | {"limit": 7}))
-    assert len(found) == 7 and sum(entry["rows"] for entry in report.values()) == 5160
+    questions, report = pools.read(build(drawn.Questions, node("cpu") | {"limit": 7}))
+    assert len(questions) == 7 and sum(entry["rows"] for entry in report.values()) == 5160
 
 
 # --- the paper's pool ------------------------------------------------------------------
@@ -376,38 +357,33 @@ def write_rows(path, rows):
     return str(path)
 
 
+SUFFIXES = {"GPQA": ".csv", "AIME": ".csv", "TheoremQA": ".parquet", "MATH": ".parquet"}
+
+
 def paper_pool(folder, **changed):
-    """Return the Hub of s1-59k with every part read from a local file."""
+    """Return the HubPool of s1-59k with every part read from a local file."""
     spec = node() | changed
-    for family, parts in FIXTURE.items():
-        for number, (part, rows) in enumerate(
-            zip(spec["sources"][family]["parts"], parts, strict=True)
-        ):
-            suffix = {
-                "GPQA": ".csv",
-                "AIME": ".csv",
-                "TheoremQA": ".parquet",
-                "MATH": ".parquet",
-            }.get(family, ".jsonl")
+    for family, fixture in FIXTURE.items():
+        suffix = SUFFIXES.get(family, ".jsonl")
+        parts = spec["sources"][family]["parts"]
+        for number, (part, rows) in enumerate(zip(parts, fixture, strict=True)):
             part["data_files"] = [write_rows(folder / f"{family}-{number}{suffix}", rows)]
-            if family in REFERENCES and (word := REFERENCES[family][0]) in part:
-                _, column, text = REFERENCES[family]
-                part[word]["data_files"] = [
-                    write_rows(folder / f"{family}-{word}.jsonl", [{column: text}])
-                ]
+            word, column, text = REFERENCES.get(family, ("", "", ""))
+            if word in part:
+                path = folder / f"{family}-{word}.jsonl"
+                part[word]["data_files"] = [write_rows(path, [{column: text}])]
     return build(pools.HubPool, spec)
 
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory):
-    """(Hub, questions by family, report) of the paper's pool from local files."""
+    """(HubPool, questions by family, report) of the paper's pool from local files."""
     spec = paper_pool(tmp_path_factory.mktemp("paper"))
-    found, report = pools.read(spec)
-    return (
-        spec,
-        {family: [row for row in found if row.family == family] for family in FIXTURE},
-        report,
-    )
+    questions, report = pools.read(spec)
+    by_family = {family: [] for family in FIXTURE}
+    for question in questions:
+        by_family[question.family].append(question)
+    return spec, by_family, report
 
 
 def test_the_paper_has_16_sources_and_59029_questions():
@@ -421,85 +397,83 @@ def test_the_paper_has_16_sources_and_59029_questions():
     }
 
 
+COUNTS = {
+    "AGIEval": 3,
+    "AIME": 1,
+    "GPQA": 1,
+    "JEEBench": 1,
+    "LiveCodeBench": 1,
+    "MATH": 1,
+    "NuminaMATH": 2,
+    "OlympiadBench": 3,
+    "OlympicArena": 2,
+    "OmniMath": 1,
+    "SciEval": 1,
+    "TheoremQA": 1,
+    "USACO": 1,
+    "s1-prob": 1,
+    "s1-teasers": 1,
+    "xword": 1,
+}
+
+
 def test_every_source_gives_its_questions(paper):
-    spec, found, report = paper
-    assert {family: len(rows) for family, rows in found.items()} == {
-        "AGIEval": 3,
-        "AIME": 1,
-        "GPQA": 1,
-        "JEEBench": 1,
-        "LiveCodeBench": 1,
-        "MATH": 1,
-        "NuminaMATH": 2,
-        "OlympiadBench": 3,
-        "OlympicArena": 2,
-        "OmniMath": 1,
-        "SciEval": 1,
-        "TheoremQA": 1,
-        "USACO": 1,
-        "s1-prob": 1,
-        "s1-teasers": 1,
-        "xword": 1,
-    }
+    spec, by_family, report = paper
+    assert {family: len(questions) for family, questions in by_family.items()} == COUNTS
     for family, parts in FIXTURE.items():
         entry = report[family]
-        assert (
-            entry["rows"] == sum(map(len, parts)) == entry["kept"] + sum(entry["dropped"].values())
-        )
-    assert [row.question for row in found["AGIEval"]] == [
+        assert entry["rows"] == sum(map(len, parts))
+        assert entry["rows"] == entry["kept"] + sum(entry["dropped"].values())
+    assert [question.question for question in by_family["AGIEval"]] == [
         "Q1?\n(A)1\n(B)2",
         "Read.\n\nQ2?\n(A)x",
         "Hard?",
     ]
-    answers = {family: [row.answer for row in rows] for family, rows in found.items()}
-    assert (
-        answers["AGIEval"] == ["B", "A", "3"]
-        and answers["JEEBench"] == ["BC"]
-        and answers["MATH"] == ["\\frac{1}{2}"]
-    )
-    assert answers["NuminaMATH"] == ["\\frac{2}{3}", ""] and answers["OlympiadBench"] == [
-        "1, 2",
-        "",
-        "",
-    ]
-    assert (
-        answers["SciEval"] == ["A"]
-        and answers["TheoremQA"] == ["True"]
-        and answers["xword"] == ["NEWS"]
-    )
-    assert (
-        answers["s1-prob"] == ["\\pi"]
-        and answers["s1-teasers"] == [""]
-        and answers["USACO"] == [""]
-    )
-    assert (
-        found["OlympiadBench"][0].question == "Given.\n\nWhat?"
-        and found["SciEval"][0].question == "Bio?\n\nA. x"
-    )
-    assert found["xword"][0].question.endswith("\n\nMinor change (4)")
+    assert by_family["OlympiadBench"][0].question == "Given.\n\nWhat?"
+    assert by_family["SciEval"][0].question == "Bio?\n\nA. x"
+    assert by_family["xword"][0].question.endswith("\n\nMinor change (4)")
     assert report["xword"]["dropped"] == {"column input without '### Clue: '": 1}
-    for row in (row for rows in found.values() for row in rows):
-        assert (row.id, row.key, row.facts, row.domain) == (
-            drawn.question_id(row.question),
-            row.id,
-            {},
-            "",
-        )
+    for questions in by_family.values():
+        for question in questions:
+            assert question.id == question.key == drawn.question_id(question.question)
+            assert question.facts == {} and question.domain == ""
+
+
+@pytest.mark.parametrize(
+    ("family", "answers"),
+    [
+        ("AGIEval", ["B", "A", "3"]),
+        ("JEEBench", ["BC"]),
+        ("MATH", ["\\frac{1}{2}"]),
+        ("NuminaMATH", ["\\frac{2}{3}", ""]),
+        ("OlympiadBench", ["1, 2", "", ""]),
+        ("SciEval", ["A"]),
+        ("TheoremQA", ["True"]),
+        ("USACO", [""]),
+        ("s1-prob", ["\\pi"]),
+        ("s1-teasers", [""]),
+        ("xword", ["NEWS"]),
+    ],
+)
+def test_every_source_gives_its_answers(paper, family, answers):
+    _, by_family, _ = paper
+    assert [question.answer for question in by_family[family]] == answers
 
 
 def test_aime_takes_the_path_of_all_others(paper):
-    _, found, report = paper
-    assert [(row.question, row.answer) for row in found["AIME"]] == [("Find k.", "501")]
+    _, by_family, report = paper
+    (question,) = by_family["AIME"]
+    assert (question.question, question.answer) == ("Find k.", "501")
     assert report["AIME"]["dropped"] == {"not asked for (where)": 1}
 
 
 def test_gpqa_leaves_the_benchmark_out_and_shuffles_its_options(paper):
-    spec, found, report = paper
+    spec, by_family, report = paper
     assert spec.source("GPQA").parts[0].exclude.config == "gpqa_diamond"
-    (row,) = found["GPQA"]
-    assert f"({row.answer}) right\n" in row.question + "\n" and sorted(
-        row.question.split("\n")[2:]
-    )[0].startswith("(A) ")
+    (question,) = by_family["GPQA"]
+    options = question.question.split("\n")[2:]
+    assert f"({question.answer}) right" in options
+    assert [option[:4] for option in options] == ["(A) ", "(B) ", "(C) ", "(D) "]
     assert report["GPQA"]["dropped"] == {"in the other data set (exclude)": 1}
     letters = {hub._choices([f"right {i}", "b", "c", "d"])["right"] for i in range(100)}
     assert letters == set("ABCD")
@@ -507,30 +481,32 @@ def test_gpqa_leaves_the_benchmark_out_and_shuffles_its_options(paper):
 
 def test_local_files_are_named_by_their_hash_and_count_as_resolved(paper):
     spec, _, _ = paper
-    assert pools.unresolved(spec) == [] and pools.check_resolved(spec) is None
-    found = pools.inputs(spec)
-    assert len(found) == sum(map(len, FIXTURE.values())) + len(REFERENCES)
-    assert all(len(value) == 64 for value in found.values()) and "/" not in "".join(found)
+    assert pools.unresolved(spec) == []
+    pools.check_resolved(spec)
+    identities = pools.inputs(spec)
+    assert len(identities) == sum(map(len, FIXTURE.values())) + len(REFERENCES)
+    assert all(len(sha256) == 64 for sha256 in identities.values())
+    assert not any("/" in name for name in identities)
 
 
 def test_order_of_the_sources_in_the_file_does_not_matter(paper, tmp_path):
     spec, _, _ = paper
     turned = build(pools.HubPool, vars(spec) | {"sources": dict(reversed(spec.sources.items()))})
-    assert pools.read(turned) == pools.read(spec) and pools.inputs(turned) == pools.inputs(spec)
+    assert pools.read(turned) == pools.read(spec)
+    assert pools.inputs(turned) == pools.inputs(spec)
 
 
 def test_a_limit_holds_for_each_source(tmp_path):
-    found, report = pools.read(paper_pool(tmp_path, limit=1))
-    assert len(found) == 16 and report["AGIEval"]["dropped"]["over questions.limit"] == 2
+    questions, report = pools.read(paper_pool(tmp_path, limit=1))
+    assert len(questions) == 16 and report["AGIEval"]["dropped"]["over questions.limit"] == 2
 
 
 def test_the_paper_pool_is_refused_until_its_revisions_are_known():
     spec = build(pools.HubPool, node())
     names = pools.unresolved(spec)
     assert len(names) == 18 and "NuminaMATH against simplescaling/numinamath_500" in names
-    with pytest.raises(
-        UserError, match=r"`python -m ponder\.revisions conf/questions/s1-59k\.yaml`"
-    ):
+    command = r"`python -m ponder\.release\.revisions conf/questions/s1-59k\.yaml`"
+    with pytest.raises(UserError, match=command):
         pools.check_resolved(spec)
     assert set(pools.inputs(spec).values()) == {"unverified"}
 
@@ -556,8 +532,8 @@ def test_rows_that_give_no_question_are_counted(tmp_path):
         {"text": "Why?"},
         {"question": "\ud800", "answer": ""},
     ]
-    found, report = pools.read(hub_of(local_part(tmp_path / "a.jsonl", rows)))
-    assert [(row.question, row.answer) for row in found] == [("Fine?", "1.5")]
+    (question,), report = pools.read(hub_of(local_part(tmp_path / "a.jsonl", rows)))
+    assert (question.question, question.answer) == ("Fine?", "1.5")
     assert report["set"] == {
         "rows": 7,
         "kept": 1,
@@ -573,10 +549,8 @@ def test_rows_that_give_no_question_are_counted(tmp_path):
 
 def test_a_source_that_gives_nothing_is_an_error(tmp_path):
     part = local_part(tmp_path / "a.jsonl", [{"text": "Why?"}])
-    with pytest.raises(
-        UserError,
-        match=r"source set gave no question out of 1 rows \(\{'no column question': 1\}\)",
-    ):
+    message = r"source set gave no question out of 1 rows \(\{'no column question': 1\}\)"
+    with pytest.raises(UserError, match=message):
         pools.read(hub_of(part))
     (tmp_path / "a.jsonl").write_text("")
     with pytest.raises(UserError, match="out of 0 rows"):
@@ -584,29 +558,29 @@ def test_a_source_that_gives_nothing_is_an_error(tmp_path):
 
 
 def test_a_value_is_never_a_template(tmp_path):
-    part = local_part(
-        tmp_path / "a.jsonl", [{"question": "{answer} {0.__class__} %s $x", "answer": "secret"}]
-    )
-    assert pools.read(hub_of(part))[0][0].question == "{answer} {0.__class__} %s $x"
+    template = "{answer} {0.__class__} %s $x"
+    part = local_part(tmp_path / "a.jsonl", [{"question": template, "answer": "secret"}])
+    (question,), _ = pools.read(hub_of(part))
+    assert question.question == template
 
 
 def test_a_sample_takes_turns_and_does_not_depend_on_the_order_of_rows(tmp_path):
+    def read(seed):
+        sample = {"rows": 10, "by": ["task"], "seed": seed}
+        return pools.read(hub_of(local_part(tmp_path / "a.jsonl", rows, sample=sample)))
+
     rows = [
-        {"question": f"{task} {i}?", "answer": "", "task": task}
+        {"question": f"{task} {number}?", "answer": "", "task": task}
         for task, count in (("a", 50), ("b", 3))
-        for i in range(count)
+        for number in range(count)
     ]
-    part = local_part(tmp_path / "a.jsonl", rows, sample={"rows": 10, "by": ["task"], "seed": 1})
-    found, report = pools.read(hub_of(part))
-    assert [row.question[0] for row in found].count("b") == 3 and len(found) == 10
+    questions, report = read(seed=1)
+    assert [question.question[0] for question in questions].count("b") == 3
+    assert len(questions) == 10
     assert report["set"]["dropped"] == {"not drawn (sample)": 43}
     random.Random(0).shuffle(rows)
-    assert (
-        pools.read(hub_of(local_part(tmp_path / "a.jsonl", rows, sample=part["sample"])))[0]
-        == found
-    )
-    other = local_part(tmp_path / "a.jsonl", rows, sample=part["sample"] | {"seed": 2})
-    assert pools.read(hub_of(other))[0] != found
+    assert read(seed=1)[0] == questions
+    assert read(seed=2)[0] != questions
 
 
 @pytest.mark.parametrize(
@@ -665,7 +639,10 @@ def test_a_hub_without_sources_is_a_mistake():
 
 @pytest.fixture
 def fake_hub(monkeypatch):
-    """The list of calls of datasets.load_dataset, which answers with one row a call and a picture that cannot be decoded."""
+    """The list of calls of datasets.load_dataset.
+
+    Each gives two rows, one with a picture that cannot be decoded.
+    """
     import datasets
 
     calls = []
@@ -698,16 +675,14 @@ def test_every_config_and_split_is_read_at_its_revision(fake_hub):
         "splits": ["test", "val"],
         "where": {"picture": [None]},
     }
-    found, report = pools.read(hub_of(part, revision=SHA))
-    assert [row.question for row in found] == ["a test?", "a val?", "b test?", "b val?"] and {
-        row.answer for row in found
-    } == {"7"}
+    spec = hub_of(part, revision=SHA)
+    questions, report = pools.read(spec)
+    texts = [question.question for question in questions]
+    assert texts == ["a test?", "a val?", "b test?", "b val?"]
+    assert {question.answer for question in questions} == {"7"}
     assert report["set"]["dropped"] == {"not asked for (where)": 4}
     assert fake_hub[0] == ("who/set", "a", {"split": "test", "revision": SHA})
-    assert (
-        pools.inputs(hub_of(part, revision=SHA)) == {"set": SHA}
-        and pools.unresolved(hub_of(part, revision=SHA)) == []
-    )
+    assert pools.inputs(spec) == {"set": SHA} and pools.unresolved(spec) == []
 
 
 def test_an_unverified_revision_reads_the_newest(fake_hub):
@@ -750,10 +725,8 @@ def test_a_hub_out_of_reach_is_one_sentence(error, monkeypatch):
 
     if error:
         monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(
-        UserError,
-        match=r"who/set cannot be read from the hub \(\w+.*data_files in questions\.sources",
-    ) as raised:
+    message = r"who/set cannot be read from the hub \(\w+.*data_files in questions\.sources"
+    with pytest.raises(UserError, match=message) as raised:
         pools.read(hub_of({"question": "{question}", "splits": ["train"]}))
     assert "\n" not in str(raised.value)
 
@@ -764,11 +737,11 @@ def test_a_hub_out_of_reach_is_one_sentence(error, monkeypatch):
 def test_resolving_changes_the_revisions_and_nothing_else(tmp_path, monkeypatch, capsys):
     import huggingface_hub
 
-    asked = []
+    names = []
 
     class Api:
         def dataset_info(self, name, timeout):
-            asked.append(name)
+            names.append(name)
             return type("Info", (), {"sha": hashlib.sha1(name.encode()).hexdigest()})
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
@@ -776,24 +749,19 @@ def test_resolving_changes_the_revisions_and_nothing_else(tmp_path, monkeypatch,
     path.write_bytes(PAPER.read_bytes())
     revisions.main(path)
     spec = build(pools.HubPool, OmegaConf.load(path))
-    assert pools.unresolved(spec) == [] and pools.check_resolved(spec) is None
-    assert spec.source("MATH").revision == hashlib.sha1(b"simplescaling/openaimath").hexdigest()
-    assert (
-        spec.source("NuminaMATH").parts[1].only.revision
-        == hashlib.sha1(b"simplescaling/numinamath_500").hexdigest()
-    )
-    assert (
-        len(asked) == len(set(asked)) == 17 and "17 data sets resolved" in capsys.readouterr().out
-    )
-    pairs = [
-        pair
-        for pair in zip(PAPER.read_text().splitlines(), path.read_text().splitlines(), strict=True)
-        if pair[0] != pair[1]
-    ]
-    assert len(pairs) == 18 and all(old.strip() == "revision: unverified" for old, _ in pairs)
+    assert pools.unresolved(spec) == []
+    pools.check_resolved(spec)
+    maths, reference = spec.source("MATH"), spec.source("NuminaMATH").parts[1].only
+    assert maths.revision == hashlib.sha1(b"simplescaling/openaimath").hexdigest()
+    assert reference.revision == hashlib.sha1(b"simplescaling/numinamath_500").hexdigest()
+    assert len(names) == len(set(names)) == 17
+    assert "17 data sets resolved" in capsys.readouterr().out
+    before, after = PAPER.read_text().splitlines(), path.read_text().splitlines()
+    changed = [old.strip() for old, new in zip(before, after, strict=True) if old != new]
+    assert len(changed) == 18 and set(changed) == {"revision: unverified"}
     assert [entry.name for entry in tmp_path.iterdir()] == ["s1-59k.yaml"]
     revisions.main(path)
-    assert len(asked) == 17 and "nothing to resolve" in capsys.readouterr().out
+    assert len(names) == 17 and "nothing to resolve" in capsys.readouterr().out
 
 
 TEXT = """sources:
@@ -810,17 +778,17 @@ TEXT = """sources:
 
 
 def test_a_revision_belongs_to_the_hub_line_above_it():
-    text, found, failed = revisions.resolved(TEXT, {"who/a": SHA, "who/c": SHA[::-1]}.__getitem__)
-    assert found == {"who/a": SHA, "who/c": SHA[::-1]} and failed == {}
-    assert (
-        text.count(SHA) == 2 and text.count(SHA[::-1]) == 1
-    )  # a `hub:` below its revision is not guessed
+    newest = {"who/a": SHA, "who/c": SHA[::-1]}
+    text, answers, failures = revisions.resolve(TEXT, newest.__getitem__)
+    assert answers == newest and failures == {}
+    # A `hub:` below its revision is not guessed.
+    assert text.count(SHA) == 2 and text.count(SHA[::-1]) == 1
 
 
 @pytest.mark.parametrize("answer", [None, "main", SHA + "0", "", SHA.upper(), SHA + "\nhub: x/y"])
 def test_an_answer_that_is_no_revision_is_not_written(answer):
-    text, found, failed = revisions.resolved(TEXT, lambda name: answer)
-    assert text == TEXT and found == {} and set(failed) == {"who/a", "who/c"}
+    text, answers, failures = revisions.resolve(TEXT, lambda name: answer)
+    assert text == TEXT and answers == {} and set(failures) == {"who/a", "who/c"}
 
 
 def test_what_was_found_is_kept_when_the_rest_fails(tmp_path, monkeypatch, capsys):
@@ -843,12 +811,11 @@ def test_what_was_found_is_kept_when_the_rest_fails(tmp_path, monkeypatch, capsy
 def test_the_command_without_a_hub_exits_2_in_one_sentence(tmp_path):
     path = tmp_path / "s1-59k.yaml"
     path.write_bytes(PAPER.read_bytes())
-    done = _module("ponder.release.revisions", str(path))
-    assert (done.returncode, done.stdout) == (2, "") and path.read_bytes() == PAPER.read_bytes()
-    assert (
-        done.stderr.startswith("error: 17 of 17 data sets could not be asked for")
-        and done.stderr.count("\n") == 1
-    )
+    process = _module("ponder.release.revisions", str(path))
+    assert (process.returncode, process.stdout) == (2, "")
+    assert path.read_bytes() == PAPER.read_bytes()
+    assert process.stderr.startswith("error: 17 of 17 data sets could not be asked for")
+    assert process.stderr.count("\n") == 1
     gone = _module("ponder.release.revisions", str(tmp_path / "gone.yaml"))
     assert gone.returncode == 2 and "gone.yaml cannot be read" in gone.stderr
     assert _module("ponder.release.revisions").stderr.startswith("usage:")
@@ -869,18 +836,22 @@ def _module(name, *arguments):
 
 
 def test_licence_texts_are_named_by_their_hash():
-    held = sorted((ROOT / "data/licenses").glob("*.txt"))
-    assert held and all(hashlib.sha256(path.read_bytes()).hexdigest() == path.stem for path in held)
-    assert (ROOT / "LICENSE").read_bytes() in [path.read_bytes() for path in held]
+    texts = {
+        path.stem: path.read_bytes() for path in sorted((ROOT / "data/licenses").glob("*.txt"))
+    }
+    assert texts
+    for name, text in texts.items():
+        assert hashlib.sha256(text).hexdigest() == name
+    assert (ROOT / "LICENSE").read_bytes() in texts.values()
 
 
 @pytest.mark.parametrize(
     ("name", "reading"), [("gemini", "restricted"), ("deepseek-r1", "allowed")]
 )
 def test_the_terms_of_the_papers_teachers(name, reading):
-    found = build(terms.Terms, OmegaConf.load(ROOT / f"conf/teacher/{name}.yaml").terms)
-    assert found.reading == reading
-    terms.check_text(found)
-    assert (terms.refusal(vars(found)) is None) == (reading == "allowed")
+    teacher_terms = build(terms.Terms, OmegaConf.load(ROOT / f"conf/teacher/{name}.yaml").terms)
+    assert teacher_terms.reading == reading
+    terms.check_text(teacher_terms)
+    assert (terms.refusal(vars(teacher_terms)) is None) == (reading == "allowed")
     if name == "gemini":
-        assert "compete with the Services" in terms.refusal(vars(found))
+        assert "compete with the Services" in terms.refusal(vars(teacher_terms))

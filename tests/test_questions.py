@@ -45,6 +45,14 @@ def families_of(origin):
     return [name for name in FAMILIES if FAMILIES[name].origin == origin]
 
 
+def keys(questions):
+    return {(question.family, question.key) for question in questions}
+
+
+def ids(questions):
+    return {question.id for question in questions}
+
+
 SMALL = {"pool": 5, "probe": 2, "dev": 2, "test": 3}
 OWN, TAKEN = families_of("ponder"), families_of(LIBRARY)
 
@@ -67,8 +75,7 @@ def test_committed_counts_and_disjoint_splits():
             expected = counts[split] if node["trained"] or split in ("dev", "test") else 0
             assert sum(row.family == family for row in rows[split]) == expected
     every = [row for split in SPLITS for row in rows[split]]
-    assert len({(row.family, row.key) for row in every}) == len(every)
-    assert len({row.id for row in every}) == len(every)
+    assert len(keys(every)) == len(ids(every)) == len(every)
 
 
 def test_committed_ids_and_keys_follow_from_the_rows():
@@ -79,15 +86,14 @@ def test_committed_ids_and_keys_follow_from_the_rows():
 
 
 def test_committed_manifest_is_what_the_configuration_asks_for():
-    manifest, wanted = read_manifest(COMMITTED), config()
-    assert (manifest["seed"], manifest["counts"]) == (wanted["seed"], wanted["counts"])
-    assert manifest["families"].keys() == wanted["families"].keys()
+    manifest, configured = read_manifest(COMMITTED), config()
+    assert (manifest["seed"], manifest["counts"]) == (configured["seed"], configured["counts"])
+    assert manifest["families"].keys() == configured["families"].keys()
     for family, entry in manifest["families"].items():
-        assert entry["params"] == wanted["families"][family]["params"]
-        assert entry["trained"] == wanted["families"][family]["trained"]
-        rows = sum(
-            wanted["counts"][split] for split in (SPLITS if entry["trained"] else ("dev", "test"))
-        )
+        assert entry["params"] == configured["families"][family]["params"]
+        assert entry["trained"] == configured["families"][family]["trained"]
+        splits = SPLITS if entry["trained"] else ("dev", "test")
+        rows = sum(configured["counts"][split] for split in splits)
         assert entry["distinct_keys"] >= 20 * rows
     on_disk = {str(path.relative_to(COMMITTED)) for path in COMMITTED.rglob("*.jsonl")}
     assert on_disk == set(manifest["files"])
@@ -95,12 +101,8 @@ def test_committed_manifest_is_what_the_configuration_asks_for():
 
 def test_no_answer_dominates_a_family_of_few_answers():
     rows = [row for split in SPLITS for row in read_split(COMMITTED, split)]
-    for family, limit in {
-        "boolean": 0.55,
-        "coin": 0.6,
-        "facing": 0.3,
-        "letter_counting": 0.5,
-    }.items():
+    limits = {"boolean": 0.55, "coin": 0.6, "facing": 0.3, "letter_counting": 0.5}
+    for family, limit in limits.items():
         answers = [row.answer for row in rows if row.family == family]
         assert max(map(answers.count, set(answers))) <= limit * len(answers)
 
@@ -114,18 +116,11 @@ def test_prompts_carry_no_format_instructions():
 
 
 def test_new_questions_share_no_key_and_no_text_with_the_first_ones():
-    new, old = (
-        read_split("data/cpu/questions-new", "pool"),
-        [row for split in SPLITS for row in read_split(COMMITTED, split)],
-    )
-    assert (
-        len({row.id for row in new})
-        == len({(row.family, row.key) for row in new})
-        == len(new)
-        == 2400
-    )
-    assert not {(row.family, row.key) for row in new} & {(row.family, row.key) for row in old}
-    assert not {row.id for row in new} & {row.id for row in old}
+    new = read_split("data/cpu/questions-new", "pool")
+    old = [row for split in SPLITS for row in read_split(COMMITTED, split)]
+    assert len(ids(new)) == len(keys(new)) == len(new) == 2400
+    assert not keys(new) & keys(old)
+    assert not ids(new) & ids(old)
     manifest = read_manifest("data/cpu/questions-new")
     assert manifest["without"] == "data/cpu/questions"
     for family, entry in manifest["families"].items():
@@ -134,15 +129,13 @@ def test_new_questions_share_no_key_and_no_text_with_the_first_ones():
 
 
 def test_a_draw_without_other_questions_draws_none_of_them(tmp_path):
-    draw(spec(OWN, counts=SMALL), tmp_path / "first")
-    draw(
-        dataclasses.replace(spec(OWN, counts=SMALL), without=str(tmp_path / "first")),
-        tmp_path / "second",
-    )
-    first, second = (
-        {(row.family, row.key) for split in SPLITS for row in read_split(tmp_path / name, split)}
-        for name in ("first", "second")
-    )
+    def drawn_keys(name):
+        return keys(row for split in SPLITS for row in read_split(tmp_path / name, split))
+
+    plain = spec(OWN, counts=SMALL)
+    draw(plain, tmp_path / "first")
+    draw(dataclasses.replace(plain, without=str(tmp_path / "first")), tmp_path / "second")
+    first, second = drawn_keys("first"), drawn_keys("second")
     assert len(first) == len(second) and not first & second
 
 
@@ -157,26 +150,28 @@ def test_reading_needs_no_reasoning_gym(monkeypatch):
 DIGEST = """
 import hashlib, json, sys
 from ponder.questions.drawn import draw_family
-wanted = json.loads(sys.argv[1])
-print([hashlib.sha256(repr(draw_family(name, params, 20, 7)).encode()).hexdigest() for name, params in wanted.items()])
+for name, params in json.loads(sys.argv[1]).items():
+    print(hashlib.sha256(repr(draw_family(name, params, 20, 7)).encode()).hexdigest())
 """
 
 
 def digests(names, hashseed):
-    wanted = {name: config()["families"][name]["params"] for name in names}
+    params = {name: config()["families"][name]["params"] for name in names}
     environment = os.environ | {"PYTHONHASHSEED": hashseed, "PYTHONPATH": str(ROOT)}
-    ran = subprocess.run(
-        [sys.executable, "-c", DIGEST, json.dumps(wanted)],
+    process = subprocess.run(
+        [sys.executable, "-c", DIGEST, json.dumps(params)],
         env=environment,
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    return ran.stdout
+    assert len(process.stdout.split()) == len(names)
+    return process.stdout
 
 
-# Slow because the library is imported anew; the redraw below already runs under an arbitrary hash seed.
+# Slow because the library is imported anew; the redraw below already runs under an arbitrary hash
+# seed.
 @pytest.mark.parametrize(
     "names",
     [pytest.param(OWN, id="own"), pytest.param(TAKEN, id="library", marks=pytest.mark.slow)],
@@ -208,9 +203,10 @@ def test_redraw_gives_the_committed_files(family, tmp_path):
     for split in ("dev", "test"):
         name = f"{split}/{family}.jsonl"
         assert fresh["files"][name] == committed["files"][name]
-    pool = {row.id for row in read_split(COMMITTED, "pool") if row.family == family}
-    assert ({row.id for row in read_split(tmp_path, "pool")} if pool else set()) == pool
+    pool = ids(row for row in read_split(COMMITTED, "pool") if row.family == family)
     assert ("pool.jsonl" in fresh["files"]) == bool(pool)
+    if pool:
+        assert ids(read_split(tmp_path, "pool")) == pool
 
 
 def test_library_families_without_the_library_name_the_extra(monkeypatch, tmp_path):
@@ -234,7 +230,7 @@ def test_a_library_template_of_other_wording_is_refused():
 
 
 def test_people_and_order_do_not_make_another_question():
-    def said(order):
+    def facts(order):
         deeds = [["Ann", "likes", "tea"], ["Bo", "hates", "rain"]]
         return {"statements": [deeds[i] for i in order], "asked": ["likes", "tea"]}
 
@@ -243,12 +239,10 @@ def test_people_and_order_do_not_make_another_question():
         "asked": ["likes", "tea"],
     }
     key = FAMILIES["needle_haystack"].key
-    assert key(said([0, 1])) == key(said([1, 0])) == key(renamed)
-    assert key(said([0, 1])) != key(renamed | {"asked": ["hates", "rain"]})
-    assert (
-        FAMILIES["number_sorting"].key({"direction": "ascending", "numbers": [9, 10]})
-        == "ascending 9 10"
-    )
+    assert key(facts([0, 1])) == key(facts([1, 0])) == key(renamed)
+    assert key(facts([0, 1])) != key(renamed | {"asked": ["hates", "rain"]})
+    numbers = {"direction": "ascending", "numbers": [10, 9]}
+    assert FAMILIES["number_sorting"].key(numbers) == "ascending 9 10"
     flipped = {"start": "heads", "flips": [True, False]}
     assert FAMILIES["coin"].key(flipped | {"names": ["Ann", "Bo"]}) == "heads f-"
     assert FAMILIES["letter_counting"].key({"letter": "a", "words": ["To", "a"]}) == "a | a to"
@@ -298,7 +292,7 @@ def test_wrong_configuration_is_named(change, message):
     node = config()
     change(node)
     with pytest.raises(UserError, match=message):
-        build(Questions, node)
+        build(Questions, node, "questions")
 
 
 # --- files that are not what they were -------------------------------------------------
@@ -308,9 +302,8 @@ def test_a_drawn_directory_reads_back(small):
     rows = read_split(small, "pool")
     assert len(rows) == 10  # facing and boolean; coin is never trained on
     assert all(row.domain == "" and row.id and row.family and row.key and row.facts for row in rows)
-    assert [row.family for row in read_split(small, "dev")] == ["boolean"] * 2 + ["coin"] * 2 + [
-        "facing"
-    ] * 2
+    families = [row.family for row in read_split(small, "dev")]
+    assert families == ["boolean", "boolean", "coin", "coin", "facing", "facing"]
 
 
 def damage(path, change):

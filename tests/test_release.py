@@ -75,12 +75,9 @@ def test_a_failed_or_abandoned_run_is_released_with_all_it_wrote_and_a_manifest(
     finished, tmp_path, status
 ):
     unfinished(finished)
-    said = json.loads((finished / "status.json").read_text()) | {
-        "status": status,
-        "reason": "it broke",
-        "inputs": {"a": "b"},
-    }
-    (finished / "status.json").write_text(dump(said))
+    record = json.loads((finished / "status.json").read_text())
+    record |= {"status": status, "reason": "it broke", "inputs": {"a": "b"}}
+    (finished / "status.json").write_text(dump(record))
     write_jsonl(finished / "generations.jsonl", [{"scratch": True}])
     release.main(str(finished))
     copy = tmp_path / "logs" / "evaluate" / finished.name
@@ -91,10 +88,8 @@ def test_a_failed_or_abandoned_run_is_released_with_all_it_wrote_and_a_manifest(
         "status.json",
         "manifest.json",
     }
-    assert (
-        all(file_sha256(copy / name) == entry["sha256"] for name, entry in files.items())
-        and len(files) == 3
-    )
+    assert len(files) == 3
+    assert all(file_sha256(copy / name) == entry["sha256"] for name, entry in files.items())
 
 
 def test_a_run_that_is_being_written_is_not_released(finished):
@@ -170,36 +165,29 @@ def test_an_allowed_data_set_is_released_with_its_terms(finished, tmp_path):
 def test_terms_that_do_not_allow_it_refuse_a_release_and_name_the_clause(
     finished, tmp_path, capsys, reading
 ):
-    told = refused(capsys, str(collected(tmp_path, reading)))
-    assert reading in told and '"do not compete"' in told and "OVERRIDE=logs/decisions/" in told
+    message = refused(capsys, str(collected(tmp_path, reading)))
+    assert reading in message and '"do not compete"' in message
+    assert "OVERRIDE=logs/decisions/" in message
     assert not (tmp_path / "data").exists() and not (tmp_path / "logs/collect").exists()
 
 
 def test_an_override_leaves_its_decision_record_in_the_manifest(finished, tmp_path, capsys):
-    folder, record = (
-        collected(tmp_path, "restricted"),
-        tmp_path / "logs/decisions/0099-all-the-same.md",
-    )
-    assert "no decision record" in refused(
-        capsys, str(folder), "logs/decisions/0099-all-the-same.md"
-    )
+    name = "logs/decisions/0099-all-the-same.md"
+    folder, record = collected(tmp_path, "restricted"), tmp_path / name
+    assert "no decision record" in refused(capsys, str(folder), name)
     record.parent.mkdir()
     record.write_text("why")
-    release.main(str(folder), "logs/decisions/0099-all-the-same.md")
+    release.main(str(folder), name)
     override = json.loads((tmp_path / "data/cpu/cpu/manifest.json").read_text())["override"]
-    assert override["decision"] == "logs/decisions/0099-all-the-same.md" and override[
-        "sha256"
-    ] == file_sha256(record)
+    assert override["decision"] == name and override["sha256"] == file_sha256(record)
     assert "do not compete" in override["refused"]
 
 
 def test_sources_whose_revision_nobody_read_are_not_released(finished, tmp_path, capsys):
     web = yaml.safe_load((runs.ROOT / "conf/questions/s1-59k.yaml").read_text())
-    told = refused(capsys, str(collected(tmp_path, **web)))
-    assert (
-        "at a revision nobody has read" in told
-        and "python -m ponder.release.revisions conf/questions/s1-59k.yaml" in told
-    )
+    message = refused(capsys, str(collected(tmp_path, **web)))
+    assert "at a revision nobody has read" in message
+    assert "python -m ponder.release.revisions conf/questions/s1-59k.yaml" in message
 
 
 def test_weights_are_released_after_the_rows_they_were_trained_on(finished, tmp_path, capsys):
@@ -208,12 +196,8 @@ def test_weights_are_released_after_the_rows_they_were_trained_on(finished, tmp_
     (folder / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")
     rows = collected(tmp_path)
     status = json.loads((rows / "status.json").read_text())
-    (folder / "status.json").write_text(
-        dump(
-            status
-            | {"stage": "train", "inputs": {"train.jsonl": file_sha256(rows / "train.jsonl")}}
-        )
-    )
+    inputs = {"train.jsonl": file_sha256(rows / "train.jsonl")}
+    (folder / "status.json").write_text(dump(status | {"stage": "train", "inputs": inputs}))
     (folder / "config.yaml").write_text("{}\n")
     seal(folder)
     assert "release its collect run first" in refused(capsys, str(folder))
@@ -256,7 +240,7 @@ def private(folder):
 
 
 @pytest.mark.parametrize(
-    "spoil, told",
+    "spoil, message",
     [
         (unfinished, "killed while its"),
         (dirty, "uncommitted"),
@@ -265,9 +249,9 @@ def private(folder):
         (private, "names a machine"),
     ],
 )
-def test_a_run_that_cannot_be_trusted_is_refused(finished, spoil, told):
+def test_a_run_that_cannot_be_trusted_is_refused(finished, spoil, message):
     spoil(finished)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         release.checked(finished)
 
 
@@ -281,11 +265,8 @@ def test_a_row_of_the_table_needs_exactly_one_completed_run(finished, tmp_path):
 
 def test_every_row_of_the_table_is_a_label_of_its_own():
     rows = released.rows()
-    assert (
-        len({row.label for row in rows})
-        == len({row.run_label("test") for row in rows})
-        == len(rows)
-    )
+    assert len({row.label for row in rows}) == len(rows)
+    assert len({row.run_label("test") for row in rows}) == len(rows)
     assert sum(row.main for row in rows) >= 8
 
 
@@ -298,11 +279,7 @@ def test_weights_that_are_too_large_are_left_out_and_said_to_be(finished, tmp_pa
     seal(folder)
     release.main(str(folder))
     record = json.loads((tmp_path / "logs/collect/cpu-0123abcd/released.json").read_text())
-    assert (
-        list(record["left_out"]) == ["adapter/adapter_model.safetensors"]
-        and "train.jsonl" in record["moved"]
-    )
-    assert (
-        not list((tmp_path / "data").rglob("*.safetensors"))
-        and "left out adapter/adapter_model" in capsys.readouterr().out
-    )
+    assert list(record["left_out"]) == ["adapter/adapter_model.safetensors"]
+    assert "train.jsonl" in record["moved"]
+    assert not list((tmp_path / "data").rglob("*.safetensors"))
+    assert "left out adapter/adapter_model" in capsys.readouterr().out

@@ -1,4 +1,6 @@
-"""`audit.py replay`: equal bits pass anywhere, one unequal bit fails where bits are promised and proves nothing elsewhere."""
+"""`audit.py replay`: equal bits pass anywhere; one unequal bit fails where bits are promised and
+proves nothing elsewhere.
+"""
 
 import json
 import math
@@ -32,7 +34,9 @@ def logs(released, tmp_path):
 
 
 def faked(monkeypatch, released, *names):
-    """Let the code of every commit be the code that is here, and some scripts make what was released, at once."""
+    """Let the code of every commit be the code that is here, and some scripts make what was
+    released, at once.
+    """
     real = replay.script
 
     def script(scratch, name, *overrides, code=ROOT):
@@ -46,16 +50,16 @@ def faked(monkeypatch, released, *names):
 
 
 @pytest.fixture
-def done(monkeypatch, released):
+def nothing_made(monkeypatch, released):
     """Nothing is made again: the scripts make what was released."""
     faked(monkeypatch, released, "collect", "train", "evaluate")
 
 
 def judged(part, tmp_path, *where):
     """Return the verdict on a part, after a look at what it left."""
-    found = replay.judged("replay", part, tmp_path / "out", "", "", *where)
+    verdict = replay.judged("replay", part, tmp_path / "out", "", "", *where)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["models"]
-    return found
+    return verdict
 
 
 def only(folder, pattern):
@@ -79,38 +83,36 @@ def made_elsewhere(folder):
 
 @pytest.mark.slow
 def test_the_three_stages_of_smoke_make_the_same_bytes_again(released, tmp_path):
-    found = judged(replay.smoke, tmp_path, released)
-    assert found.result == "PASS" and found.problems == () and "of 4 smoke runs" in found.looked_at
+    verdict = judged(replay.smoke, tmp_path, released)
+    assert (
+        verdict.result == "PASS"
+        and verdict.problems == ()
+        and "of 4 smoke runs" in verdict.looked_at
+    )
 
 
 @pytest.mark.slow
 def test_a_training_makes_the_same_steps_again(released, tmp_path, monkeypatch):
     faked(monkeypatch, released, "collect")
-    found = judged(replay.train, tmp_path, released, "smoke")
-    assert found.result == "PASS" and found.looked_at.startswith("steps 1 to 3 of smoke-")
+    verdict = judged(replay.train, tmp_path, released, "smoke")
+    assert verdict.result == "PASS" and verdict.looked_at.startswith("steps 1 to 3 of smoke-")
 
 
 def test_a_last_bit_of_a_loss_fails_where_it_is_promised_and_proves_nothing_elsewhere(
-    logs, done, tmp_path
+    logs, nothing_made, tmp_path
 ):
     assert judged(replay.train, tmp_path, logs, "smoke").result == "PASS"
     folder = only(logs, "train/smoke-*")
     changed(
         folder / "metrics.jsonl", lambda row: row.update(loss=math.nextafter(row["loss"], math.inf))
     )
-    found = judged(replay.train, tmp_path, logs, "smoke")
-    assert (
-        found.result == "FAIL"
-        and len(found.problems) == 1
-        and found.problems[0].startswith("step 1: loss is ")
-    )
+    verdict = judged(replay.train, tmp_path, logs, "smoke")
+    (problem,) = verdict.problems
+    assert verdict.result == "FAIL" and problem.startswith("step 1: loss is ")
     made_elsewhere(folder)
-    found = judged(replay.train, tmp_path, logs, "smoke")
-    assert (
-        found.result == "UNSUPPORTED"
-        and found.problems == ()
-        and "there cpu was another processor, not " in found.looked_at
-    )
+    verdict = judged(replay.train, tmp_path, logs, "smoke")
+    assert verdict.result == "UNSUPPORTED" and verdict.problems == ()
+    assert "there cpu was another processor, not " in verdict.looked_at
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_a_last_bit_of_a_loss_fails_where_it_is_promised_and_proves_nothing_else
         ("batches", lambda row: row["ids"].reverse()),
     ],
 )
-def test_what_no_processor_can_change_fails_on_any(logs, done, tmp_path, name, change):
+def test_what_no_processor_can_change_fails_on_any(logs, nothing_made, tmp_path, name, change):
     folder = only(logs, "train/smoke-*")
     changed(folder / f"{name}.jsonl", change)
     made_elsewhere(folder)
@@ -135,30 +137,28 @@ def test_answers_are_made_again_and_a_changed_token_fails(logs, tmp_path):
     path = only(logs, "evaluate/smoke-trained-free-dev-*") / "samples.jsonl"
     rows = read_jsonl(path)
     write_jsonl(path, [row | {"ids": [*row["ids"][:-1], row["ids"][-1] ^ 1]} for row in rows])
-    found = judged(replay.generate, tmp_path, logs, *where)
-    assert (
-        found.result == "FAIL"
-        and len(found.problems) == replay.ANSWERS
-        and all(": ids is " in text for text in found.problems)
-    )
+    verdict = judged(replay.generate, tmp_path, logs, *where)
+    assert verdict.result == "FAIL" and len(verdict.problems) == replay.ANSWERS
+    assert all(": ids is " in problem for problem in verdict.problems)
     made_elsewhere(path.parent)
     assert judged(replay.generate, tmp_path, logs, *where).result == "UNSUPPORTED"
     write_jsonl(path, [row | {"question": row["question"] + " "} for row in rows])
     assert judged(replay.generate, tmp_path, logs, *where).result == "FAIL"
 
 
-def test_another_sample_of_smoke_fails_though_its_manifest_was_made_to_fit(logs, done, tmp_path):
+def test_another_sample_of_smoke_fails_though_its_manifest_was_made_to_fit(
+    logs, nothing_made, tmp_path
+):
     assert judged(replay.smoke, tmp_path, logs).result == "PASS"
     path = only(logs, "evaluate/smoke-trained-cap16-*") / "samples.jsonl"
     changed(path, lambda row: row.update(correct=not row["correct"]))
-    told = path.with_name("manifest.json")
-    record = json.loads(told.read_text())
+    manifest = path.with_name("manifest.json")
+    record = json.loads(manifest.read_text())
     record["files"]["samples.jsonl"]["sha256"] = replay.file_sha256(path)
-    told.write_text(dump(record))
-    found = judged(replay.smoke, tmp_path, logs)
-    assert found.result == "FAIL" and found.problems == (
-        f"{path.parent.name}/samples.jsonl has other bytes",
-    )
+    manifest.write_text(dump(record))
+    verdict = judged(replay.smoke, tmp_path, logs)
+    assert verdict.result == "FAIL"
+    assert verdict.problems == (f"{path.parent.name}/samples.jsonl has other bytes",)
     for folder in logs.glob("evaluate/smoke-*"):
         made_elsewhere(folder)
     assert judged(replay.smoke, tmp_path, logs).result == "UNSUPPORTED"
@@ -173,18 +173,13 @@ def test_what_is_not_released_is_not_run(tmp_path, logs):
     assert "train run smoke is 0 times" in judged(replay.smoke, tmp_path, logs).looked_at
 
 
-def test_bits_depend_on_processor_kernels_packages_and_switches_but_not_on_the_number_of_cores(
-    monkeypatch,
-):
-    import torch  # noqa: F401    environment() tells of it then
+def test_bits_depend_on_processor_kernels_packages_and_switches_not_on_cores(monkeypatch):
+    import torch  # noqa: F401    environment() names its version then
 
     record = replay.environment(2)
     assert replay.differences(record | {"logical_cores": 96, "threads": 96, "python": "3"})[1] == []
-    early = {
-        key: value
-        for key, value in record.items()
-        if key not in ("torch_cpu_capability", "torch_build")
-    }
+    early = dict(record)
+    del early["torch_cpu_capability"], early["torch_build"]
     assert len(replay.differences(early)[1]) == (record["torch_cpu_capability"] != "AVX512")
     other = record | {
         "cpu": "A",

@@ -1,4 +1,4 @@
-"""What a server said: where the thinking stands, what is no trace, and that nothing a server sends can do harm."""
+"""Replies of servers: where the thinking stands, what is no trace, and that none can do harm."""
 
 import json
 import time
@@ -47,7 +47,10 @@ FINISHES = st.one_of(
 
 
 def objects(**fields):
-    """Return objects that have any of some fields, each with a value of its own kind or any other, and a field nobody knows."""
+    """Return objects with any of some fields, each of its own kind or any other.
+
+    They may have a field that nobody knows, too.
+    """
     known = {name: st.one_of(kind, VALUES) for name, kind in fields.items()}
     return st.fixed_dictionaries({}, optional=known | {"secret_account": st.just("acct-secret")})
 
@@ -72,13 +75,16 @@ ENDS = st.one_of(st.none(), st.sampled_from(["Final Answer:", "</think>", "a", "
 
 
 def whole(text):
-    """Return whether a text has no lone surrogate, no U+FFFD, and no control character but tab and line ends."""
+    """Return whether a text has no lone surrogate, no U+FFFD and no control character.
+
+    Tab and line ends are none.
+    """
     return all(
         c in "\t\n\r" or c != "\ufffd" and unicodedata.category(c) not in ("Cc", "Cs") for c in text
     )
 
 
-def said(content="Final Answer: 4", finish="stop", ends=None, **fields):
+def reply_to(content="Final Answer: 4", finish="stop", ends=None, **fields):
     """Return the Reply to one message."""
     message = {"content": content, **fields}
     return replies.parse(
@@ -109,8 +115,8 @@ def said(content="Final Answer: 4", finish="stop", ends=None, **fields):
     ],
 )
 def test_the_thinking_is_found_wherever_a_server_puts_it(fields):
-    found = said(**fields)
-    assert (found.think, found.answer, found.finish, found.rejected) == (
+    reply = reply_to(**fields)
+    assert (reply.think, reply.answer, reply.finish, reply.rejected) == (
         "so 4",
         "Final Answer: 4",
         "stop",
@@ -119,8 +125,8 @@ def test_the_thinking_is_found_wherever_a_server_puts_it(fields):
 
 
 def test_the_last_end_of_the_reasoning_counts():
-    found = said("Final Answer: 3? No.\nFinal Answer: 4", ends="Final Answer:")
-    assert (found.think, found.answer, found.rejected) == (
+    reply = reply_to("Final Answer: 3? No.\nFinal Answer: 4", ends="Final Answer:")
+    assert (reply.think, reply.answer, reply.rejected) == (
         "Final Answer: 3? No.",
         "Final Answer: 4",
         None,
@@ -128,8 +134,8 @@ def test_the_last_end_of_the_reasoning_counts():
 
 
 def test_reasoning_that_holds_tags_is_not_split_again():
-    found = said("4", reasoning="I write </think> and <think>")
-    assert (found.think, found.answer, found.rejected) == (
+    reply = reply_to("4", reasoning="I write </think> and <think>")
+    assert (reply.think, reply.answer, reply.rejected) == (
         "I write </think> and <think>",
         "4",
         None,
@@ -170,11 +176,11 @@ def test_reasoning_that_holds_tags_is_not_split_again():
     ],
 )
 def test_what_gives_no_trace_is_rejected_with_its_reason(rejected, fields):
-    assert said(**fields).rejected == rejected
+    assert reply_to(**fields).rejected == rejected
 
 
 def test_a_reply_without_reasoning_keeps_what_was_said_for_those_who_need_no_reasoning():
-    assert said("11 Number theory").answer == "11 Number theory"
+    assert reply_to("11 Number theory").answer == "11 Number theory"
 
 
 @pytest.mark.parametrize(
@@ -251,10 +257,10 @@ def test_a_record_has_what_was_said_and_nothing_of_an_account():
 
 @given(st.one_of(RESPONSES.map(json.dumps), VALUES.map(json.dumps), st.text()), ENDS)
 def test_nothing_a_server_says_can_raise_or_break_a_row(response, ends):
-    found = replies.parse(response, ends)
+    reply = replies.parse(response, ends)
     record, names = replies.record_of(response)
     row = dump(
-        [record, names, found.think, found.answer, found.finish, found.usage, found.rejected]
+        [record, names, reply.think, reply.answer, reply.finish, reply.usage, reply.rejected]
     )
     assert json.loads(row.encode()) and row.count("\n") == 1 and row.endswith("\n")
     assert "acct-secret" not in row
@@ -263,32 +269,32 @@ def test_nothing_a_server_says_can_raise_or_break_a_row(response, ends):
         "created",
     }
     assert replies.record_of(dump(record)) == (record, {})  # what is kept gives the reply again
-    assert replies.parse(dump(record), ends) == found
-    if found.rejected is None:
-        assert found.finish == "stop" and all(
-            text and text == text.strip() and whole(text) for text in (found.think, found.answer)
+    assert replies.parse(dump(record), ends) == reply
+    if reply.rejected is None:
+        assert reply.finish == "stop" and all(
+            text and text == text.strip() and whole(text) for text in (reply.think, reply.answer)
         )
     else:
-        assert found.rejected.isprintable() and len(found.rejected) < 100
+        assert reply.rejected.isprintable() and len(reply.rejected) < 100
 
 
 @given(TEXTS, TEXTS, st.sampled_from(["reasoning", "reasoning_content"]))
 def test_whole_texts_come_through_unchanged_and_others_are_rejected(think, content, field):
-    found = said(content, **{field: think})
+    reply = reply_to(content, **{field: think})
     think, content = json.loads(
         json.dumps([think, content])
     )  # where two halves of a character become one
     if not whole(think + content):
-        assert found.rejected.startswith("damaged text") and (found.think, found.answer) == ("", "")
+        assert reply.rejected.startswith("damaged text") and (reply.think, reply.answer) == ("", "")
     elif think.strip():
-        assert (found.think, found.answer) == (think.strip(), content.strip())
-        assert found.rejected == (None if content.strip() else "empty answer")
+        assert (reply.think, reply.answer) == (think.strip(), content.strip())
+        assert reply.rejected == (None if content.strip() else "empty answer")
 
 
 def test_ten_megabytes_are_read_in_a_moment():
     began = time.perf_counter()
-    found = said(
+    reply = reply_to(
         "<think>" + "a <" * 3_000_000 + "</think>" + "Final Answer:" * 300_000, ends="Final Answer:"
     )
-    assert found.rejected is None and len(found.think) > 8e6
+    assert reply.rejected is None and len(reply.think) > 8e6
     assert time.perf_counter() - began < 20

@@ -4,17 +4,21 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from ponder import stages
 from ponder.errors import UserError
 from ponder.release import reproduce
 from ponder.report import released
+from ponder.runs import Run
 
 GROUPS = {"within reach": ["facing"], "transfer": ["coin"]}
 
 
 def results(folder, facing, coin):
-    """Write the results of an evaluate run with 10 questions a family and an interval of plus or minus 20 points."""
+    """Write the results of an evaluate run with 10 questions a family and an interval of plus or
+    minus 20 points.
+    """
     folder.mkdir()
     accuracy = (facing + coin) / 20
     overall = {
@@ -38,14 +42,63 @@ def results(folder, facing, coin):
 def test_a_row_is_reproduced_only_inside_the_released_interval(
     tmp_path, monkeypatch, capsys, facing, coin, inside
 ):
-    made, theirs = results(tmp_path / "made", facing, coin), results(tmp_path / "theirs", 8, 2)
-    monkeypatch.setattr(reproduce.study, "evaluate_run", lambda plan: SimpleNamespace(folder=made))
+    ours, theirs = results(tmp_path / "ours", facing, coin), results(tmp_path / "theirs", 8, 2)
+    monkeypatch.setattr(stages, "evaluate_run", lambda plan: SimpleNamespace(folder=ours))
     monkeypatch.setattr(reproduce.released, "run_folder", lambda stage, label: theirs)
     assert reproduce.compare("a row", released.rows()[0], GROUPS) == inside
     printed = capsys.readouterr().out
-    assert f"{facing / 10:.1%} / 80.0%" in printed and printed.rstrip().endswith(
-        "inside" if inside else "OUTSIDE"
-    )
+    assert f"{facing / 10:.1%} / 80.0%" in printed
+    assert printed.rstrip().endswith("inside" if inside else "OUTSIDE")
+
+
+# --- names -----------------------------------------------------------------------------
+
+
+CONFIG = {"train": {"lr": 0.001}}
+
+
+def recorded(folder, config, inputs):
+    """The folder of a completed run with this config and these inputs."""
+    folder.mkdir()
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "status.json").write_text(json.dumps({"inputs": inputs, "status": "completed"}))
+    return folder
+
+
+def planned_run(config, inputs):
+    return Run("train", "cpu", config, inputs, "outputs", "disabled")
+
+
+def test_the_name_of_a_run_stands_beside_the_released_one_with_the_reason(tmp_path):
+    run = planned_run(CONFIG | {"seed": 0}, {"a": "b"})
+    folder = recorded(tmp_path / "cpu-00000000", CONFIG, {"a": "b"})
+    line = reproduce.name_beside(run, folder)
+    assert line.startswith(f"train: this run is {run.name}, the released one cpu-00000000; ")
+    assert line.endswith("and 1 of them came after that release (in seed)")
+    other = planned_run({"train": {"lr": 1}}, {"a": "c"})
+    line = reproduce.name_beside(other, folder)
+    assert line.endswith("and these have another value: inputs.a, train.lr")
+
+
+def test_the_same_name_needs_no_reason(tmp_path):
+    run = planned_run(CONFIG, {})
+    folder = recorded(tmp_path / run.name, CONFIG, {})
+    line = reproduce.name_beside(run, folder)
+    assert line == f"train: this run is {run.name}, the released one {run.name}"
+
+
+def test_the_collection_of_the_main_arm_says_why_its_name_is_another(capsys):
+    run = stages.collect_run(reproduce.planned("collect", "experiment=cpu"))
+    reproduce.print_name(run, "cpu")
+    printed = capsys.readouterr().out
+    assert f"this run is {run.name}, the released one cpu-eb6b00e3" in printed
+    assert "came after that release (in decontamination, domains, inputs" in printed
+    assert "another value" not in printed
+    reproduce.print_name(run, "no-such-experiment")
+    assert "none of no-such-experiment is released" in capsys.readouterr().out
+
+
+# --- what runs -------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -58,27 +111,30 @@ def steps(monkeypatch):
     monkeypatch.setattr(reproduce, "released_data", lambda experiment: {})
     monkeypatch.setattr(reproduce, "same_data", lambda experiment: True)
     monkeypatch.setattr(reproduce, "compare", lambda label, row, groups: True)
+    monkeypatch.setattr(reproduce, "print_name", lambda run, label: None)
+    monkeypatch.setattr(stages, "train_run", lambda plan: None)
+    monkeypatch.setattr(stages, "evaluate_run", lambda plan: None)
+    monkeypatch.setattr(reproduce, "planned", lambda stage, *overrides: None)
     monkeypatch.setattr(reproduce.released, "run_folder", lambda stage, label: None)
     monkeypatch.setattr(reproduce.released, "groups", lambda: GROUPS)
     return called
 
 
-def left(which):
+def exit_code(which):
     with pytest.raises(SystemExit) as stop:
         reproduce.main(which)
     return stop.value.code
 
 
 def test_the_main_arm_is_one_training_with_its_evaluations_and_the_base(steps):
-    assert left("main") == 0
+    assert exit_code("main") == 0
     assert steps[:2] == [("collect", "experiment=cpu"), ("train", "experiment=cpu")]
-    assert set(steps[2:]) == {("evaluate", "experiment=cpu")} and len(steps) == 2 + sum(
-        row.main for row in released.rows()
-    )
+    assert set(steps[2:]) == {("evaluate", "experiment=cpu")}
+    assert len(steps[2:]) == sum(row.main for row in released.rows())
 
 
 def test_all_rows_and_methods_train_every_arm_and_no_run_comes_twice(steps):
-    assert left("all") == 0
+    assert exit_code("all") == 0
     assert [overrides for name, overrides in steps if name == "train"] == [
         "experiment=cpu",
         "experiment=cpu-answers",
@@ -88,27 +144,25 @@ def test_all_rows_and_methods_train_every_arm_and_no_run_comes_twice(steps):
         "experiment=cpu-token-conditional",
         "experiment=cpu-step-conditional",
     ]
-    labels = {
-        run.run_label("test") for run in [*released.rows(), *released.methods().named().values()]
-    }
-    assert (
-        sum(name == "evaluate" for name, _ in steps) == len(labels) == len(reproduce.wanted("all"))
-    )
-    assert {run.run_label("test") for run in reproduce.wanted("all").values()} == labels
+    everything = [*released.rows(), *released.methods().named().values()]
+    labels = {run.run_label("test") for run in everything}
+    evaluations = reproduce.evaluations("all")
+    assert sum(name == "evaluate" for name, _ in steps) == len(labels) == len(evaluations)
+    assert {run.run_label("test") for run in evaluations.values()} == labels
 
 
 @pytest.mark.parametrize("part", ["same_data", "compare"])
 def test_other_data_or_another_accuracy_is_exit_code_1(steps, monkeypatch, part):
     monkeypatch.setattr(reproduce, part, lambda *arguments: False)
-    assert left("main") == 1
+    assert exit_code("main") == 1
 
 
-def test_what_is_not_released_is_told_before_anything_runs(steps, monkeypatch, capsys):
+def test_what_is_not_released_is_reported_before_anything_runs(steps, monkeypatch, capsys):
     def missing(stage, label):
         raise UserError(f"{stage} run {label} is 0 times in logs/")
 
     monkeypatch.setattr(reproduce.released, "run_folder", missing)
-    assert left("main") == 2 and not steps and "is 0 times in logs/" in capsys.readouterr().err
+    assert exit_code("main") == 2 and not steps and "is 0 times in logs/" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -116,16 +170,17 @@ def plans():
     """The Study of every run that is reproduced, by its label: composing takes a while."""
     return {
         run.run_label("test"): reproduce.planned("evaluate", *reproduce.overrides(run))
-        for run in reproduce.wanted("all").values()
+        for run in reproduce.evaluations("all").values()
     }
 
 
 def test_the_command_line_of_every_row_and_method_composes_to_the_run_that_it_names(plans):
-    for run in reproduce.wanted("all").values():
+    for run in reproduce.evaluations("all").values():
         plan = plans[run.run_label("test")]
-        said = plan.name, plan.subject.name, plan.control.name, plan.budget.name, plan.decoding.name
-        assert said == (run.experiment, run.subject, run.control, run.budget, run.decoding)
-        assert stages.evaluate_label(*said, plan.benchmark.split) == run.run_label("test")
+        parts = (plan.subject, plan.control, plan.budget, plan.decoding)
+        names = (plan.name, *(part.name for part in parts))
+        assert names == (run.experiment, run.subject, run.control, run.budget, run.decoding)
+        assert stages.evaluate_label(*names, plan.benchmark.split) == run.run_label("test")
 
 
 def test_the_limits_of_the_methods_are_those_of_the_budget_or_of_the_instruction(plans):
@@ -133,14 +188,12 @@ def test_the_limits_of_the_methods_are_those_of_the_budget_or_of_the_instruction
         for run in method.runs:
             plan = plans[run.run_label("test")]
             if plan.control.kind == "class":
-                assert method.unit == "unasked" and {"short": (None, 1), "long": (1, None)}[
-                    run.control
-                ] == (run.least, run.most)
+                limits = {"short": (None, 1), "long": (1, None)}
+                assert method.unit == "unasked"
+                assert (run.least, run.most) == limits[run.control]
             else:
-                assert (
-                    method.unit == ("steps" if plan.control.kind == "steps" else "tokens")
-                    and run.least is None
-                )
+                assert method.unit == ("steps" if plan.control.kind == "steps" else "tokens")
+                assert run.least is None
                 assert run.most == (plan.control.limit or plan.budget.max_thinking)
             if method.name == "TCC+BF":
                 assert plan.budget.max_thinking == run.most

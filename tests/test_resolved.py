@@ -22,7 +22,7 @@ def options(group):
 
 def resolved():
     """Return what resolved.json holds, for the configuration as it is now."""
-    found = {}
+    digests = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for experiment in options("experiment"):
             for engine in options("engine"):
@@ -34,10 +34,10 @@ def resolved():
                         compose(f"budget/{budget}"), resolve=True
                     )["budget"]
                     text = json.dumps(plan, sort_keys=True)
-                    found.setdefault(experiment, {}).setdefault(engine, {})[budget] = (
+                    digests.setdefault(experiment, {}).setdefault(engine, {})[budget] = (
                         hashlib.sha256(text.encode()).hexdigest()[:12]
                     )
-    return found
+    return digests
 
 
 def test_no_resolved_configuration_moved():

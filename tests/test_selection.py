@@ -1,5 +1,9 @@
-"""Which traces are trained on: what each filter drops and why, how rows are drawn, and that chance comes from the seed alone."""
+"""Which traces are trained on: what each filter drops and why, and how rows are drawn.
 
+And that chance comes from the seed alone.
+"""
+
+import copy
 import dataclasses
 import hashlib
 import json
@@ -16,6 +20,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from scipy.stats import chisquare
 
+from ponder import rows as files_of_rows
 from ponder.collect import draws, selection
 from ponder.collect.selection import (
     First,
@@ -23,12 +28,15 @@ from ponder.collect.selection import (
     Selection,
     Spared,
     difficulty,
+    dropped_rows,
     quality,
     read_attempts,
     select,
 )
 from ponder.config import build
-from ponder.errors import UserError
+from ponder.errors import RecordError, UserError
+from ponder.rows import Trace
+from ponder.runs import dump
 
 CONF = ROOT / "conf" / "selection"
 RULE = Selection(
@@ -59,7 +67,7 @@ def option(name):
 
 
 def trace(ident, tokens=10, correct=True, think="a", domain="d", **more):
-    return {
+    fields = {
         "id": f"{ident:04}",
         "tokens": tokens,
         "correct": correct,
@@ -71,8 +79,19 @@ def trace(ident, tokens=10, correct=True, think="a", domain="d", **more):
         "gold": "1",
         "wrong": [],
         "teacher": "t",
-        **more,
     }
+    return Trace(**fields | more)
+
+
+def hit(by="8-gram", benchmark="b"):
+    """A row of contamination.jsonl, as far as a selection reads it."""
+    return {"by": by, "benchmark": benchmark, "benchmark_id": "7", "where": "question"}
+
+
+def why_dropped(rows, chosen_rule=RULE):
+    """Return what quality says of a trace, as it stands in dropped.jsonl, or None."""
+    reason = quality(rows, chosen_rule)
+    return None if reason is None else str(reason)
 
 
 def many(count, domains=3):
@@ -80,7 +99,7 @@ def many(count, domains=3):
 
 
 def ids(rows):
-    return [row["id"] for row in rows]
+    return [row.id for row in rows]
 
 
 # --- quality ---------------------------------------------------------------------------
@@ -100,31 +119,26 @@ def ids(rows):
         ({"tokens": 20}, None),
         ({"rejected": None}, None),
         ({"rejected": "finish reason length"}, "rejected: finish reason length"),
-        ({"rejected": "failed: 500", "think": "", "tokens": None}, "rejected: failed: 500"),
-        ({"domain": None}, "missing domain"),
-        ({"tokens": True}, "missing tokens"),
-        ({"tokens": "9"}, "missing tokens"),
-        ({"gold": None}, "missing gold"),
-        ({"think": None}, "missing think"),
-        ({"answer": None}, "missing answer"),
-        ({"correct": None}, "missing correct"),
-        ({"question": ["q"]}, "missing question"),
+        ({"rejected": "failed: 500", "think": "", "tokens": 0}, "rejected: failed: 500"),
         ({"question": "q" * 20_000}, None),
         ({"question": "q" * 20_001}, "question of more than 20000 characters"),
         ({"answer": "1" * 20_001}, "answer of more than 20000 characters"),
     ],
 )
 def test_quality_drops_this_for_that_reason(changes, reason):
-    assert quality({**trace(0), **changes}, RULE) == reason
+    assert why_dropped(dataclasses.replace(trace(0), **changes)) == reason
 
 
 @pytest.mark.parametrize(
     "name", ["question", "answer", "gold", "think", "domain", "tokens", "correct"]
 )
-def test_a_field_that_is_not_there_is_missing(name):
-    row = trace(0)
-    del row[name]
-    assert quality(row, RULE) == f"missing {name}"
+def test_a_row_of_a_file_without_a_field_or_with_another_type_is_no_trace(name, tmp_path):
+    whole = files_of_rows.values_of(trace(0))
+    absent = {field: value for field, value in whole.items() if field != name}
+    for row, words in ((absent, f"row 2 has no {name}"), (whole | {name: None}, f"{name} is")):
+        path = written(tmp_path / "traces.jsonl", whole, row)
+        with pytest.raises(RecordError, match=words):
+            files_of_rows.read(Trace, path)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -141,7 +155,7 @@ def test_wrong_answers_are_kept_where_the_rule_keeps_them():
 def test_a_question_of_10_mb_meets_no_pattern(monkeypatch):
     monkeypatch.setattr(selection, "matched_pattern", lambda *_: pytest.fail("a pattern read it"))
     assert (
-        quality(trace(0, question="**1" * 3_500_000), rule(patterns=("a",)))
+        why_dropped(trace(0, question="**1" * 3_500_000), rule(patterns=("a",)))
         == "question of more than 20000 characters"
     )
 
@@ -167,7 +181,7 @@ def test_a_question_of_10_mb_meets_no_pattern(monkeypatch):
     ],
 )
 def test_the_string_rules_of_s1(family, question, reason):
-    assert quality(trace(0, question=question, family=family), option("s1")) == reason
+    assert why_dropped(trace(0, question=question, family=family), option("s1")) == reason
 
 
 @pytest.mark.parametrize(
@@ -211,7 +225,8 @@ TWO = rule(references={"small": "s.jsonl", "large": "l.jsonl"})
 
 @pytest.mark.parametrize("tokens, reason", [(4, "too short"), (5, None), (20, None)])
 def test_difficulty_drops_short_traces(tokens, reason):
-    assert difficulty(trace(0, tokens), RULE, {}) == reason
+    dropped_for = difficulty(trace(0, tokens), RULE, {})
+    assert (dropped_for and str(dropped_for)) == reason
 
 
 @pytest.mark.parametrize(
@@ -228,10 +243,9 @@ def test_difficulty_drops_short_traces(tokens, reason):
     ],
 )
 def test_difficulty_drops_what_either_reference_answers(small, large, tokens, reason):
-    assert (
-        difficulty(trace(0, tokens), TWO, {"small": {"0000": small}, "large": {"0000": large}})
-        == reason
-    )
+    attempts = {"small": {"0000": small}, "large": {"0000": large}}
+    dropped_for = difficulty(trace(0, tokens), TWO, attempts)
+    assert (dropped_for and str(dropped_for)) == reason
 
 
 @pytest.mark.parametrize(
@@ -240,14 +254,14 @@ def test_difficulty_drops_what_either_reference_answers(small, large, tokens, re
 def test_a_candidate_that_a_reference_was_not_asked_stops_the_selection(attempts):
     with pytest.raises(
         UserError,
-        match=r"selection.references.large \(l.jsonl\) has no attempt at question 0000.*take it out",
+        match=r"selection.references.large \(l.jsonl\) has no attempt at question 0000.*take it",
     ):
         select([trace(0)], dataclasses.replace(TWO, size=1), 0, attempts)
 
 
 def test_what_quality_drops_needs_no_attempt():
     attempts = {"small": {"0001": False}, "large": {"0001": False}}
-    rows, _ = select(
+    rows, _, _ = select(
         [trace(0, correct=False), trace(1)], dataclasses.replace(TWO, size=1), 0, attempts
     )
     assert ids(rows) == ["0001"]
@@ -258,15 +272,20 @@ def written(path, *rows):
     return str(path)
 
 
+def attempt(ident, correct, **more):
+    """A row of the traces.jsonl of a reference."""
+    return {**files_of_rows.values_of(trace(0, correct=correct)), "id": ident, **more}
+
+
 def test_attempts_are_read_from_the_traces_of_the_references(tmp_path):
     small = written(
         tmp_path / "s",
-        {"id": "a", "correct": True},
-        {"id": "b", "correct": False, "rejected": "no reasoning"},
-        {"id": "c", "correct": False, "rejected": "failed: 500"},
-        {"id": "d", "correct": True, "rejected": None},
+        attempt("a", True),
+        attempt("b", False, rejected="no reasoning"),
+        attempt("c", False, rejected="failed: 500"),
+        attempt("d", True, rejected=None),
     )
-    large = written(tmp_path / "l", {"id": "a", "correct": False})
+    large = written(tmp_path / "l", attempt("a", False))
     two = rule(references={"small": small, "large": large})
     assert read_attempts(two) == {
         "small": {"a": True, "b": False, "c": None, "d": True},
@@ -283,12 +302,10 @@ def test_attempts_are_read_from_the_traces_of_the_references(tmp_path):
     "rows, words",
     [
         (None, "selection.references.small is .*, which does not exist; collect it"),
-        ([[1]], "line 1 has no id and correct"),
-        ([{"id": "a", "correct": True}, {"id": "b", "correct": 1}], "line 2 has no id and correct"),
-        (
-            [{"id": "a", "correct": True}, {"id": "a", "correct": True}],
-            "line 2 is a second attempt at question a",
-        ),
+        ([[1]], "row 1 is no mapping"),
+        ([{"id": "a", "correct": True}], "row 1 has no family"),
+        ([attempt("a", True), attempt("b", 1)], "row 2: correct is of type int"),
+        ([attempt("a", True), attempt("a", True)], "row 2 is a second attempt at question a"),
     ],
 )
 def test_a_reference_that_is_no_file_of_attempts_is_told(tmp_path, rows, words):
@@ -309,12 +326,8 @@ def test_every_dropped_trace_has_its_step_and_reason():
         trace(4),
         *(trace(i) for i in range(5, 10)),
     ]
-    chosen, funnel = select(
-        rows,
-        RULE,
-        0,
-        contaminated={"0003": "8-gram of x", "0004": "8-gram: y: z", "zzzz": "not in the pool"},
-    )
+    hits = {"0003": hit(), "0004": hit("minhash", "y: z"), "zzzz": hit()}
+    chosen, funnel, drops = select(rows, RULE, 0, contaminated=hits)
     assert funnel["after"] == {
         "pool": 10,
         "quality": 7,
@@ -322,28 +335,36 @@ def test_every_dropped_trace_has_its_step_and_reason():
         "decontamination": 5,
         "draw": 4,
     }
-    assert {k: v for k, v in funnel["dropped"].items() if k < "0005"} == {
+    lines = {row["id"]: f"{row['step']}: {row['reason']}" for row in dropped_rows([], drops)}
+    (not_drawn,) = {ident for ident in lines if ident >= "0005"}
+    assert lines == {
         "0000": "quality: wrong answer",
         "0001": "quality: empty trace",
         "0002": "quality: too long",
         "0003": "difficulty: too short",
-        "0004": "decontamination: 8-gram: y: z",
+        "0004": "decontamination: minhash: y: z 7, question",
+        not_drawn: "draw: not drawn",
     }
-    (left,) = {k for k in funnel["dropped"] if k >= "0005"}
-    assert funnel["dropped"][left] == "draw: not drawn"
-    assert (
-        funnel["domains"] == {"d": 4}
-        and len(chosen) == 4
-        and funnel["families"] == {"f": {"pool": 10, "chosen": 4}}
-    )
+    assert funnel["domains"] == {"d": 4} and len(chosen) == 4
+    assert funnel["families"] == {"f": {"pool": 10, "chosen": 4}}
     assert funnel["reasons"] == {
-        "decontamination: 8-gram": 1,
+        "decontamination: minhash": 1,
         "difficulty: too short": 1,
         "draw: not drawn": 1,
         "quality: empty trace": 1,
         "quality: too long": 1,
         "quality: wrong answer": 1,
     }
+
+
+def test_the_rows_of_dropped_jsonl_are_sorted_and_hold_duplicates_too():
+    copies = [{"id": "b", "kept": "a", "by": "near"}, {"id": "0001", "kept": "z", "by": "exact"}]
+    _, _, drops = select([trace(0, rejected="failed: 500"), *many(5)[1:]], RULE, 0)
+    assert dropped_rows(copies, drops) == [
+        {"id": "0000", "step": "quality", "reason": "rejected: failed: 500"},
+        {"id": "0001", "step": "duplicates", "reason": "exact copy of z"},
+        {"id": "b", "step": "duplicates", "reason": "near copy of a"},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -357,12 +378,8 @@ def test_every_dropped_trace_has_its_step_and_reason():
 )
 def test_a_filter_that_drops_under_one_in_a_hundred_is_inert(wrong, contaminated, inert):
     rows = [trace(i, correct=i >= wrong) for i in range(200)]
-    assert (
-        select(rows, RULE, 0, contaminated={f"{199 - i:04}": "x" for i in range(contaminated)})[1][
-            "inert"
-        ]
-        == inert
-    )
+    hits = {f"{199 - i:04}": hit() for i in range(contaminated)}
+    assert select(rows, RULE, 0, contaminated=hits)[1]["inert"] == inert
 
 
 def test_one_in_a_hundred_is_not_under_it():
@@ -406,36 +423,37 @@ def fitted(rows, changes, size):
 @given(ROWS, RULES, st.integers(0, 8), st.integers(0, 9))
 def test_the_funnel_adds_up_and_every_trace_is_chosen_or_dropped_once(rows, changes, size, seed):
     good, chosen_rule = fitted(rows, changes, size)
-    chosen, funnel = select(rows, chosen_rule, seed)
-    kept = set(ids(chosen))
-    assert len(kept) == len(chosen) == funnel["after"]["draw"] == sum(funnel["domains"].values())
+    chosen, funnel, drops = select(rows, chosen_rule, seed)
+    chosen_ids = set(ids(chosen))
+    assert len(chosen_ids) == len(chosen) == funnel["after"]["draw"]
+    assert len(chosen) == sum(funnel["domains"].values())
     assert len(chosen) == (len(good) if chosen_rule.method == "all" else chosen_rule.size)
-    assert kept | set(funnel["dropped"]) == set(ids(rows)) and not kept & set(funnel["dropped"])
-    why = Counter(reason.split(":")[0] for reason in funnel["dropped"].values())
+    assert chosen_ids | set(drops) == set(ids(rows)) and not chosen_ids & set(drops)
+    by_step = Counter(drop.step for drop in drops.values())
     after = list(funnel["after"].values())
     assert list(funnel["after"]) == ["pool", *selection.STEPS]
-    assert [why[step] for step in selection.STEPS] == [a - b for a, b in zip(after, after[1:])]
-    assert sum(funnel["reasons"].values()) == len(funnel["dropped"])
+    assert [by_step[step] for step in selection.STEPS] == [a - b for a, b in zip(after, after[1:])]
+    assert sum(funnel["reasons"].values()) == len(drops)
     assert sum(counts["chosen"] for counts in funnel["families"].values()) == len(chosen)
     assert sum(counts["pool"] for counts in funnel["families"].values()) == len(rows)
     assert all(row in good for row in chosen)
 
 
 @given(ROWS, RULES, st.integers(0, 9), st.sets(st.integers(6, 49)))
-def test_no_chosen_row_is_contaminated(rows, changes, seed, hits):
-    contaminated = {f"{i:04}": "" for i in hits}
-    _, chosen_rule = fitted([row for row in rows if row["id"] not in contaminated], changes, 8)
-    chosen, funnel = select(rows, chosen_rule, seed, contaminated=contaminated)
+def test_no_chosen_row_is_contaminated(rows, changes, seed, numbers):
+    contaminated = {f"{number:04}": hit() for number in numbers}
+    _, chosen_rule = fitted([row for row in rows if row.id not in contaminated], changes, 8)
+    chosen, funnel, drops = select(rows, chosen_rule, seed, contaminated=contaminated)
     assert not set(ids(chosen)) & set(contaminated)
     assert funnel["after"]["difficulty"] - funnel["after"]["decontamination"] == sum(
-        why.startswith("decontamination: ") for why in funnel["dropped"].values()
+        drop.step == "decontamination" for drop in drops.values()
     )
 
 
 def test_a_draw_that_takes_a_contaminated_row_is_a_broken_invariant(monkeypatch):
     monkeypatch.setattr(draws, "draw", lambda *_: many(6))
     with pytest.raises(AssertionError, match="may not be drawn"):
-        select(many(6), RULE, 0, contaminated={"0002": "8-gram"})
+        select(many(6), RULE, 0, contaminated={"0002": hit()})
 
 
 def test_two_traces_of_one_id_are_a_broken_invariant():
@@ -451,19 +469,17 @@ def test_the_choice_does_not_depend_on_the_order_of_the_traces(rows, changes, se
     _, chosen_rule = fitted(rows, changes, 8)
     other = list(rows)
     shuffler.shuffle(other)
-    assert json.dumps(select(rows, chosen_rule, seed)) == json.dumps(
-        select(other, chosen_rule, seed)
-    )
+    assert repr(select(rows, chosen_rule, seed)) == repr(select(other, chosen_rule, seed))
 
 
 @pytest.mark.parametrize(
     "changes", [*({"method": method} for method in METHODS), RELEASED], ids=str
 )
 def test_select_changes_neither_its_rows_nor_the_global_random_state(changes):
-    made = [*many(20), trace(20, family="g")]
-    rows, state = json.loads(json.dumps(made)), random.getstate()
+    before = [*many(20), trace(20, family="g")]
+    rows, state = copy.deepcopy(before), random.getstate()
     select(rows, rule(**changes), 0)
-    assert rows == made and random.getstate() == state
+    assert rows == before and random.getstate() == state
 
 
 @pytest.mark.parametrize(
@@ -479,14 +495,19 @@ def test_the_seed_decides(changes):
 
 
 def test_the_choice_does_not_depend_on_the_hash_seed():
-    code = (
-        "import sys\nsys.path.insert(0, 'tests')\nfrom test_selection import *\n"
-        "rows = [*many(50, domains=5), *(trace(i, domain=f'd{i % 7}', family='g') for i in range(50, 99))]\n"
-        "for changes in [*({'method': m} for m in METHODS), RELEASED]:\n"
-        "    made = rule(**changes, size=20, references={'b': 'b', 'a': 'a'}, first=(First(('f', 'g'), 20),))\n"
-        "    print(select(rows, made, 0, {n: {r['id']: r['tokens'] == 7 for r in rows} for n in 'ab'}, {'0003': 'x'}))"
-    )
-    said = {
+    code = """
+import sys
+sys.path.insert(0, "tests")
+from test_selection import *
+others = [trace(i, domain=f"d{i % 7}", family="g") for i in range(50, 99)]
+rows = [*many(50, domains=5), *others]
+attempts = {name: {row.id: row.tokens == 7 for row in rows} for name in "ab"}
+first = (First(("f", "g"), 20),)
+for changes in [*({"method": method} for method in METHODS), RELEASED]:
+    any_rule = rule(**changes, size=20, references={"b": "b", "a": "a"}, first=first)
+    print(select(rows, any_rule, 0, attempts, {"0003": hit()}))
+"""
+    outputs = {
         subprocess.run(
             [sys.executable, "-c", code],
             cwd=ROOT,
@@ -496,24 +517,17 @@ def test_the_choice_does_not_depend_on_the_hash_seed():
         ).stdout
         for seed in ("1", "2")
     }
-    assert len(said) == 1 and b"answered by a" in said.pop()
+    assert len(outputs) == 1 and b"answered by a" in outputs.pop()
 
 
 @pytest.mark.parametrize("experiment", ["cpu", "cpu-correct", "cpu-answers"])
 def test_a_replay_gives_the_released_bytes(experiment):
     folder = ROOT / "data" / "cpu" / experiment
-    traces = [
-        json.loads(line)
-        for line in (folder / "traces.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
-    rows, funnel = select(traces, option("cpu"), 0)
-    data = "".join(
-        json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows
-    ).encode()
-    assert (
-        hashlib.sha256(data).hexdigest()
-        == json.loads((folder / "manifest.json").read_text())["files"]["train.jsonl"]["sha256"]
-    )
+    traces = files_of_rows.read(Trace, folder / "traces.jsonl")
+    rows, funnel, _ = select(traces, option("cpu"), 0)
+    data = "".join(dump(files_of_rows.values_of(row)) for row in rows).encode()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert hashlib.sha256(data).hexdigest() == manifest["files"]["train.jsonl"]["sha256"]
     assert data == (folder / "train.jsonl").read_bytes()
     assert funnel["inert"] == ["quality", "difficulty", "decontamination"]
 
@@ -547,7 +561,7 @@ def test_a_domain_of_one_row_has_one_rank():
 def test_the_first_row_of_a_domain_has_the_weight_of_its_length_and_ties_go_by_id():
     rows = [trace(i, tokens) for i, tokens in enumerate([9, 20, 20, 7])]
     counts = Counter(
-        draws.s1(rows, rule(method="s1", size=1), seed)[0]["id"] for seed in range(20_000)
+        draws.s1(rows, rule(method="s1", size=1), seed)[0].id for seed in range(20_000)
     )
     assert (
         chisquare(
@@ -582,14 +596,14 @@ def test_domains_are_drawn_about_equally_though_one_is_much_larger(method):
     rows = [trace(i, domain="large") for i in range(1000)] + [
         trace(1000 + i, domain="small") for i in range(300)
     ]
-    counts = Counter(row["domain"] for row in draws.draw(rows, rule(method=method, size=400), 0))
+    counts = Counter(row.domain for row in draws.draw(rows, rule(method=method, size=400), 0))
     assert 160 < counts["small"] < 240
 
 
 @pytest.mark.parametrize("method", ["s1", "diverse"])
 def test_an_exhausted_domain_leaves_the_rest_to_the_others(method):
     rows = [trace(0, domain="one"), *(trace(i, domain="many") for i in range(1, 11))]
-    assert Counter(row["domain"] for row in draws.draw(rows, rule(method=method, size=11), 0)) == {
+    assert Counter(row.domain for row in draws.draw(rows, rule(method=method, size=11), 0)) == {
         "one": 1,
         "many": 10,
     }
@@ -599,7 +613,7 @@ def test_an_exhausted_domain_leaves_the_rest_to_the_others(method):
 def test_rows_of_one_domain_are_drawn_about_equally_whatever_their_length(method):
     rows = [trace(i, i + 5) for i in range(10)]
     first = Counter(
-        draws.draw(rows, rule(method=method, size=1), seed)[0]["id"] for seed in range(1000)
+        draws.draw(rows, rule(method=method, size=1), seed)[0].id for seed in range(1000)
     )
     assert len(first) == 10 and 60 < min(first.values()) <= max(first.values()) < 140
 
@@ -608,7 +622,7 @@ def test_random_heeds_no_domain():
     rows = [trace(i, domain="large") for i in range(1000)] + [
         trace(1000 + i, domain="small") for i in range(100)
     ]
-    counts = Counter(row["domain"] for row in draws.draw(rows, rule(method="random", size=550), 0))
+    counts = Counter(row.domain for row in draws.draw(rows, rule(method="random", size=550), 0))
     assert 30 < counts["small"] < 70
 
 
@@ -647,7 +661,7 @@ def test_the_rules_of_s1_take_right_traces_of_their_families_before_any_draw():
     ]
     paper = option("s1")
     assert ids(draws.taken_first(rows, paper)) == ["0000", "0003", "0006"]
-    chosen, funnel = select(rows[::-1], dataclasses.replace(paper, size=5, references={}), 0)
+    chosen, funnel, _ = select(rows[::-1], dataclasses.replace(paper, size=5, references={}), 0)
     assert (
         ids(chosen)[:3] == ["0000", "0003", "0006"]
         and len(set(ids(chosen))) == 5
@@ -669,10 +683,10 @@ def test_a_row_taken_first_and_drawn_again_does_not_grow_the_set(facts, more, se
         trace(i, tokens, domain=domain, family=family)
         for i, (tokens, domain, family) in enumerate(facts)
     ]
-    made = rule(method="s1", first=(First(("f",), 5),))
-    taken = draws.taken_first(rows, made)
+    first_rule = rule(method="s1", first=(First(("f",), 5),))
+    taken = draws.taken_first(rows, first_rule)
     size = max(1, min(len(taken) + more, len(rows)))
-    chosen = draws.draw(rows, dataclasses.replace(made, size=size), seed)
+    chosen = draws.draw(rows, dataclasses.replace(first_rule, size=size), seed)
     assert len(chosen) == len(set(ids(chosen))) == size and chosen[: len(taken)] == taken
 
 
@@ -682,9 +696,10 @@ def test_a_row_taken_first_stays_in_its_domain():
         trace(1, 10, domain="x"),
         trace(2, 10, domain="y"),
     ]
-    made = rule(method="s1", size=2, first=(First(("g",), 1),))
-    second = Counter(draws.s1(rows, made, seed)[1]["id"] for seed in range(3000))
-    # x is drawn half of the time and gives the taken row again in two of three; then it is drawn anew: 1/6 + 1/6.
+    first_rule = rule(method="s1", size=2, first=(First(("g",), 1),))
+    second = Counter(draws.s1(rows, first_rule, seed)[1].id for seed in range(3000))
+    # x is drawn half of the time and gives the taken row again in two of three; then it is drawn
+    # anew: 1/6 + 1/6.
     assert chisquare([second["0001"], second["0002"]], [1000, 2000]).pvalue > 0.001
 
 
@@ -720,12 +735,8 @@ def test_the_draw_switches_at_700():
         for variant in ("paper", "released")
     )
     assert one[:700] == other[:700] and one != other
-    assert {row["domain"] for row in other[700:]} == {"m"} and other[699]["domain"] != "m"
-    assert (
-        len({row["domain"] for row in other[:700]})
-        == 51
-        == len({row["domain"] for row in one[700:]})
-    )
+    assert {row.domain for row in other[700:]} == {"m"} and other[699].domain != "m"
+    assert len({row.domain for row in other[:700]}) == 51 == len({row.domain for row in one[700:]})
 
 
 @given(st.integers(0, 60), st.integers(0, 20), st.integers(0, 9))
@@ -734,10 +745,10 @@ def test_the_switch_counts_the_rows_that_were_taken_first(until, first, seed):
         *matched_pool(each=4),
         *(trace(80_000 + i, domain="t", family="t") for i in range(first)),
     ]
-    made = rule(**RELEASED, size=61, uniform_until=until, first=(First(("t",), 1),))
-    chosen = draws.draw(rows, made, seed)
-    assert {row["domain"] for row in chosen[max(until, first) :]} == {"m"} and len(chosen) == 61
-    uniform = [row["domain"] for row in chosen[first:until]]
+    first_rule = rule(**RELEASED, size=61, uniform_until=until, first=(First(("t",), 1),))
+    chosen = draws.draw(rows, first_rule, seed)
+    assert {row.domain for row in chosen[max(until, first) :]} == {"m"} and len(chosen) == 61
+    uniform = [row.domain for row in chosen[first:until]]
     assert uniform.count("m") <= 2 + len(uniform) // 4
 
 
@@ -752,7 +763,8 @@ def test_the_matched_weights_are_those_of_the_released_code():
             + [("e", "GPQA"), ("z", "MATH")]
         )
     ]
-    # r = 0.5 x 9 / 6 = 0.75: b has int(2.25) + 2, c has int(1.5), e has int(0.75) = 0 and is never drawn
+    # r = 0.5 x 9 / 6 = 0.75: b has int(2.25) + 2, c has int(1.5), e has int(0.75) = 0 and is never
+    # drawn
     assert draws.matched_weights(rows, option("s1").matched) == {"a": 7, "b": 4, "c": 1}
 
 
@@ -787,11 +799,6 @@ def test_a_benchmark_that_leaves_nothing_to_draw_is_told(rows, words):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        (
-            {"method": "best"},
-            "selection.method is 'best', but must be one of: s1, random, longest, diverse, all",
-        ),
-        ({"variant": "mine"}, "selection.variant is 'mine'"),
         ({"size": 0}, "selection.size is 0"),
         ({"min_tokens": -1}, "selection.min_tokens is -1"),
         ({"min_tokens": 21}, "selection.max_tokens is 20, but must be 21 or more"),
@@ -810,6 +817,21 @@ def test_a_benchmark_that_leaves_nothing_to_draw_is_told(rows, words):
 def test_a_rule_that_can_not_work_is_refused(changes, words):
     with pytest.raises(UserError, match=words):
         rule(**changes)
+
+
+@pytest.mark.parametrize(
+    "key, value, choices",
+    [
+        ("method", "best", "s1, random, longest, diverse, all"),
+        ("variant", "mine", "paper, released"),
+    ],
+)
+def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(key, value, choices):
+    node = OmegaConf.to_container(OmegaConf.load(CONF / "cpu.yaml"))
+    with pytest.raises(
+        UserError, match=f"selection.{key} is '{value}', but must be one of: {choices}"
+    ):
+        build(Selection, node | {key: value}, "selection")
 
 
 @pytest.mark.parametrize(

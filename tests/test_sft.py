@@ -1,4 +1,4 @@
-"""What training is made of: the learning rate, which tokens and weights take part, and weights that come back."""
+"""The parts of training: the learning rate, which tokens and weights take part, saved weights."""
 
 import dataclasses
 import json
@@ -33,12 +33,8 @@ def recipe(**changes):
         (10, 0.2, 3e-3, {1: 1.5e-3, 2: 3e-3, 4: 3e-3 * 0.5 * (1 + math.sqrt(0.5)), 6: 1.5e-3}),
         (20, 0.05, 1.0, {1: 1.0, 20: 0.0}),
         (21, 0.05, 1.0, {1: 0.5, 2: 1.0}),  # a share of a step is rounded up
-        (
-            315,
-            0.05,
-            1e-5,
-            {1: 1e-5 / 16, 8: 5e-6, 16: 1e-5},
-        ),  # the paper: 1,000 rows of 16, 5 epochs
+        # The paper: 1,000 rows of 16, 5 epochs.
+        (315, 0.05, 1e-5, {1: 1e-5 / 16, 8: 5e-6, 16: 1e-5}),
         (4, 0.0, 1.0, {1: 0.5 * (1 + math.sqrt(0.5)), 2: 0.5, 4: 0.0}),
         (1, 0.05, 1.0, {1: 1.0}),
         (4, 1.0, 1.0, {1: 0.25, 4: 1.0}),
@@ -70,9 +66,9 @@ def fit(network, batch, lr, steps):
 @pytest.fixture
 def fresh(pocket_model, pocket_folder):
     torch.set_num_threads(1)
-    made = models.load(pocket_folder, pocket_model.delimiters)[0]
-    made.set_attn_implementation(packing.ATTENTION)
-    return made
+    network = models.load(pocket_folder, pocket_model.delimiters)[0]
+    network.set_attn_implementation(packing.ATTENTION)
+    return network
 
 
 @pytest.mark.parametrize("method, lr, share", [("full", 1e-2, 0.1), ("lora", 2e-2, 0.5)])
@@ -103,15 +99,18 @@ def test_the_first_adapter_changes_nothing_and_follows_from_its_seed_alone(
 ):
     before = packing.loss_of(fresh, packed(chat), 16).item()
     state = torch.get_rng_state()
-    made = []
+    networks = []
     for seed in (1, 1, 2):
         base = models.load(pocket_folder, pocket_model.delimiters)[0]
         base.set_attn_implementation(packing.ATTENTION)
         torch.rand(3)
-        made.append(sft.trainable(base, pocket_model, RECIPE, seed))
+        networks.append(sft.trainable(base, pocket_model, RECIPE, seed))
         torch.set_rng_state(state)
-    assert packing.loss_of(made[0], packed(chat), 16).item() == pytest.approx(before, rel=1e-6)
-    first, again, other = ([p for _, p in n.named_parameters() if p.requires_grad] for n in made)
+    loss = packing.loss_of(networks[0], packed(chat), 16).item()
+    assert loss == pytest.approx(before, rel=1e-6)
+    first, again, other = (
+        [weight for weight in network.parameters() if weight.requires_grad] for network in networks
+    )
     assert all(map(torch.equal, first, again)) and not all(map(torch.equal, first, other))
 
 
@@ -145,6 +144,12 @@ def test_a_wrong_value_as_target_has_no_part_in_the_loss(network, chat):
 def written(tmp_path, **changes):
     row = {
         "id": "0" * 16,
+        "family": "f",
+        "domain": "d",
+        "gold": "7",
+        "tokens": 4,
+        "correct": True,
+        "teacher": "t",
         "question": "q",
         "think": "a: 7",
         "answer": "7",
@@ -159,7 +164,7 @@ def written(tmp_path, **changes):
     "changes, masked", [({}, 1), ({"loss_on_wrong": True}, 0), ({"trace": "none"}, 0)]
 )
 def test_rows_are_read_as_the_recipe_says(chat, tmp_path, changes, masked):
-    (row,) = sft.tokenised(written(tmp_path), chat, recipe(**changes))
+    (row,) = sft.tokenise_rows(written(tmp_path), chat, recipe(**changes))
     after = row["loss"][len(chat.prompt("q")) :]
     assert after.count(0) == masked
     assert ("a: 7" in chat.decode(row["ids"])) == (changes.get("trace") != "none")
@@ -167,13 +172,12 @@ def test_rows_are_read_as_the_recipe_says(chat, tmp_path, changes, masked):
 
 def test_a_row_that_is_too_long_is_refused_and_never_cut(chat, tmp_path):
     length = len(chat.row("q", "a: 7", "7")[0])
-    assert (
-        len(sft.tokenised(written(tmp_path), chat, recipe(max_tokens=length))[0]["ids"]) == length
-    )
+    (row,) = sft.tokenise_rows(written(tmp_path), chat, recipe(max_tokens=length))
+    assert len(row["ids"]) == length
     with pytest.raises(
         UserError, match=rf"row 0{{16}} has {length} tokens.*train.max_tokens is {length - 1}"
     ):
-        sft.tokenised(written(tmp_path), chat, recipe(max_tokens=length - 1))
+        sft.tokenise_rows(written(tmp_path), chat, recipe(max_tokens=length - 1))
 
 
 class Silent:
@@ -185,7 +189,7 @@ class Silent:
 
 def test_a_row_without_a_loss_token_is_refused(tmp_path):
     with pytest.raises(UserError, match="row 0000000000000000 has no token that carries loss"):
-        sft.tokenised(written(tmp_path), Silent(), RECIPE)
+        sft.tokenise_rows(written(tmp_path), Silent(), RECIPE)
 
 
 @pytest.mark.parametrize("loss, norm", [(math.nan, 1.0), (1.0, math.inf), (math.inf, math.nan)])

@@ -1,4 +1,4 @@
-"""Two processes under torchrun train what one trains, and one goes on where two were stopped (issue 4, "Fast at scale")."""
+"""Two processes under torchrun train what one trains, and one goes on where two were stopped."""
 
 import contextlib
 import os
@@ -18,21 +18,16 @@ from ponder.errors import UserError
 from ponder.runs import read_jsonl
 from ponder.train import packing, processes
 
-# Every batch of 7 rows takes several packs of each process, and the last of an epoch, of 3 rows, leaves one process fewer.
+# Every batch of 7 rows takes several packs of each process, and the last of an epoch, of 3 rows,
+# leaves one process fewer.
 UNEVEN = ("train.batch_rows=7", "train.max_tokens=420", "train.epochs=3")
 RECIPES = {
     "full": ("train.method=full", "train.train_embeddings=true", "train.recompute=true"),
-    "lora": (
-        "train.method=lora",
-        "train.batch_rows=1",
-        "train.epochs=1",
-    ),  # one process has no row in any step
+    # One process has no row in any step.
+    "lora": ("train.method=lora", "train.batch_rows=1", "train.epochs=1"),
     "full-bfloat16": ("train.method=full", "train.compute=bfloat16"),
-    "lora-bfloat16": (
-        "train.method=lora",
-        "train.compute=bfloat16",
-        "train.weights=bfloat16",
-    ),  # adapters stay in float32
+    # Adapters stay in float32.
+    "lora-bfloat16": ("train.method=lora", "train.compute=bfloat16", "train.weights=bfloat16"),
 }
 
 
@@ -62,27 +57,27 @@ def two(out, *overrides):
 
 
 def finished(process):
-    said, _ = process.communicate(timeout=150)
-    assert process.returncode == 0, said[-3000:]
-    return said
+    output, _ = process.communicate(timeout=150)
+    assert process.returncode == 0, output[-3000:]
+    return output
 
 
 def same(run, other, losses=1e-5):
     """Assert that two runs saw the same rows and have the same losses, up to `losses`."""
-    ours, theirs = (read_jsonl(r.folder / "metrics.jsonl") for r in (run, other))
-    assert [row["step"] for row in ours] == [row["step"] for row in theirs]
-    for a, b in zip(ours, theirs):
-        assert a["loss"] == pytest.approx(b["loss"], abs=losses), a["step"]
-        assert [a[key] for key in ("tokens", "loss_tokens", "lr")] == [
-            b[key] for key in ("tokens", "loss_tokens", "lr")
-        ]
-    assert (run.folder / "batches.jsonl").read_bytes() == (
-        other.folder / "batches.jsonl"
-    ).read_bytes()
+    metrics, other_metrics = (read_jsonl(r.folder / "metrics.jsonl") for r in (run, other))
+    for row, other_row in zip(metrics, other_metrics, strict=True):
+        assert row["loss"] == pytest.approx(other_row["loss"], abs=losses), row["step"]
+        for key in ("step", "tokens", "loss_tokens", "lr"):
+            assert row[key] == other_row[key]
+    batches, other_batches = ((r.folder / "batches.jsonl").read_bytes() for r in (run, other))
+    assert batches == other_batches
 
 
 def same_weights(run, other):
-    """Assert that two runs release the same weights: to 1e-4, or to the last bit of bfloat16 where that is more."""
+    """Assert that two runs release the same weights.
+
+    To 1e-4, or to the last bit of bfloat16 where that is more.
+    """
     weights, others = (
         load_file(r.folder / "adapter" / "adapter_model.safetensors") for r in (run, other)
     )
@@ -99,12 +94,11 @@ def test_two_processes_train_what_one_trains(tmp_path, recipe):
     overrides = (*UNEVEN, *RECIPES[recipe])
     one, both = collected(tmp_path / "one", *overrides), collected(tmp_path / "two", *overrides)
     run = trained(one)
-    said = finished(two(both.out, *overrides))
+    output = finished(two(both.out, *overrides))
     other = stages.train_run(both)
-    assert other.finished and said.count(" rows, ") == 1  # only the first process speaks
-    if (
-        "bfloat16" in recipe
-    ):  # products rounded to 8 bits, packs of other rows: equal to that precision and no more
+    assert other.finished and output.count(" rows, ") == 1  # only the first process speaks
+    if "bfloat16" in recipe:
+        # Products rounded to 8 bits, packs of other rows: equal to that precision and no more.
         return same(run, other, losses=1e-2)
     same(run, other)
     same_weights(run, other)
@@ -113,25 +107,18 @@ def test_two_processes_train_what_one_trains(tmp_path, recipe):
 @pytest.mark.slow
 def test_a_run_stopped_on_two_processes_goes_on_in_one(tmp_path):
     overrides = (*UNEVEN, *RECIPES["full"], "train.epochs=15")
-    straight, stopped = (
-        collected(tmp_path / "straight", *overrides),
-        collected(tmp_path / "stopped", *overrides),
-    )
+    straight = collected(tmp_path / "straight", *overrides)
+    stopped = collected(tmp_path / "stopped", *overrides)
     run = stages.train_run(stopped)
-    process, until, metrics = (
-        two(stopped.out, *overrides),
-        time.monotonic() + 240,
-        run.folder / "metrics.jsonl",
-    )
+    metrics = run.folder / "metrics.jsonl"
+    process, until = two(stopped.out, *overrides), time.monotonic() + 240
     while process.poll() is None and time.monotonic() < until:
         if metrics.exists() and metrics.read_bytes().count(b"\n") >= 4:
             break
         time.sleep(0.005)
     workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for pid in (
-        process.pid,
-        *map(int, workers),
-    ):  # torchrun starts its workers in sessions of their own
+    # torchrun starts its workers in sessions of their own.
+    for pid in (process.pid, *map(int, workers)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.communicate()  # ends when the last of them has let go of the output
@@ -165,11 +152,9 @@ def test_what_one_process_cannot_make_stops_both(tmp_path):
     (tmp_path / "models").rename(tmp_path / "elsewhere")
     other = study_of(*SMOKE, *overrides, f"out={tmp_path}")
     stages.collect_run(plan).folder.rename(stages.collect_run(other).folder)
-    said = two(tmp_path, *overrides).communicate(timeout=150)[0]
-    assert (
-        "nobody/nothing could not be loaded from the hub" in said
-        and "another process stopped" in said
-    )
+    output = two(tmp_path, *overrides).communicate(timeout=150)[0]
+    assert "nobody/nothing could not be loaded from the hub" in output
+    assert "another process stopped" in output
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -178,7 +163,7 @@ def test_a_gpu_that_is_not_there_is_told():
         UserError,
         match="hardware.device=cuda asks for GPU 0, but this machine has 0; .*hardware=cpu2",
     ):
-        with processes.joined("cuda", study_of(*SMOKE).train):
+        with processes.process_group("cuda", study_of(*SMOKE).train):
             pass
 
 
@@ -187,15 +172,23 @@ def test_several_processes_that_cannot_meet_are_told(monkeypatch):
     with pytest.raises(
         UserError, match="WORLD_SIZE=2 is set, but not RANK.*start the script with torchrun"
     ):
-        with processes.joined("cpu", study_of(*SMOKE).train):
+        with processes.process_group("cpu", study_of(*SMOKE).train):
             pass
 
 
 def test_each_step_draws_from_its_own_seed(tmp_path, monkeypatch):
-    """Nothing draws while training today; a fork that turns dropout on still resumes to the same bytes."""
-    real, seen = torch.manual_seed, []
-    monkeypatch.setattr(torch, "manual_seed", lambda seed: (seen.append(seed), real(seed))[1])
+    """Nothing draws while training today.
+
+    A fork that turns dropout on still resumes to the same bytes.
+    """
+    manual_seed, seeds = torch.manual_seed, []
+
+    def recording(seed):
+        seeds.append(seed)
+        return manual_seed(seed)
+
+    monkeypatch.setattr(torch, "manual_seed", recording)
     plan = collected(tmp_path)
     trained(plan)
     expected = [hashing.purpose_seed(f"train step/{plan.seed}/{step}/0") for step in (1, 2, 3)]
-    assert [seed for seed in seen if seed in expected] == expected
+    assert [seed for seed in seeds if seed in expected] == expected

@@ -97,9 +97,9 @@ def test_every_committed_answer_is_derived_from_the_facts(rows):
     ],
 )
 def test_traces_read_as_documented(family, facts, think, answer):
-    asked = question(family, facts)
-    assert write(asked, "none", 1.0, random.Random(0)).think == think
-    assert answer_of(family, steps(asked)) == answer
+    one = question(family, facts)
+    assert write(one, "none", 1.0, random.Random(0)).think == think
+    assert answer_of(family, steps(one)) == answer
 
 
 def test_wrong_values_are_wrong_and_distinct(rows):
@@ -175,12 +175,13 @@ def test_spans_cover_exactly_the_wrong_value(pool):
 
 
 def test_about_half_or_more_of_the_doubts_are_of_the_last_step(pool):
-    many = [(one, trace) for one, trace in traces(pool, "correct") if len(steps(one)) > 3]
-    last = sum(trace.think.split("\n")[-1].startswith("Wait, ") for _, trace in many) / len(many)
-    assert 0.5 < last < 0.75
-    done = [(one.family, trace.think.split("\n")[-1]) for one, trace in traces(pool, "correct")]
-    at_end = {family for family, line in done if line.startswith("Wait, ")}
-    assert at_end == {one.family for one in pool}
+    last_lines = [
+        (one, trace.think.split("\n")[-1].startswith("Wait, "))
+        for one, trace in traces(pool, "correct")
+    ]
+    long = [doubted for one, doubted in last_lines if len(steps(one)) > 3]
+    assert 0.5 < sum(long) / len(long) < 0.75
+    assert {one.family for one, doubted in last_lines if doubted} == {one.family for one in pool}
 
 
 def test_a_start_is_never_doubted_nor_a_step_without_a_wrong_value(pool):

@@ -1,6 +1,7 @@
-"""A sweep in one pass makes the samples, and the run folders, of its budgets one by one, for less."""
+"""A sweep in one pass makes what its budgets make one by one: samples and run folders, for less."""
 
 import contextlib
+import dataclasses
 import json
 import zlib
 
@@ -21,7 +22,7 @@ from conftest import (
 from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
-from test_engine import ENDS, MARKS, prompts_of, rule
+from test_hf import MARKS, prompts_of, rule
 
 from ponder import chat, stages
 from ponder.decode import attention, hf, sweep
@@ -45,10 +46,7 @@ TOP_2 = 1e-3  # two logits nearer than this may change places with the shape of 
 
 
 def marks_of(chosen):
-    return [
-        chat.Marks(ENDS, ENDS, (257,), 10, tuple(b.nudge.encode()), (256, 65), (256, 65, 70))
-        for b in chosen
-    ]
+    return [dataclasses.replace(MARKS, nudge=tuple(budget.nudge.encode())) for budget in chosen]
 
 
 def gap(network, prompt, ids):
@@ -58,14 +56,14 @@ def gap(network, prompt, ids):
     return float(top[0] - top[1])
 
 
-def divergences(network, prompts, ours, theirs):
+def divergences(network, prompts, together, separate):
     """Return (row, position, top-2 gap) of every sample whose tokens are not the same."""
-    found = []
-    for i, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+    rows = []
+    for i, (one, other) in enumerate(zip(together, separate, strict=True)):
         if one.ids != other.ids:
-            at = next(n for n, (a, b) in enumerate(zip(one.ids, other.ids)) if a != b)
-            found.append((i, at, gap(network, prompts[i], one.ids[:at])))
-    return found
+            at = budgets.common_length(one.ids, other.ids)
+            rows.append((i, at, gap(network, prompts[i], one.ids[:at])))
+    return rows
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -77,14 +75,15 @@ def divergences(network, prompts, ours, theirs):
 @pytest.mark.parametrize("size", [5, 64])
 def test_a_sweep_gives_each_budget_the_tokens_of_its_own_run(network, size, chosen, dtype):
     network, prompts, marks = network.to(dtype), prompts_of(*range(3, 19)), marks_of(chosen)
-    made = dict(hf.run(network, prompts, [sweep.swept(chosen, marks) for _ in prompts], size))
+    rows = [sweep.row_of_budgets(chosen, marks) for _ in prompts]
+    samples = dict(hf.run(network, prompts, rows, size))
     for at, budget in enumerate(chosen):
         separate = hf.decode(network, prompts, budget, marks[at], size)
-        together = [made[i][at] for i in range(len(prompts))]
-        listed = divergences(network, prompts, together, separate)
-        assert all(distance < TOP_2 for _, _, distance in listed), listed
-        assert len(listed) <= (0 if dtype == torch.float64 else 1), listed
-        if not listed:
+        together = [samples[i][at] for i in range(len(prompts))]
+        different = divergences(network, prompts, together, separate)
+        assert all(distance < TOP_2 for _, _, distance in different), different
+        assert len(different) <= (0 if dtype == torch.float64 else 1), different
+        if not different:
             assert together == separate
 
 
@@ -106,7 +105,7 @@ def test_a_sweep_reads_each_prompt_and_each_common_token_once(network, monkeypat
     prompts, chosen = prompts_of(*[150] * 8), [*SEVEN, *WAITS]
     marks = marks_of(chosen)
     longest = fed(network, monkeypatch, lambda: hf.decode(network, prompts, WAITS[1], MARKS, 64))
-    rows = [sweep.swept(chosen, marks) for _ in prompts]
+    rows = [sweep.row_of_budgets(chosen, marks) for _ in prompts]
     together = fed(network, monkeypatch, lambda: list(hf.run(network, prompts, rows, 64)))
     one_by_one = sum(
         fed(network, monkeypatch, lambda b=b: hf.decode(network, prompts, b, MARKS, 64))
@@ -117,15 +116,15 @@ def test_a_sweep_reads_each_prompt_and_each_common_token_once(network, monkeypat
 
 
 class Machine:
-    """A greedy model that is a table: what it says depends on all tokens before, by a hash."""
+    """A greedy model that is a table: its next token depends on all tokens before, by a hash."""
 
     def __init__(self, seed, letters="abc/<>>>"):
-        self.seed, self.letters, self.asked = seed, letters, 0
+        self.seed, self.letters, self.num_tokens = seed, letters, 0
 
-    def say(self, held, said, barred):
+    def say(self, held, sampled, barred):
         letters = [letter for letter in self.letters if letter not in barred]
-        self.asked += 1
-        return letters[zlib.crc32(f"{self.seed}/{held}{said}".encode()) % len(letters)]
+        self.num_tokens += 1
+        return letters[zlib.crc32(f"{self.seed}/{held}{sampled}".encode()) % len(letters)]
 
 
 LETTERS = st.lists(
@@ -151,24 +150,25 @@ def test_any_budgets_of_any_greedy_model_are_as_if_alone(chosen, seed):
         chat.Marks(ends, ends, ("<",), "/", tuple(b.nudge), ("A",), ("A", "F")) for b in chosen
     ]
     together, apart = Machine(seed), Machine(seed)
-    assert answered(sweep.swept(chosen, marks), together.say) == [
+    assert answered(sweep.row_of_budgets(chosen, marks), together.say) == [
         answered(budgets.forced(b, m), apart.say) for b, m in zip(chosen, marks)
     ]
-    assert together.asked <= apart.asked
+    assert together.num_tokens <= apart.num_tokens
 
 
 @pytest.mark.parametrize(
     "limit, ids, stop", [(5, "abc>", ">"), (4, "abc>", ">"), (3, "abc", ""), (1, "a", "")]
 )
 def test_a_completion_says_what_it_would_be_under_a_smaller_limit(limit, ids, stop):
-    assert sweep.cut(Completion(tuple("abc>"), (">",)), limit) == Completion(
+    assert sweep.under_limit(Completion(tuple("abc>"), (">",)), limit) == Completion(
         tuple(ids), tuple(stop)
     )
 
 
 def test_a_completion_that_was_cut_says_nothing_of_a_larger_limit():
-    done = Completion(tuple("abc"), ())
-    assert sweep.cut(done, 4) is None and sweep.cut(None, 1) is None and sweep.cut(done, 3) == done
+    completion = Completion(tuple("abc"), ())
+    assert sweep.under_limit(completion, 4) is None and sweep.under_limit(None, 1) is None
+    assert sweep.under_limit(completion, 3) == completion
 
 
 # --- the command -------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def linked(out, folder):
     return folder
 
 
-def swept(plans):
+def run_sweep(plans):
     """Evaluate the plans of a sweep in this process and return their finished runs."""
     runs = [stages.evaluate_run(plan) for plan in plans]
     with contextlib.ExitStack() as opened:
@@ -219,14 +219,11 @@ def test_without_a_sweep_there_is_one_plan():
 
 def test_a_sweep_makes_the_run_folders_of_its_budgets_with_the_same_samples(out, tmp_path):
     together, apart = linked(out, tmp_path / "together"), linked(out, tmp_path / "apart")
-    runs = swept(plans_of(f"out={together}", *SMALL, f"sweep=[{','.join(NAMES)}]"))
+    runs = run_sweep(plans_of(f"out={together}", *SMALL, f"sweep=[{','.join(NAMES)}]"))
     for name, run in zip(NAMES, runs, strict=True):
         alone = evaluated(study_of(*SMOKE, f"out={apart}", *SMALL, f"budget={name}"))
-        assert (
-            alone.name == run.name
-            and run.finished
-            and not (run.folder / "generations.jsonl").exists()
-        )
+        assert alone.name == run.name and run.finished
+        assert not (run.folder / "generations.jsonl").exists()
         for file in ("samples.jsonl", "results.json", "config.yaml", "base.json"):
             assert (run.folder / file).read_bytes() == (alone.folder / file).read_bytes(), file
 
@@ -236,7 +233,7 @@ def test_a_killed_sweep_goes_on_to_the_same_samples(out, tmp_path, monkeypatch):
     names, decode, calls = "sweep=[cap16,wait1]", hf.run, []
 
     def go(folder):
-        return swept(plans_of(f"out={folder}", *SMALL, names))
+        return run_sweep(plans_of(f"out={folder}", *SMALL, names))
 
     def dies(*arguments, **options):
         calls.append(1)
@@ -248,22 +245,19 @@ def test_a_killed_sweep_goes_on_to_the_same_samples(out, tmp_path, monkeypatch):
     monkeypatch.setattr(hf, "run", dies)
     with pytest.raises(KeyboardInterrupt):
         go(killed)
-    half = (
-        stages.evaluate_run(plans_of(f"out={killed}", *SMALL, names)[1]).folder
-        / "generations.jsonl"
-    )
+    second = stages.evaluate_run(plans_of(f"out={killed}", *SMALL, names)[1])
+    half = second.folder / "generations.jsonl"
     half.write_bytes(half.read_bytes()[:-30])  # the kill came between the files of two budgets
-    for one, other in zip(go(killed), whole, strict=True):
-        assert (one.folder / "samples.jsonl").read_bytes() == (
-            other.folder / "samples.jsonl"
-        ).read_bytes()
+    for run, straight_run in zip(go(killed), whole, strict=True):
+        samples = (run.folder / "samples.jsonl").read_bytes()
+        assert samples == (straight_run.folder / "samples.jsonl").read_bytes()
     assert len(calls) == 4, "the first block again, since a row of it was cut, and the second"
 
 
 @pytest.mark.parametrize(
     "overrides, words",
     [
-        (["sweep=[cap16,cap17]"], "sweep is 'cap17', but must be one of: .*cap16"),
+        (["sweep=[cap16,cap17]"], "cap17 in sweep=.* names no option.*did you mean cap16"),
         (["sweep=[cap16,cap16]"], "names a budget twice"),
         (["sweep=[cap16]", "budget=free"], "budget=free says what a budget is"),
         (["sweep=cap16"], "sweep is 'cap16', but must be a list"),
@@ -286,17 +280,15 @@ def test_what_is_set_for_a_budget_holds_for_all_of_the_sweep():
 def test_the_real_command_sweeps_and_says_what_is_there_already(out, tmp_path):
     folder = linked(out, tmp_path / "command")
     arguments = [*SMOKE, f"out={folder}", *SMALL, "sweep=[cap16,wait1]"]
-    done = command("evaluate", *arguments)
-    assert done.returncode == 0, done.stderr
+    first = command("evaluate", *arguments)
+    assert first.returncode == 0, first.stderr
     again = command("evaluate", *arguments)
     assert again.returncode == 0 and again.stdout.count("finished before, nothing to do") == 2
-    made = sorted(path.parent.name for path in folder.glob("evaluate/*/manifest.json"))
-    assert [name.rsplit("-", 1)[0] for name in made] == [
+    runs = sorted(path.parent for path in folder.glob("evaluate/*/manifest.json"))
+    assert [run.name.rsplit("-", 1)[0] for run in runs] == [
         "smoke-trained-cap16-dev",
         "smoke-trained-wait1-dev",
     ]
-    assert all(
-        json.loads((folder / "evaluate" / name / "results.json").read_text())["all"]["n"] == 6
-        for name in made
-    )
+    for run in runs:
+        assert json.loads((run / "results.json").read_text())["all"]["n"] == 6
     assert composed().sweep == []

@@ -1,4 +1,4 @@
-"""The terms that teachers' outputs come under: what each config rests on, and what is refused for it."""
+"""The terms of teachers' outputs: what each config rests on, and what is refused for it."""
 
 import dataclasses
 
@@ -22,9 +22,9 @@ def test_the_text_that_a_teacher_rests_on_is_held(teacher):
 
 
 def test_every_text_is_named_by_its_hash_and_used_by_a_teacher():
-    held = {path.stem: file_sha256(path) for path in (ROOT / "data" / "licenses").glob("*.txt")}
-    assert held and all(name == sha256 for name, sha256 in held.items())
-    assert set(held) == {terms_of(teacher).text for teacher in TEACHERS} - {None}
+    hashes = {path.stem: file_sha256(path) for path in (ROOT / "data" / "licenses").glob("*.txt")}
+    assert hashes and all(name == sha256 for name, sha256 in hashes.items())
+    assert set(hashes) == {terms_of(teacher).text for teacher in TEACHERS} - {None}
 
 
 def test_the_teacher_of_the_paper_is_restricted_by_a_clause_and_an_unknown_one_unclear():
@@ -44,8 +44,12 @@ def test_the_teacher_of_the_paper_is_restricted_by_a_clause_and_an_unknown_one_u
     ],
 )
 def test_a_refusal_names_the_clause(teacher, words):
-    told = terms.refusal(dataclasses.asdict(terms_of(teacher)))
-    assert told is None if words is None else words in told and terms_of(teacher).reading in told
+    message = terms.refusal(dataclasses.asdict(terms_of(teacher)))
+    assert (
+        message is None
+        if words is None
+        else words in message and terms_of(teacher).reading in message
+    )
 
 
 def test_a_text_that_is_missing_or_another_is_told(tmp_path, monkeypatch):

@@ -1,7 +1,10 @@
-"""The short form of tests/kill_training.py: trainings killed with kill -9 at random moments end in identical weights (issue 4)."""
+"""The short form of tests/kills/training.py.
+
+Trainings killed with kill -9 at random moments end in identical weights.
+"""
 
 import pytest
-from kill_training import STEPS, kept, kill_all
+from kills.training import STEPS, kept, kill_all
 
 from ponder.runs import dump
 

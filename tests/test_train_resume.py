@@ -13,7 +13,7 @@ from ponder.errors import UserError
 from ponder.runs import read_jsonl, write_jsonl
 from ponder.train import sft
 
-KEPT = (
+FILES = (
     "metrics.jsonl",
     "batches.jsonl",
     "adapter/adapter_model.safetensors",
@@ -22,7 +22,7 @@ KEPT = (
 
 
 def bytes_of(run):
-    return {name: (run.folder / name).read_bytes() for name in KEPT}
+    return {name: (run.folder / name).read_bytes() for name in FILES}
 
 
 class Killed(BaseException):
@@ -30,7 +30,7 @@ class Killed(BaseException):
 
 
 def stopped(plan, after, monkeypatch):
-    """Train and stop within the step that follows step `after`; return the run as the stop left it."""
+    """Train and stop within the step that follows step `after`; return the run as it is then."""
     real, run = sft.check_finite, stages.train_run(plan)
 
     def stop(loss, norm, step):
@@ -88,9 +88,8 @@ def test_a_run_stopped_between_checkpoints_repeats_the_steps_since(
     rare = study_of(*SMOKE, f"out={plan.out}", *changed)
     other = collected(tmp_path_factory.mktemp("rare"), *changed)
     run = stopped(rare, 1, monkeypatch)
-    assert len(read_jsonl(run.folder / "metrics.jsonl")) == 1 and not list(
-        run.folder.glob("checkpoint*")
-    )
+    assert len(read_jsonl(run.folder / "metrics.jsonl")) == 1
+    assert not list(run.folder.glob("checkpoint*"))
     assert bytes_of(trained(rare)) == bytes_of(trained(other))
 
 
@@ -127,12 +126,11 @@ def test_a_damaged_checkpoint_is_told_and_deleting_it_starts_again(straight, pla
 
 def test_a_checkpoint_of_another_run_is_told(plan, monkeypatch):
     other = study_of(*SMOKE, f"out={plan.out}", "train.lr=1e-4")
-    theirs, ours = stopped(other, 1, monkeypatch), stopped(plan, 1, monkeypatch)
-    shutil.rmtree(ours.folder / "checkpoint-1")
-    (theirs.folder / "checkpoint-1").rename(ours.folder / "checkpoint-1")
-    with pytest.raises(
-        UserError, match=f"belongs to run '{theirs.name}', not '{ours.name}'; delete"
-    ):
+    foreign, run = stopped(other, 1, monkeypatch), stopped(plan, 1, monkeypatch)
+    shutil.rmtree(run.folder / "checkpoint-1")
+    (foreign.folder / "checkpoint-1").rename(run.folder / "checkpoint-1")
+    sentence = f"belongs to run '{foreign.name}', not '{run.name}'; delete"
+    with pytest.raises(UserError, match=sentence):
         trained(plan)
 
 
@@ -165,36 +163,31 @@ def test_a_checkpoint_whose_metrics_are_lost_is_told(plan, monkeypatch):
 
 def test_a_disk_that_fills_up_is_one_sentence_and_the_same_command_goes_on(straight, plan):
     run = stages.train_run(plan)
-    told = command(
-        "train",
-        *SMOKE,
-        f"out={plan.out}",
-        preexec_fn=lambda: resource.setrlimit(
-            resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY)
-        ),
+
+    def limit_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+
+    result = command("train", *SMOKE, f"out={plan.out}", preexec_fn=limit_files)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.endswith(
+        f"error: the checkpoint after step 1 cannot be written to {run.folder} (File too large); "
+        "free some space, and the same command goes on from the start\n"
     )
-    assert told.returncode == 2, told.stderr
-    assert told.stderr.endswith(
-        f"error: the checkpoint after step 1 cannot be written to {run.folder} (File too large); free some "
-        "space, and the same command goes on from the start\n"
-    )
-    assert "Traceback" not in told.stderr and not list(run.folder.glob("checkpoint*"))
+    assert "Traceback" not in result.stderr and not list(run.folder.glob("checkpoint*"))
     assert bytes_of(trained(plan)) == bytes_of(straight)
 
 
 def test_the_seed_changes_the_training(straight, plan):
     other = collected(plan.out, "seed=1")
     run = trained(other)
-    assert (
-        run.name != straight.name
-        and bytes_of(run)["metrics.jsonl"] != bytes_of(straight)["metrics.jsonl"]
-    )
+    assert run.name != straight.name
+    assert bytes_of(run)["metrics.jsonl"] != bytes_of(straight)["metrics.jsonl"]
 
 
 def test_a_training_without_collected_rows_is_told_what_to_run(tmp_path):
     with pytest.raises(
         UserError,
-        match="train.jsonl is missing or not finished; run collect.py with the same overrides first",
+        match="train.jsonl is missing or not finished; make it with: python collect.py experiment=",
     ):
         stages.train_run(study_of(*SMOKE, f"out={tmp_path}"))
 

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer, fed the rows of a run of train.py in its order, computes what the loop computed."""
+"""TRL's SFTTrainer, given the rows of a run of train.py in its order, computes what it computed."""
 
 import os
 
@@ -27,17 +27,20 @@ def ours(request, tmp_path_factory):
     return plan, trained(plan)
 
 
-def theirs(plan, steps, folder, **settings):
-    """Return (what TRL logged per step, how many tokens its trainer divided by) for the rows of each step of batches.jsonl."""
+def by_trl(plan, steps, folder, **settings):
+    """Return what TRL logged per step, and how many tokens its trainer divided by.
+
+    Its steps have the rows of the `steps` of batches.jsonl.
+    """
     import torch
-    from bench_train import peer
+    from bench.train_speed import peer
 
     recipe = plan.train
     network, chat = models.load(models.base_folder(plan.model, plan.out), plan.model.delimiters)
     network = sft.trainable(
         network, plan.model, recipe, hashing.purpose_seed(f"adapter/{plan.seed}")
     )
-    rows = sft.tokenised(stages.chosen_rows(plan), chat, recipe)
+    rows = sft.tokenise_rows(stages.chosen_rows(plan), chat, recipe)
     places = {ident: place for place, ident in enumerate(rows["id"])}
     batches = [[places[ident] for ident in step["ids"]] for step in steps]
     optimizer = torch.optim.AdamW(
@@ -62,44 +65,42 @@ def theirs(plan, steps, folder, **settings):
         logging_steps=1,
         **settings,
     )
-    divided, counted = [], trainer.get_batch_samples
+    divisors, get_batch_samples = [], trainer.get_batch_samples
 
     def counting(*arguments):
-        samples, tokens = counted(*arguments)
-        divided.append(int(tokens))
+        samples, tokens = get_batch_samples(*arguments)
+        divisors.append(int(tokens))
         return samples, tokens
 
     trainer.get_batch_samples = counting
     trainer.train()
-    return [row for row in trainer.state.log_history if "loss" in row], divided
+    return [row for row in trainer.state.log_history if "loss" in row], divisors
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_trl_has_the_losses_and_gradients_of_train_py(ours, tmp_path, shape):
     plan, run = ours
-    mine = read_jsonl(run.folder / "metrics.jsonl")
-    logged, divided = theirs(
+    metrics = read_jsonl(run.folder / "metrics.jsonl")
+    logged, divisors = by_trl(
         plan, read_jsonl(run.folder / "batches.jsonl"), tmp_path, **SHAPES[shape]
     )
-    assert len(mine) == len(logged) == STEPS
-    assert mine[0]["loss"] - mine[-1]["loss"] > 100 * CLOSE, (
+    assert len(metrics) == len(logged) == STEPS
+    assert metrics[0]["loss"] - metrics[-1]["loss"] > 100 * CLOSE, (
         "weights that do not move prove nothing about the optimizer"
     )
     for name, other in (("loss", "loss"), ("grad_norm", "grad_norm"), ("lr", "learning_rate")):
         assert [row[other] for row in logged] == pytest.approx(
-            [row[name] for row in mine], rel=CLOSE, abs=CLOSE
+            [row[name] for row in metrics], rel=CLOSE, abs=CLOSE
         ), name
-    assert divided == [
-        row["loss_tokens"] for row in mine
-    ]  # the mean over the step's loss tokens, not of rows or parts
+    # The mean over the step's loss tokens, not of rows or parts.
+    assert divisors == [row["loss_tokens"] for row in metrics]
 
 
 @pytest.mark.slow
 def test_another_order_of_rows_gives_trl_other_losses(ours, tmp_path):
     plan, run = ours
     first, second, third = read_jsonl(run.folder / "batches.jsonl")
-    logged, _ = theirs(plan, [second, first, third], tmp_path, **SHAPES["padded"])
-    assert (
-        abs(logged[0]["loss"] - read_jsonl(run.folder / "metrics.jsonl")[0]["loss"]) > 100 * CLOSE
-    )
+    logged, _ = by_trl(plan, [second, first, third], tmp_path, **SHAPES["padded"])
+    loss = read_jsonl(run.folder / "metrics.jsonl")[0]["loss"]
+    assert abs(logged[0]["loss"] - loss) > 100 * CLOSE

@@ -1,6 +1,7 @@
-"""The grader of the benchmarks and the second one beside it: MATH-500 in other spellings, hostile answers, a worker that dies.
+"""The grader of the benchmarks and the second one beside it.
 
-The file of MATH-500 is not part of the project; its tests read the folder PONDER_BENCHMARKS, else shared/benchmarks beside the
+MATH-500 in other spellings, hostile answers, a worker that dies. The file of MATH-500 is not part
+of the project; its tests read the folder PONDER_BENCHMARKS, else shared/benchmarks beside the
 checkout, and skip where it is absent.
 """
 
@@ -59,35 +60,31 @@ def spaced(at, gold):
 
 def dfrac(at, gold):
     """\\dfrac for \\frac, and the other way round."""
-    return re.sub(r"\\(d?)frac", lambda found: r"\frac" if found[1] else r"\dfrac", gold)
+    return re.sub(r"\\(d?)frac", lambda match: r"\frac" if match[1] else r"\dfrac", gold)
 
 
 def united(at, gold):
     """A unit behind a number, or an answer without the one it has."""
     if NUMERIC.fullmatch(gold):
         return r"\$" + gold if at % 10 == 9 else gold + UNITS[at % 10]
-    return (
-        gold
-        if gold.startswith(r"\text")
-        else re.sub(r"\s*(?:\\(?:text|mbox)\{ ?[a-z]+\}(?:\^2)?|\^\\circ)$", "", gold)
-    )
+    if gold.startswith(r"\text"):
+        return gold
+    return re.sub(r"\s*(?:\\(?:text|mbox)\{ ?[a-z]+\}(?:\^2)?|\^\\circ)$", "", gold)
 
 
 def zeros(at, gold):
     """Zeros behind every number that stands by itself, in a list or in a tuple."""
 
-    def longer(found):
-        return found[1] + ("00" if "." in found[1] else ".0")
+    def longer(match):
+        return match[1] + ("00" if "." in match[1] else ".0")
 
     if "," in gold and NUMERIC.fullmatch(gold.removeprefix(r"\$")):
         return gold + ".00"
     if re.search(r"[a-zA-Z^_]", gold):
         return gold
-    return (
-        re.sub(r"(?<![\d.,])(-?(?:\d+(?:\.\d+)?|\.\d+))(?![\d.])", longer, gold)
-        if "," not in gold
-        else re.sub(r"(-?\d+(?:\.\d+)?)", longer, gold)
-    )
+    if "," in gold:
+        return re.sub(r"(-?\d+(?:\.\d+)?)", longer, gold)
+    return re.sub(r"(?<![\d.,])(-?(?:\d+(?:\.\d+)?|\.\d+))(?![\d.])", longer, gold)
 
 
 def sentence(at, gold):
@@ -101,69 +98,65 @@ REPLIES = (
     "We add both and get 12.\n\n**Final Answer:** $%s$",
     r"\[ \boxed{%s} \]",
     "Final Answer: %s",
-    r"Not \boxed{-77}: as was to be shown, the value we look for is \boxed{%s}, which answers the question.",
+    r"Not \boxed{-77}: as was to be shown, the value we look for is \boxed{%s}, which answers it.",
 )
 
 
 def test_math_500_in_five_rewritings_is_right(golds, capsys):
-    rows = [
-        {
-            "rewriting": rewrite.__name__,
-            "gold": gold,
-            "as": rewrite(at, gold),
-            **grade(reply.replace("%s", rewrite(at, gold)), gold),
-        }
-        for rewrite, reply in zip(REWRITINGS, REPLIES)
-        for at, gold in enumerate(golds)
-    ]
-    right = sum(row["correct"] for row in rows) / len(rows)
-    second = sum(row["second"] for row in rows) / len(rows)
+    rows = {rewrite.__name__: [] for rewrite in REWRITINGS}
+    for rewrite, reply in zip(REWRITINGS, REPLIES, strict=True):
+        for at, gold in enumerate(golds):
+            answer = rewrite(at, gold)
+            graded = grade(reply.replace("%s", answer), gold)
+            rows[rewrite.__name__].append({"gold": gold, "rewritten": answer, **graded})
+    every = [row for of_one in rows.values() for row in of_one]
     changed = {
-        rewrite.__name__: sum(
-            row["as"] != row["gold"] for row in rows if row["rewriting"] == rewrite.__name__
-        )
-        for rewrite in REWRITINGS
+        name: sum(row["rewritten"] != row["gold"] for row in of_one)
+        for name, of_one in rows.items()
     }
+    right, second = share(every, "correct"), share(every, "second")
     with capsys.disabled():
         print(
-            f"\nMATH-500: {right:.2%} of {len(rows)} rewritten answers are graded right (second grader {second:.2%}); "
-            f"changed: {changed}"
+            f"\nMATH-500: {right:.2%} of {len(every)} rewritten answers are graded right (second "
+            f"grader {second:.2%}); changed: {changed}"
         )
-        say(disagreements(rows) + [row for row in rows if not row["correct"] and not row["second"]])
+        show(disagreements(every))
+        show(row for row in every if not row["correct"] and not row["second"])
     assert right >= 0.98 and second >= 0.98
-    for rewrite in REWRITINGS:
-        of = [row["correct"] for row in rows if row["rewriting"] == rewrite.__name__]
-        assert sum(of) / len(of) >= 0.98, rewrite.__name__
-    assert all(changed[name] >= 40 for name in ("spaced", "dfrac", "united", "zeros")), (
-        "a rewriting that rewrites nothing"
-    )
+    for name, of_one in rows.items():
+        assert share(of_one, "correct") >= 0.98, name
+    for name in ("spaced", "dfrac", "united", "zeros"):
+        assert changed[name] >= 40, f"{name} rewrites nothing"
 
 
 def test_math_500_against_another_questions_answer_is_wrong(golds, capsys):
     rng = random.Random("other questions")
-    pairs = [
-        (gold, other)
-        for gold in golds
-        for other in rng.sample([text for text in golds if text != gold], OTHERS)
-    ]
-    rows = [
-        {"gold": gold, "as": other, **grade(f"The answer is \\boxed{{{other}}}.", gold)}
-        for gold, other in pairs
-    ]
-    wrong = sum(not row["correct"] for row in rows) / len(rows)
-    second = sum(not row["second"] for row in rows) / len(rows)
+    rows = []
+    for gold in golds:
+        for other in rng.sample([text for text in golds if text != gold], OTHERS):
+            graded = grade(f"The answer is \\boxed{{{other}}}.", gold)
+            rows.append({"gold": gold, "rewritten": other, **graded})
+    wrong, second = 1 - share(rows, "correct"), 1 - share(rows, "second")
     with capsys.disabled():
         print(
-            f"\nMATH-500: {wrong:.2%} of {len(rows)} answers of other questions are graded wrong (second grader {second:.2%})"
+            f"\nMATH-500: {wrong:.2%} of {len(rows)} answers of other questions are graded wrong "
+            f"(second grader {second:.2%})"
         )
-        say(disagreements(rows) + [row for row in rows if row["correct"] and row["second"]])
+        show(disagreements(rows))
+        show(row for row in rows if row["correct"] and row["second"])
     assert wrong >= 0.995 and second >= 0.995
 
 
-def say(rows):
+def share(rows, verdict):
+    """Return the share of rows that a grader calls right; `verdict` is correct or second."""
+    return sum(row[verdict] for row in rows) / len(rows)
+
+
+def show(rows):
     for row in rows:
         print(
-            f"  {row['as']!r} for {row['gold']!r}: {row['correct']} by {row['by']}, second {row['second']}"
+            f"  {row['rewritten']!r} for {row['gold']!r}: {row['correct']} by {row['by']}, second "
+            f"{row['second']}"
         )
 
 
@@ -242,32 +235,28 @@ def test_what_is_no_extracted_answer_is_never_shown_to_math_verify(monkeypatch):
 
     monkeypatch.setattr(verify, "shared", refuse)
     assert not grade("x^2+2x+1", "(x+1)^2")["correct"]
-    assert (
-        not grade("Answer: " + "x" * 257, "(x+1)^2")["correct"]
-        and not grade("Answer: x", "x" * 257)["correct"]
-    )
+    assert not grade("Answer: " + "x" * 257, "(x+1)^2")["correct"]
+    assert not grade("Answer: x", "x" * 257)["correct"]
     with pytest.raises(AssertionError, match="shown"):
         grade("Answer: x^2+2x+1", "(x+1)^2")
 
 
 def test_disagreements_are_listed():
     rows = [
-        {"correct": a, "second": b, "by": by}
-        for a, b, by in (
-            (True, True, "text"),
-            (True, False, "math"),
-            (False, True, "math"),
-            (False, False, "limit"),
-            (False, False, "none"),
-        )
+        {"correct": True, "second": True, "by": "text"},
+        {"correct": True, "second": False, "by": "math"},
+        {"correct": False, "second": True, "by": "math"},
+        {"correct": False, "second": False, "by": "limit"},
+        {"correct": False, "second": False, "by": "none"},
     ]
     assert disagreements(rows) == rows[1:4]
 
 
 def test_the_second_grader_shares_nothing_with_the_first():
-    source = (ROOT / "ponder" / "crosscheck.py").read_text()
-    imported = set(re.findall(r"^(?:import|from) (\S+)", source, re.MULTILINE))
-    assert imported == {"math", "re", "fractions"} and "eval(" not in source
+    source = (ROOT / "ponder" / "grading" / "crosscheck.py").read_text()
+    imported = set(re.findall(r"^\s*(?:import|from) (\S+)", source, re.MULTILINE))
+    assert imported == {"math", "re", "collections.abc", "fractions", "typing"}
+    assert "eval(" not in source
 
 
 # --- hostile answers ---------------------------------------------------------------------
@@ -366,9 +355,10 @@ def test_the_worker_sees_no_environment_variable(monkeypatch):
 def test_the_same_answers_get_the_same_grades_in_any_order():
     replies = [rf"\boxed{{{answer}}}" for answer, _ in EQUAL + UNEQUAL]
     golds = [gold for _, gold in EQUAL + UNEQUAL]
-    there = [grade(reply, gold) for reply, gold in zip(replies, golds)]
-    back = [grade(reply, gold) for reply, gold in zip(reversed(replies), reversed(golds))]
-    assert there == back[::-1]
+    pairs = list(zip(replies, golds, strict=True))
+    forward = [grade(reply, gold) for reply, gold in pairs]
+    backward = [grade(reply, gold) for reply, gold in reversed(pairs)]
+    assert forward == backward[::-1]
 
 
 @pytest.mark.parametrize(

@@ -1,45 +1,63 @@
-"""What many requests to a server may not pass: attempts a minute, the waits that the server asks for, dollars. Issue 3."""
+"""What many requests to a server may not exceed: attempts a minute, its own waits, dollars."""
+
+from __future__ import annotations
 
 import asyncio
 import contextlib
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ponder.errors import UserError
 from ponder.runs import dump
 
-TEMPLATE = 32  # tokens that a chat template may put around one message
+if TYPE_CHECKING:
+    from ponder.api.client import Client
+
+# Tokens that a chat template may put around one message.
+TEMPLATE_TOKENS = 32
+# Fields of a request that collect.py sets itself.
+OWN_FIELDS = {"messages", "model", "stream", "n"}
 
 
-def key_of(*parts):
-    """Return the name of a request: 16 hex of everything that is asked."""
+class Request(TypedDict):
+    """One request to a server: what it is called, and its JSON body."""
+
+    key: str
+    body: dict[str, Any]
+
+
+def key_of(*parts: Any) -> str:
+    """Return the name of a request: the first 16 hex digits of a SHA-256 of all that is asked."""
     return hashlib.sha256(dump(parts).encode()).hexdigest()[:16]
 
 
-def check_body(where, body):
-    """Raise UserError for the fields of a request (conf/teacher, conf/domains) that we set ourselves, or without a bound."""
-    if taken := {"messages", "model", "stream", "n"} & set(body):
-        raise UserError(f"{where} has {min(taken)}, which collect.py sets itself; leave it out")
-    if type(bound_of(body)) is not int or bound_of(body) < 1:
+def check_body(where: str, body: dict[str, Any]) -> None:
+    """Raise UserError for request fields (conf/teacher, conf/domains) that are ours or unbounded.
+
+    Ours are OWN_FIELDS; unbounded is a request without a limit on the tokens of its reply.
+    """
+    if own := OWN_FIELDS & set(body):
+        raise UserError(f"{where} has {min(own)}, which collect.py sets itself; leave it out")
+    bound = bound_of(body)
+    if type(bound) is not int or bound < 1:
         raise UserError(
-            f"{where}.max_tokens is {bound_of(body)!r}, but it, or max_completion_tokens, must be a whole number of "
-            "1 or more: it bounds the cost"
+            f"{where}.max_tokens is {bound!r}, but it, or max_completion_tokens, must be a whole "
+            "number of 1 or more: it bounds the cost"
         )
 
 
-def prompt_of(body):
+def prompt_of(body: dict[str, Any]) -> str | list[int]:
     """Return what a request asks: its text, or its token ids."""
-    return (
-        body["prompt"]
-        if "prompt" in body
-        else "\n".join(message["content"] for message in body["messages"])
-    )
+    if "prompt" in body:
+        return body["prompt"]
+    return "\n".join(message["content"] for message in body["messages"])
 
 
-def bound_of(body):
-    """Return the most completion tokens of a request, or None."""
+def bound_of(body: dict[str, Any]) -> Any:
+    """Return the most completion tokens of a request, as its body states them, or None."""
     return body.get("max_completion_tokens", body.get("max_tokens"))
 
 
@@ -47,61 +65,70 @@ def bound_of(body):
 class Book:
     """Dollars spent, and those that the requests in flight may still cost."""
 
-    client: Any  # client.Client
+    client: Client
     spent: float
-    tell: Any = lambda dollars: None  # is told what `lost` adds
-    flying: dict = field(default_factory=dict)  # task: most dollars
+    # Called with the dollars that `count_loss` adds.
+    on_loss: Callable[[float], object] = lambda dollars: None
+    # The most dollars that each task in flight may cost.
+    in_flight: dict[asyncio.Task, float] = field(default_factory=dict)
 
-    def most(self, body):
-        """Return the most dollars of one attempt: a prompt has no more tokens than bytes and those of its template."""
-        if not self.client.priced:
-            return 0.0
+    def most_dollars(self, body: dict[str, Any]) -> float:
+        """Return the most dollars of one attempt; 0.0 where a price is unknown.
+
+        A prompt has at most as many tokens as bytes, and those of its template.
+        """
         prompt = prompt_of(body)
-        tokens = (
-            len(prompt)
-            if isinstance(prompt, list)
-            else len(prompt.encode()) + TEMPLATE * len(body.get("messages", [1]))
-        )
-        return self.client.dollars(tokens, bound_of(body) or 0)
+        if isinstance(prompt, list):
+            tokens = len(prompt)
+        else:
+            tokens = len(prompt.encode()) + TEMPLATE_TOKENS * len(body.get("messages", [1]))
+        return self.client.dollars(tokens, bound_of(body) or 0) or 0.0
 
-    def lost(self, dollars):
-        """Count what an attempt may have cost unseen."""
+    def count_loss(self, dollars: float) -> None:
+        """Add what an attempt may have cost without an answer that says so."""
         self.spent += dollars
         if dollars:
-            self.tell(dollars)
+            self.on_loss(dollars)
 
-    def covers(self, dollars=0.0):
-        """Return whether client.max_dollars holds even if all that is in flight, and `dollars` more, costs the most it may."""
+    def covers(self, dollars: float = 0.0) -> bool:
+        """Return whether client.max_dollars holds at worst.
+
+        At worst all that is in flight, and `dollars` more, costs the most that it may.
+        """
         limit = self.client.max_dollars
-        return limit is None or self.spent + sum(self.flying.values()) + dollars <= limit
+        return limit is None or self.spent + sum(self.in_flight.values()) + dollars <= limit
 
-    def refusal(self):
-        """Return why nothing more is asked."""
-        return (
-            f"client.max_dollars={self.client.max_dollars:g} may not cover another request after {self.spent:.4f} dollars; "
-            "raise it"
+    def refusal(self) -> UserError:
+        """Return the error that says why nothing more is asked."""
+        return UserError(
+            f"client.max_dollars={self.client.max_dollars:g} may not cover another request after "
+            f"{self.spent:.4f} dollars; raise it"
         )
 
 
 class Pace:
-    """When the next attempt may start: client.per_minute, the waits that the server asks for, never after a stop."""
+    """When the next attempt may start.
 
-    def __init__(self, per_minute):
+    It keeps to client.per_minute and to the waits that a server asks for, and starts nothing after
+    `stopped` is set.
+    """
+
+    def __init__(self, per_minute: int | None) -> None:
         self.gap = 60 / per_minute if per_minute else 0.0
         self.start = 0.0
         self.lock = asyncio.Lock()
         self.stopped = asyncio.Event()
 
-    def hold(self, seconds):
+    def hold(self, seconds: float) -> None:
         """Let nothing start for some seconds."""
         self.start = max(self.start, time.monotonic() + seconds)
 
-    async def rest(self, seconds):
+    async def rest(self, seconds: float) -> None:
         """Wait, but not beyond a stop."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopped.wait(), seconds)
 
-    async def turn(self):
+    async def turn(self) -> bool:
         """Wait for the turn of the next attempt; return False after a stop."""
         async with self.lock:
             while not self.stopped.is_set() and (wait := self.start - time.monotonic()) > 0:

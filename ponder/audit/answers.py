@@ -1,123 +1,150 @@
-"""Answers graded again from what was committed: the grader on all, a second grader of another kind beside it."""
+"""Answers graded again from what was committed: the grader on all of them, and a second grader of
+another kind beside it.
+"""
 
 import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
-from ponder.audit.checks import DATA, ROOT, completed, read, shown
+from ponder.audit.checks import DATA, ROOT, Findings, completed, read, samples, shown
 from ponder.grading import crosscheck
-from ponder.grading import families as grading
+from ponder.grading.families import is_correct
+from ponder.rows import SampleRow
 
-SAMPLED = (
-    2_000  # answers that the second grader sees in `make audit`; `make audit-full` shows it all
-)
+# Answers that the second grader sees in `make audit`; `make audit-full` shows it all.
+SAMPLED = 2_000
+
+Questions = dict[tuple[str, str], dict[str, Any]]
 
 
-def asked(folder):
-    """Return {(task, id): question row} that an evaluate run was to answer, from the released questions of its split.
+def questions_of(folder: Path) -> Questions | None:
+    """Return {(task, id): question row} that an evaluate run was to answer, from the released
+    questions of its split.
 
     None for a public benchmark, whose questions are not ours to release.
     """
     benchmark = read(folder / "config.yaml")["benchmark"]
     if benchmark.get("kind") == "hub":
         return None
-    split, limit = benchmark["split"], benchmark["limit"]
-    return {
-        (task, row["id"]): row
-        for task in benchmark["tasks"]
-        for row in read(
-            ROOT / benchmark["dir"] / split / f"{task}.jsonl"
-            if "dir" in benchmark
-            else DATA / "questions" / split / f"{task}.jsonl"
-        )[:limit]
-    }
+    directory = ROOT / benchmark["dir"] if "dir" in benchmark else DATA / "questions"
+    questions: Questions = {}
+    for task in benchmark["tasks"]:
+        rows = read(directory / benchmark["split"] / f"{task}.jsonl")[: benchmark["limit"]]
+        questions |= {(task, row["id"]): row for row in rows}
+    return questions
 
 
-def second(reply, gold):
-    """Return what the second grader (ponder/grading/crosscheck.py) says, item by item: the order of a list counts in these families."""
-    found = crosscheck.last_answer(reply)
-    ours, theirs = (found or "").casefold().split(","), gold.casefold().split(",")
-    return (
-        found is not None
-        and len(ours) == len(theirs)
-        and all(crosscheck.same(a.strip(), b.strip()) for a, b in zip(ours, theirs, strict=True))
-    )
+def second_grade(reply: str, gold: str) -> bool:
+    """Whether the second grader (ponder/grading/crosscheck.py) calls a reply right, item by item:
+    the order of a list counts in these families.
+    """
+    answer = crosscheck.last_answer(reply)
+    if answer is None:
+        return False
+    items, gold_items = answer.casefold().split(","), gold.casefold().split(",")
+    if len(items) != len(gold_items):
+        return False
+    pairs = zip(items, gold_items, strict=True)
+    return all(crosscheck.same(item.strip(), reference.strip()) for item, reference in pairs)
 
 
-def answers():
-    """Whether each answer's question and gold are those of the released questions, and its grade is what its reply deserves."""
+def answers() -> Findings:
+    """Whether each answer's question and gold are those of the released questions, and its grade
+    is what its reply deserves.
+    """
     problems, count, public = [], 0, []
     for folder in completed("evaluate"):
-        if (questions := asked(folder)) is None:
+        questions = questions_of(folder)
+        if questions is None:
             public.append(folder.name)
             continue
-        for number, s in enumerate(read(folder / "samples.jsonl"), 1):
+        for number, sample in enumerate(samples(folder), 1):
             count += 1
-            question, where = (
-                questions.get((s["task"], s["id"])),
-                f"{shown(folder)}/samples.jsonl row {number}",
+            if problem := answer_problem(sample, questions.get((sample.task, sample.id))):
+                problems.append(f"{shown(folder)}/samples.jsonl row {number} {problem}")
+    looked_at = f"{count:,} answers"
+    if public:
+        looked_at += f"; not those of public benchmarks: {', '.join(public)}"
+    return Findings(looked_at, problems)
+
+
+def answer_problem(sample: SampleRow, question: dict[str, Any] | None) -> str | None:
+    """Return what is wrong with an answer beside its released question, None where nothing is."""
+    if question is None:
+        return f"answers {sample.task}/{sample.id}, which is not in its split"
+    if (sample.question, sample.gold) != (question["question"], question["answer"]):
+        return f"has another question or gold answer than data/ has for {sample.id}"
+    if is_correct(sample.reply, question["answer"]) != sample.correct:
+        return f"is marked {'right' if sample.correct else 'wrong'}, but its reply is not"
+    return None
+
+
+def disagreements(answered: Iterable[tuple[str, SampleRow]]) -> list[dict[str, Any]]:
+    """Return the rows of logs/disagreements.jsonl for (run, sample) pairs: where the two graders
+    differ.
+    """
+    rows = []
+    for run, sample in answered:
+        second = second_grade(sample.reply, sample.gold)
+        if second != sample.correct:
+            rows.append(
+                {
+                    "run": run,
+                    "task": sample.task,
+                    "id": sample.id,
+                    "sample": sample.sample or 0,
+                    "first": sample.correct,
+                    "second": second,
+                }
             )
-            if question is None:
-                problems.append(f"{where} answers {s['task']}/{s['id']}, which is not in its split")
-            elif (s["question"], s["gold"]) != (question["question"], question["answer"]):
-                problems.append(
-                    f"{where} has another question or gold answer than data/ has for {s['id']}"
-                )
-            elif grading.is_correct(s["reply"], question["answer"]) != s["correct"]:
-                problems.append(
-                    f"{where} is marked {'right' if s['correct'] else 'wrong'}, but its reply is not"
-                )
-    return f"{count:,} answers" + (
-        f"; not those of public benchmarks: {', '.join(public)}" if public else ""
-    ), problems
+    return rows
 
 
-def disagreements(samples):
-    """Return the rows of logs/disagreements.jsonl for (run, sample) pairs: where the two graders differ."""
+def all_answers() -> list[tuple[str, SampleRow]]:
+    """Return (run, sample) of every released answer to our questions, in the order of the runs."""
     return [
-        {
-            "run": run,
-            "task": s["task"],
-            "id": s["id"],
-            "sample": s.get("sample", 0),
-            "first": s["correct"],
-            "second": found,
-        }
-        for run, s in samples
-        if (found := second(s["reply"], s["gold"])) != s["correct"]
-    ]
-
-
-def everything():
-    """Return (run, sample) of every released answer, in the order of the runs."""
-    return [
-        (folder.name, s)
+        (folder.name, sample)
         for folder in completed("evaluate")
-        if asked(folder)
-        for s in read(folder / "samples.jsonl")
+        if questions_of(folder)
+        for sample in samples(folder)
     ]
 
 
-def second_grader(full=False):
-    """Whether a second grader agrees, but for what logs/disagreements.jsonl lists; on a seeded sample, or on all."""
-    every, known = everything(), read(ROOT / "logs" / "disagreements.jsonl")
-    drawn = (
-        every
-        if full
-        else random.Random("audit/second grader").sample(every, min(SAMPLED, len(every)))
-    )
-    found = disagreements(drawn)
-    problems = [
-        f"{row['run']}: {row['task']}/{row['id']} sample {row['sample']} is graded {row['first']}, by the second grader "
-        f"{row['second']}, and logs/disagreements.jsonl does not list it"
-        for row in found
-        if row not in known
+def second_grader() -> Findings:
+    """Whether a second grader agrees on a seeded sample of the answers, but for what
+    logs/disagreements.jsonl lists.
+    """
+    everything = all_answers()
+    generator = random.Random("audit/second grader")
+    drawn = generator.sample(everything, min(SAMPLED, len(everything)))
+    listed = read(ROOT / "logs" / "disagreements.jsonl")
+    problems = unlisted(disagreements(drawn), listed)
+    looked_at = f"{len(drawn):,} of {len(everything):,} answers"
+    return Findings(f"{looked_at}, {len(listed)} disagreements listed in all", problems)
+
+
+def second_grader_on_all() -> Findings:
+    """Whether a second grader agrees on every answer, but for exactly what
+    logs/disagreements.jsonl lists.
+    """
+    everything, listed = all_answers(), read(ROOT / "logs" / "disagreements.jsonl")
+    differing = disagreements(everything)
+    problems = unlisted(differing, listed)
+    problems += [
+        f"logs/disagreements.jsonl lists {row['run']}: {row['task']}/{row['id']}, where both agree"
+        for row in listed
+        if row not in differing
     ]
-    if full:
-        problems += [
-            f"logs/disagreements.jsonl lists {row['run']}: {row['task']}/{row['id']}, where both agree"
-            for row in known
-            if row not in found
-        ]
-    return (
-        f"{len(drawn):,} of {len(every):,} answers, {len(known)} disagreements listed in all",
-        problems,
-    )
+    looked_at = f"{len(everything):,} answers, {len(listed)} disagreements listed"
+    return Findings(looked_at, problems)
+
+
+def unlisted(differing: list[dict[str, Any]], listed: list[dict[str, Any]]) -> list[str]:
+    """Return a sentence for each disagreement that is not listed."""
+    return [
+        f"{row['run']}: {row['task']}/{row['id']} sample {row['sample']} is graded {row['first']}, "
+        f"by the second grader {row['second']}, and logs/disagreements.jsonl does not list it"
+        for row in differing
+        if row not in listed
+    ]

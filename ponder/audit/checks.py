@@ -1,19 +1,36 @@
-"""What a check answers, and how records are read: once each, and with a sentence for a file that is not readable."""
+"""What a check returns, and how it reads records: each file once, and with a sentence for one that
+cannot be read.
+"""
 
 import functools
 import gzip
 import json
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import yaml
 
-from ponder.errors import UserError
+from ponder import rows
+from ponder.errors import RecordError
+from ponder.rows import SampleRow
 from ponder.runs import ROOT
 
 STAGES = ("collect", "train", "evaluate")
 DATA = ROOT / "data" / "cpu"
+
+
+class Findings(NamedTuple):
+    """What a check returns: what it looked at, in words with counts, and a sentence per problem.
+
+    `claims` are the ids of the claims that are among the problems.
+    """
+
+    looked_at: str
+    problems: list[str]
+    claims: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -21,75 +38,92 @@ class Verdict:
     """The answer of one check."""
 
     check: str
-    result: str  # PASS | FAIL | UNSUPPORTED: cannot be told here | NOT_RUN: there is nothing to look at yet
+    # PASS | FAIL | UNSUPPORTED: cannot be told here | NOT_RUN: there is nothing to look at yet
+    result: str
     looked_at: str  # what was looked at, with counts; for UNSUPPORTED and NOT_RUN why
     proves: str
     leaves_open: str  # what it does not prove
     problems: tuple[str, ...] = ()
-
-
-class Damaged(UserError):
-    """A record that no check can read; its text says which and how."""
+    claims: tuple[str, ...] = ()  # ids of the claims that are among the problems
+    complete: bool = True  # whether the check came to its end
 
 
 class Unsupported(Exception):
     """What a check asks cannot be told here; its text says why and what helps."""
 
 
-def answered(name, check, proves, leaves_open):
-    """Return the Verdict of a check; records that it cannot read, or that lack what it needs, are a FAIL and no crash."""
+def verdict_of(
+    name: str, check: Callable[[], tuple[Any, ...]], proves: str, leaves_open: str
+) -> Verdict:
+    """Return the Verdict of a check that returns Findings, or a tuple of their first two values.
+
+    Records that the check cannot read, or that lack what it needs, are a FAIL and no crash.
+    """
     try:
-        looked_at, problems = check()
+        findings = Findings(*check())
     except Unsupported as why:
-        return Verdict(name, "UNSUPPORTED", str(why), proves, leaves_open)
-    except Exception as error:  # records are hostile: whatever they bring up is a finding
-        said = (
-            str(error)
-            if isinstance(error, Damaged)
-            else f"{type(error).__name__}: {str(error)[:200]}"
-        )
-        return Verdict(
-            name, "FAIL", "stopped at a record that it could not read", proves, leaves_open, (said,)
-        )
+        return Verdict(name, "UNSUPPORTED", str(why), proves, leaves_open, complete=False)
+    except Exception as error:  # records are hostile: whatever they bring up is a problem
+        problem = str(error)
+        if not isinstance(error, RecordError):
+            problem = f"{type(error).__name__}: {problem[:200]}"
+        looked_at = "stopped at a record that it could not read"
+        return Verdict(name, "FAIL", looked_at, proves, leaves_open, (problem,), complete=False)
     return Verdict(
-        name, "FAIL" if problems else "PASS", looked_at, proves, leaves_open, tuple(problems)
+        check=name,
+        result="FAIL" if findings.problems else "PASS",
+        looked_at=findings.looked_at,
+        proves=proves,
+        leaves_open=leaves_open,
+        problems=tuple(findings.problems),
+        claims=tuple(findings.claims),
     )
 
 
 @functools.cache
-def contents(path):
-    """Return the bytes of a file, read once, unpacked where it is packed; raises Damaged."""
+def contents(path: Path) -> bytes:
+    """Return the bytes of a file, read once, unpacked where it is packed; raises RecordError."""
     try:
-        data = Path(path).read_bytes()
+        data = path.read_bytes()
         return gzip.decompress(data) if path.name.endswith(".gz") else data
     except (OSError, EOFError, gzip.BadGzipFile) as error:
-        raise Damaged(f"{shown(path)} cannot be read ({type(error).__name__})") from error
+        raise RecordError(f"{shown(path)} cannot be read ({type(error).__name__})") from error
 
 
 @functools.cache
-def read(path):
-    """Return the value of a .json or .yaml file, or the rows of a .jsonl file, read once; raises Damaged."""
+def read(path: Path) -> Any:
+    """Return the value of a .json or .yaml file, or the rows of a .jsonl file, read once.
+
+    Raises RecordError for a file that is not there or not of its form.
+    """
     text = contents(path)
     try:
         if ".jsonl" in path.name:
             return [json.loads(line) for line in text.splitlines()]
-        return (
-            yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-            if path.suffix == ".yaml"
-            else json.loads(text)
-        )
+        if path.suffix == ".yaml":
+            return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return json.loads(text)
     except (ValueError, yaml.YAMLError) as error:
-        raise Damaged(
-            f"{shown(path)} is no {path.suffix[1:]} ({str(error).splitlines()[0]})"
-        ) from error
+        first_line = str(error).splitlines()[0]
+        raise RecordError(f"{shown(path)} is no {path.suffix[1:]} ({first_line})") from error
 
 
-def shown(path):
+@functools.cache
+def samples(folder: Path) -> list[SampleRow]:
+    """Return the answers of a released evaluate run, read once; raises RecordError."""
+    path = folder / "samples.jsonl"
+    return [
+        rows.row_of(SampleRow, values, f"{shown(path)} row {number}")
+        for number, values in enumerate(read(path), 1)
+    ]
+
+
+def shown(path: Path) -> str:
     """Return a path as seen from the repository."""
     return Path(path).relative_to(ROOT).as_posix()
 
 
-def runs(*stages):
+def runs(*stages: str) -> list[Path]:
     """Return the folders of the released runs of some stages, or of all."""
     return [
         path
@@ -99,45 +133,48 @@ def runs(*stages):
     ]
 
 
-def status(folder):
+def status(folder: Path) -> dict[str, Any]:
     """Return status.json of a released run."""
     return read(folder / "status.json")
 
 
-def completed(stage):
+def completed(stage: str) -> list[Path]:
     """Return the folders of the released runs of a stage that came to their end."""
     return [folder for folder in runs(stage) if status(folder)["status"] == "completed"]
 
 
-def released(folder, key):
+def released(folder: Path, key: str) -> dict[str, str]:
     """Return what released.json says under `moved` or `left_out`, {} where a run has none."""
-    return (
-        read(folder / "released.json").get(key, {}) if (folder / "released.json").exists() else {}
-    )
+    path = folder / "released.json"
+    return read(path).get(key, {}) if path.exists() else {}
 
 
-def place(folder, name):
-    """Return where a file of a released run lies: in its folder, or where released.json says that it was moved."""
+def place(folder: Path, name: str) -> Path:
+    """Return where a file of a released run lies: in its folder, or where it was moved to."""
     moved = released(folder, "moved")
     return ROOT / moved[name] if name in moved else folder / name
 
 
-def git(*words):
-    """Return what git says of this repository, or None where it fails."""
-    plain = (
-        "--no-replace-objects",
-        "-c",
-        "log.showSignature=false",
-        "-c",
-        "log.showRoot=true",
-    )  # whatever a user's settings say
-    done = subprocess.run(["git", "-C", str(ROOT), *plain, *words], capture_output=True, text=True)
-    return done.stdout if done.returncode == 0 else None
+def git(*words: str) -> str | None:
+    """Return what git says of this repository, whatever a user's settings are; None if it fails."""
+    plain = ("--no-replace-objects", "-c", "log.showSignature=false", "-c", "log.showRoot=true")
+    command = ["git", "-C", str(ROOT), *plain, *words]
+    process = subprocess.run(command, capture_output=True, text=True)
+    return process.stdout if process.returncode == 0 else None
 
 
-def need_history():
+def git_text(*words: str) -> str:
+    """Return what git says, as `git` does; raises RecordError where it fails."""
+    text = git(*words)
+    if text is None:
+        raise RecordError(f"git {' '.join(words)} failed; repair this clone, or take a new one")
+    return text
+
+
+def need_history() -> None:
     """Raise Unsupported where git cannot tell the history here."""
-    if (top := git("rev-parse", "--show-toplevel")) is None or not ROOT.samefile(top.strip()):
+    top = git("rev-parse", "--show-toplevel")
+    if top is None or not ROOT.samefile(top.strip()):
         raise Unsupported("this is no git checkout; clone the repository")
-    if git("rev-parse", "--is-shallow-repository").strip() != "false":
+    if git_text("rev-parse", "--is-shallow-repository").strip() != "false":
         raise Unsupported("this clone is shallow; run git fetch --unshallow")

@@ -1,105 +1,116 @@
-"""One number down to the questions, the thinking and the teacher behind it; and what two runs differ in, question by question."""
+"""One number down to the questions, the thinking and the teacher behind it; and what two runs
+differ in, question by question.
+"""
 
 import json
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from ponder import lineage
+from ponder import lineage, rows
 from ponder.audit import claims, notes
-from ponder.audit.checks import ROOT, place, read, runs, shown
+from ponder.audit.checks import ROOT, place, read, runs, samples, shown
+from ponder.audit.decisions import decisions
 from ponder.errors import UserError
+from ponder.report import markdown
+from ponder.rows import Claim, SampleRow, Trace
+from ponder.runs import read_jsonl
 
-SHOWN = 3  # right and wrong answers that an explanation quotes
+QUOTED = 3  # right and wrong answers that an explanation quotes
+RECIPE = ("method", "lora_rank", "epochs", "batch_rows", "lr", "trace", "control")
+Lines = list[str]
 
 
-def find(words):
-    """Return the claims that some words name: by a claim's id or a path that begins with one, or by a printed number and words.
+def matching(words: list[str]) -> list[Claim]:
+    """Return the claims that some words name: by a claim's id or a path that begins with one, or
+    by a printed number and words of the id.
 
     Claims over the same answers count as one. Raises UserError where there is none.
     """
-    name, known = " ".join(words), read(ROOT / "logs" / "claims.jsonl")
-    if exact := [claim for claim in known if f"{name}/".startswith(claim["id"] + "/")]:
-        return [max(exact, key=lambda claim: len(claim["id"]))]
+    name = " ".join(words)
+    known = [rows.row_of(Claim, values) for values in read(ROOT / "logs" / "claims.jsonl")]
+    if by_id := [claim for claim in known if f"{name}/".startswith(claim.id + "/")]:
+        return [max(by_id, key=lambda claim: len(claim.id))]
     number, rest = words[0], " ".join(words[1:]).casefold()
-    hits = [
-        claim
-        for claim in known
-        if rest in claim["id"].casefold()
-        and any(
-            number in (text, *(word.strip("[],") for word in text.split()))
-            for text in claim["printed"]
-        )
-    ]
-    if not hits:
+    matches = [claim for claim in known if rest in claim.id.casefold() and prints(claim, number)]
+    if not matches:
         raise UserError(
-            f"no claim is called or printed as {name!r}; give a number as README.md prints it, words of its row "
-            "after it, or an id of logs/claims.jsonl"
+            f"no claim is called or printed as {name!r}; give a number as README.md prints it, "
+            "words of its row after it, or an id of logs/claims.jsonl"
         )
-    return list(
-        {json.dumps([claim["runs"], claim["families"]]): claim for claim in hits[::-1]}.values()
-    )[::-1]
+    first_over_the_same: dict[str, Claim] = {}
+    for claim in matches:
+        first_over_the_same.setdefault(json.dumps([claim.runs, claim.families]), claim)
+    return list(first_over_the_same.values())
 
 
-def explain(words):
-    """Return the lines that lead from a number to what it rests on; with several claims that print it, which they are."""
-    found = find(words)
-    if len(found) > 1:
-        lines = [f"{len(found)} claims print {words[0]}. Add words of one, or give its id:", ""]
-        return [*lines, *(f'  python audit.py explain "{claim["id"]}"' for claim in found)]
-    claim = found[0]
+def prints(claim: Claim, number: str) -> bool:
+    """Whether a number is one of the printed forms of a claim, or a word of one."""
+    for text in claim.printed:
+        if number in (text, *(word.strip("[],") for word in text.split())):
+            return True
+    return False
+
+
+def explain(words: list[str]) -> Lines:
+    """Return the lines that lead from a number to what it rests on; with several claims that print
+    it, which they are.
+    """
+    matches = matching(words)
+    if len(matches) > 1:
+        commands = [f'  python audit.py explain "{claim.id}"' for claim in matches]
+        head = f"{len(matches)} claims print {words[0]}. Add words of one, or give its id:"
+        return [head, "", *commands]
+    claim = matches[0]
+    printed = [text for text in claim.printed if any(c.isdigit() for c in text)]
     lines = [
-        f"CLAIM      {claim['id']}",
-        *(f"  printed  {text}" for text in claim["printed"] if any(c.isdigit() for c in text)),
+        f"CLAIM      {claim.id}",
+        *(f"  printed  {text}" for text in printed),
+        *(f"  in       {where}" for where in printed_in(claim)),
+        f"ESTIMATOR  {claims.ESTIMATORS[claim.estimator]}",
     ]
-    lines += [f"  in       {where}" for where in printed_in(claim)]
-    lines += [f"ESTIMATOR  {claims.ESTIMATORS[claim['estimator']]}"]
-    lines += [f"  over     {', '.join(claim['families'])}"] if claim["families"] else []
-    lines += [f"DECISION   {shown(notes.records()[number][0])}" for number in claim["decisions"]]
-    for name in claim["runs"][:4]:
+    if claim.families:
+        lines.append(f"  over     {', '.join(claim.families)}")
+    for number in claim.decisions or ():
+        lines.append(f"DECISION   {shown(decisions()[number].path)}")
+    for name in claim.runs[:4]:
         lines += ["", *chain(ROOT / "logs" / name, claim)]
-    rest = [f"  {name}" for name in claim["runs"][4:]]
-    return [
-        *lines,
-        *(
-            ["", f"and {len(rest)} more runs, each to be followed in the same way:", *rest]
-            if rest
-            else []
-        ),
-    ]
+    if others := claim.runs[4:]:
+        lines += ["", f"and {len(others)} more runs, each to be followed in the same way:"]
+        lines += [f"  {name}" for name in others]
+    return lines
 
 
-def printed_in(claim):
-    """Yield "file line N" for lines that hold a claim by name, or print its interval, beside its label where it has one."""
-    label = claim["id"].split("/")[1] if claim["id"].startswith("rows/") else ""
-    texts = [text for text in claim["printed"] if "[" in text]
-    for name in ("README.md", "data/README.md"):
+def printed_in(claim: Claim) -> Lines:
+    """Return "file line N" for lines that hold a claim by name, or print its interval, beside its
+    label where it has one.
+    """
+    label = claim.id.split("/")[1] if claim.id.startswith("rows/") else ""
+    intervals = [text for text in claim.printed if "[" in text]
+    places = []
+    for name in markdown.DOCUMENTS:
         for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
-            if f"<!--={claim['id']}" in line or (
-                label in line and any(text in line for text in texts)
-            ):
-                yield f"{name} line {number}"
-    yield "paper/paper.pdf, where its template takes it by this path"
+            holds_interval = label in line and any(text in line for text in intervals)
+            if f"<!--={claim.id}" in line or holds_interval:
+                places.append(f"{name} line {number}")
+    return [*places, "paper/paper.pdf, where its template takes it by this path"]
 
 
-def chain(folder, claim):
-    """Return the lines on a run: config, code, machine, what it read, and what stands behind that, down to the teacher."""
-    status, machine, made = (
-        read(folder / name) for name in ("status.json", "environment.json", "config.yaml")
-    )
+def chain(folder: Path, claim: Claim) -> Lines:
+    """Return the lines on a run: config, code, machine, what it read, and what stands behind that,
+    down to the teacher.
+    """
+    status, machine = read(folder / "status.json"), read(folder / "environment.json")
+    commits = ", ".join(entry["commit"][:12] for entry in status["commits"])
+    torch = machine["packages"]["torch"]
     lines = [
         f"RUN        logs/{folder.parent.name}/{folder.name}: {status['status']}",
-        f"  code     commit {', '.join(entry['commit'][:12] for entry in status['commits'])}",
-        f"  machine  {machine['cpu']}, {machine['threads']} threads, torch {machine['packages']['torch']}",
+        f"  code     commit {commits}",
+        f"  machine  {machine['cpu']}, {machine['threads']} threads, torch {torch}",
     ]
     if folder.parent.name == "evaluate":
-        budget = made["budget"]
-        asked = f"{made['benchmark']['name']} {made['benchmark'].get('split', '')}"
-        lines += [
-            f"  config   subject {made['subject']['name']}, budget {budget['name']} (at most {budget['max_thinking']} "
-            f"thinking tokens, {budget['num_ignore']} ends ignored), {asked}",
-            *quoted(folder, claim["families"]),
-        ]
-        lines += behind(status["inputs"])
+        lines += [*asked(folder), *quoted(folder, claim.families), *behind(status["inputs"])]
     elif folder.parent.name == "train":
         lines += training(folder)
     else:
@@ -107,43 +118,63 @@ def chain(folder, claim):
     return lines
 
 
-def quoted(folder, families):
-    """Return lines with some right and some wrong answers of an evaluation: question, thinking, reply."""
-    samples = [
-        s for s in read(folder / "samples.jsonl") if families is None or s["task"] in families
+def asked(folder: Path) -> Lines:
+    """Return the line on who was asked what in an evaluation, and under which budget."""
+    config = read(folder / "config.yaml")
+    budget, benchmark = config["budget"], config["benchmark"]
+    return [
+        f"  config   subject {config['subject']['name']}, budget {budget['name']} (at most "
+        f"{budget['max_thinking']} thinking tokens, {budget['num_ignore']} ends ignored), "
+        f"{benchmark['name']} {benchmark.get('split', '')}"
     ]
-    right = sum(s["correct"] for s in samples)
-    lines = [
-        f"  answers  {len(samples)}, of which {right} right: all in {shown(folder)}/samples.jsonl"
-    ]
-    for word, right in (("right", True), ("wrong", False)):
-        for s in [s for s in samples if s["correct"] == right][:SHOWN]:
-            lines += [
-                f"    {word}    {s['task']}/{s['id']}",
-                *said(s, "question", "thinking", "reply", "gold"),
-            ]
+
+
+def quoted(folder: Path, families: list[str] | None) -> Lines:
+    """Return lines with some right and some wrong answers of an evaluation: question, thinking,
+    reply.
+    """
+    answers = [s for s in samples(folder) if families is None or s.task in families]
+    right = [sample for sample in answers if sample.correct]
+    wrong = [sample for sample in answers if not sample.correct]
+    where = f"{shown(folder)}/samples.jsonl"
+    lines = [f"  answers  {len(answers)}, of which {len(right)} right: all in {where}"]
+    for word, group in (("right", right), ("wrong", wrong)):
+        for sample in group[:QUOTED]:
+            lines.append(f"    {word}    {sample.task}/{sample.id}")
+            lines += texts(sample, "question", "thinking", "reply", "gold")
     return lines
 
 
-def said(row, *names):
+def texts(row: SampleRow | Trace, *names: str) -> Lines:
     """Return the lines of some texts of a row."""
-    return [line for name in names for line in indented(name, row[name])]
+    lines = []
+    for name in names:
+        lines += indented(name, getattr(row, name))
+    return lines
 
 
-def indented(name, text):
-    """Return a text that a model or a pool wrote as lines under a name; what is no plain character is escaped."""
-    safe = (
-        "".join(c if c.isprintable() else " / " if c == "\n" else repr(c)[1:-1] for c in text)
-        or "(empty)"
-    )
-    return textwrap.wrap(safe, 120, initial_indent=f"      {name:9}", subsequent_indent=" " * 15)
+def indented(name: str, text: str) -> Lines:
+    """Return a text that a model or a pool wrote as lines under a name; what is no plain character
+    is escaped.
+    """
+    plain = "".join(escaped(character) for character in text) or "(empty)"
+    return textwrap.wrap(plain, 120, initial_indent=f"      {name:9}", subsequent_indent=" " * 15)
 
 
-def behind(inputs):
-    """Return the lines on what an evaluation read: its questions, and the training behind its weights."""
-    asked = sorted(name for name in inputs if name.endswith(".jsonl"))
+def escaped(character: str) -> str:
+    """Return a character that cannot move a terminal's cursor."""
+    if character == "\n":
+        return " / "
+    return character if character.isprintable() else repr(character)[1:-1]
+
+
+def behind(inputs: dict[str, str]) -> Lines:
+    """Return the lines on what an evaluation read: its questions, and the training behind its
+    weights.
+    """
+    files = sorted(name for name in inputs if name.endswith(".jsonl"))
     lines = [
-        f"  read     {len(asked)} files of questions in data/cpu/questions: {', '.join(asked)}"
+        f"  read     {len(files)} files of questions in data/cpu/questions: {', '.join(files)}"
     ]
     for folder in notes.trained(inputs):
         lines += [f"WEIGHTS    trained by logs/train/{folder.name}", *training(folder)]
@@ -152,160 +183,183 @@ def behind(inputs):
     return lines
 
 
-def training(folder):
+def training(folder: Path) -> Lines:
     """Return the lines on a training and on the rows that it read."""
-    made, status = read(folder / "config.yaml"), read(folder / "status.json")
-    recipe = ", ".join(f"{key} {made['train'][key]}" for key in RECIPE if key in made["train"])
+    config, status = read(folder / "config.yaml"), read(folder / "status.json")
+    settings = [f"{key} {config['train'][key]}" for key in RECIPE if key in config["train"]]
     steps = len(read(folder / "metrics.jsonl")) if (folder / "metrics.jsonl").exists() else 0
     lines = [
-        f"  recipe   {recipe}, seed {made['seed']}",
-        f"  base     {made['model']['name']}, licence {made['model']['licence']}",
-        f"  steps    {steps:,}: each in logs/train/{folder.name}/metrics.jsonl, its rows in batches.jsonl",
+        f"  recipe   {', '.join(settings)}, seed {config['seed']}",
+        f"  base     {config['model']['name']}, licence {config['model']['licence']}",
+        f"  steps    {steps:,}: each in logs/train/{folder.name}/metrics.jsonl, its rows in "
+        "batches.jsonl",
     ]
-    for other in sorted(
-        runs("collect"), key=lambda run: run.name[:-9] != folder.name[:-9]
-    ):  # of equal rows those of its name
-        files = read(other / "manifest.json")["files"]
+    label = folder.name[:-9]
+    same_name_first = sorted(runs("collect"), key=lambda run: run.name[:-9] != label)
+    for collected in same_name_first:
+        files = read(collected / "manifest.json")["files"]
         if files.get("train.jsonl", {}).get("sha256") == status["inputs"].get("train.jsonl"):
-            return [*lines, f"ROWS       chosen by logs/collect/{other.name}", *collection(other)]
+            chosen = f"ROWS       chosen by logs/collect/{collected.name}"
+            return [*lines, chosen, *collection(collected)]
     return [*lines, "ROWS       not released"]
 
 
-RECIPE = ("method", "lora_rank", "epochs", "batch_rows", "lr", "trace", "control")
-
-
-def collection(folder):
-    """Return the lines on a choice of rows, on the teacher who wrote them, and on the terms that they come under."""
-    made = read(folder / "config.yaml")
-    rows, teacher = place(folder, "train.jsonl"), made["teacher"]
-    terms = (
-        teacher.get("terms") or read(ROOT / "conf" / "teacher" / f"{teacher['name']}.yaml")["terms"]
-    )
-    first = read(rows)[0]
-    text = (
-        f"data/licenses/{terms['text']}.txt"
-        if terms.get("text")
-        else f"quoted: {terms.get('quoted')}"
-    )
+def collection(folder: Path) -> Lines:
+    """Return the lines on a choice of rows, on the teacher who wrote them, and on the terms that
+    they come under.
+    """
+    config = read(folder / "config.yaml")
+    teacher = config["teacher"]
+    terms = teacher.get("terms")
+    if terms is None:
+        terms = read(ROOT / "conf" / "teacher" / f"{teacher['name']}.yaml")["terms"]
+    wording = f"quoted: {terms.get('quoted')}"
+    if terms.get("text"):
+        wording = f"data/licenses/{terms['text']}.txt"
+    paths = [place(folder, name) for name in ("train.jsonl", "traces.jsonl", "funnel.json")]
+    chosen, traces, funnel = paths
+    first = rows.row_of(Trace, read(chosen)[0], f"{shown(chosen)} row 1")
     return [
-        f"  rows     {len(read(rows)):,} in {shown(rows)}, of {len(read(place(folder, 'traces.jsonl'))):,} traces in "
-        f"{shown(place(folder, 'traces.jsonl'))}",
-        f"  pool     {made['questions']['name']}; rule {made['selection']['name']}; why each other row was dropped: "
-        f"{shown(place(folder, 'funnel.json'))}",
+        f"  rows     {len(read(chosen)):,} in {shown(chosen)}, of {len(read(traces)):,} traces in "
+        f"{shown(traces)}",
+        f"  pool     {config['questions']['name']}; rule {config['selection']['name']}; why each "
+        f"other row was dropped: {shown(funnel)}",
         f"TEACHER    {teacher['name']} ({teacher.get('kind', 'solver')})",
-        f"  terms    of its outputs: {terms['licence']}; our reading, whether they may train: {terms['reading']}; {text}",
-        f"  a row    {first['family']}/{first['id']}",
-        *said(first, "question", "think", "answer"),
+        f"  terms    of its outputs: {terms['licence']}; our reading, whether they may train: "
+        f"{terms['reading']}; {wording}",
+        f"  a row    {first.family}/{first.id}",
+        *texts(first, "question", "think", "answer"),
     ]
 
 
 # --- two runs --------------------------------------------------------------------------
 
 
-def run_named(name):
-    """Return the folder of a run, released or in outputs/, named by a path, stage/name or name; raises UserError."""
-    places = [
-        Path(name),
-        *(base / name for base in (ROOT / "logs", ROOT / "outputs")),
-        *(
-            path
-            for base in ("logs", "outputs")
-            for path in ROOT.glob(f"{base}/*/{Path(name).name}")
-        ),
-    ]
-    for place_ in places:
-        if (place_ / "status.json").exists():
-            return place_.resolve()
+def run_named(name: str) -> Path:
+    """Return the folder of a run, released or in outputs/, named by a path, stage/name or name;
+    raises UserError.
+    """
+    folders = [Path(name), ROOT / "logs" / name, ROOT / "outputs" / name]
+    for base in ("logs", "outputs"):
+        folders += ROOT.glob(f"{base}/*/{Path(name).name}")
+    for folder in folders:
+        if (folder / "status.json").exists():
+            return folder.resolve()
     raise UserError(
-        f"no run is called {name!r}; name a folder in logs/ or outputs/, as evaluate/cpu-trained-free-test-43c273eb"
+        f"no run is called {name!r}; name a folder in logs/ or outputs/, as "
+        "evaluate/cpu-trained-free-test-43c273eb"
     )
 
 
-def diff(one, other):
-    """Return the lines on what two runs of a stage differ in: config and inputs, outcome, and for evaluations each question."""
-    folders = [run_named(one), run_named(other)]
-    stages = [json.loads((folder / "status.json").read_text())["stage"] for folder in folders]
-    if stages[0] != stages[1]:
+def diff(name_a: str, name_b: str) -> Lines:
+    """Return the lines on what two runs of a stage differ in: config and inputs, outcome, and for
+    evaluations each question.
+    """
+    folder_a, folder_b = run_named(name_a), run_named(name_b)
+    status_a, status_b = (
+        json.loads((folder / "status.json").read_text()) for folder in (folder_a, folder_b)
+    )
+    stage = status_a["stage"]
+    if stage != status_b["stage"]:
         raise UserError(
-            f"{one} is a {stages[0]} run and {other} a {stages[1]} run; compare two of one stage"
+            f"{name_a} is a {stage} run and {name_b} a {status_b['stage']} run; compare two of "
+            "one stage"
         )
     lines = [
-        f"A  {stages[0]}/{folders[0].name}",
-        f"B  {stages[0]}/{folders[1].name}",
+        f"A  {stage}/{folder_a.name}",
+        f"B  {stage}/{folder_b.name}",
         "",
         "CONFIG AND INPUTS",
     ]
-    changed = lineage.changed(*(lineage.identity(folder)[0] for folder in folders))
-    lines += [f"  {key}: {a!s:.60} -> {b!s:.60}" for key, (a, b) in changed.items()] or [
-        "  the same"
-    ]
-    for folder, letter in zip(folders, "AB", strict=True):
-        if parent := json.loads((folder / "status.json").read_text()).get("parent"):
-            lines.append(
-                f"  {letter} descends from {parent['run']}, which differs in {', '.join(parent['changed']) or 'nothing'}"
-            )
-    return [*lines, "", "OUTCOME", *OUTCOMES[stages[0]](*folders)]
+    changed = lineage.changed(lineage.identity(folder_a)[0], lineage.identity(folder_b)[0])
+    lines += [f"  {key}: {a!s:.60} -> {b!s:.60}" for key, (a, b) in changed.items()]
+    if not changed:
+        lines.append("  the same")
+    for letter, status in (("A", status_a), ("B", status_b)):
+        if parent := status.get("parent"):
+            keys = ", ".join(parent["changed"]) or "nothing"
+            lines.append(f"  {letter} descends from {parent['run']}, which differs in {keys}")
+    return [*lines, "", "OUTCOME", *OUTCOMES[stage](folder_a, folder_b)]
 
 
-def trainings(a, b):
+def trainings(a: Path, b: Path) -> Lines:
     """Return lines on the losses of two trainings."""
-    ones, others = (rows_of(folder, "metrics.jsonl") for folder in (a, b))
-    both = min(len(ones), len(others))
-    first = next((x["step"] for x, y in zip(ones, others, strict=False) if x != y), None)
-    return [
-        f"  steps {len(ones)} and {len(others)}; first step that differs: {first or 'none'}",
-        *(
-            f"  step {step}: loss {ones[step - 1]['loss']:.4f} and {others[step - 1]['loss']:.4f}"
-            for step in sorted({1, *range(100, both + 1, 100), both})
-            if 0 < step <= both
-        ),
+    steps_a, steps_b = (rows_in(folder, "metrics.jsonl") for folder in (a, b))
+    both = min(len(steps_a), len(steps_b))
+    pairs = zip(steps_a, steps_b, strict=False)
+    first = next((x["step"] for x, y in pairs if x != y), None)
+    lines = [
+        f"  steps {len(steps_a)} and {len(steps_b)}; first step that differs: {first or 'none'}"
     ]
+    for step in sorted({1, *range(100, both + 1, 100), both}):
+        if 0 < step <= both:
+            losses = [steps[step - 1]["loss"] for steps in (steps_a, steps_b)]
+            lines.append(f"  step {step}: loss {losses[0]:.4f} and {losses[1]:.4f}")
+    return lines
 
 
-def evaluations(a, b):
-    """Return lines on the accuracies of two evaluations, and each question that only one of them has right."""
-    ones, others = (
-        {(s["task"], s["id"], s.get("sample", 0)): s for s in rows_of(folder, "samples.jsonl")}
-        for folder in (a, b)
-    )
-    both = [key for key in ones if key in others]
-    lines = [f"  answers {len(ones)} and {len(others)}, {len(both)} to the same questions"]
+def evaluations(a: Path, b: Path) -> Lines:
+    """Return lines on the accuracies of two evaluations, and each question that only one of them
+    has right.
+    """
+    answers_a, answers_b = answers_of(a), answers_of(b)
+    both = [key for key in answers_a if key in answers_b]
+    lines = [f"  answers {len(answers_a)} and {len(answers_b)}, {len(both)} to the same questions"]
     for task in dict.fromkeys(key[0] for key in both):
-        mine = [key for key in both if key[0] == task]
-        right, thinking = (
-            [sum(run[k][key] for k in mine) for run in (ones, others)]
-            for key in ("correct", "num_thinking")
-        )
+        keys = [key for key in both if key[0] == task]
         lines.append(
-            f"  {task:18} right {right[0]:4} and {right[1]:4} of {len(mine)}; thinking {thinking[0] / len(mine):6.1f} and "
-            f"{thinking[1] / len(mine):6.1f} tokens"
+            f"  {task:18} {family_line([answers_a[k] for k in keys], [answers_b[k] for k in keys])}"
         )
-    lines.append(
-        f"  same tokens in {sum(ones[k]['ids'] == others[k]['ids'] for k in both)} of {len(both)}"
-    )
-    for title, won in (("ONLY B IS RIGHT", False), ("ONLY A IS RIGHT", True)):
-        keys = [k for k in both if ones[k]["correct"] == won != others[k]["correct"]]
+    same = sum(answers_a[key].ids == answers_b[key].ids for key in both)
+    lines.append(f"  same tokens in {same} of {len(both)}")
+    only_b = [key for key in both if answers_b[key].correct and not answers_a[key].correct]
+    only_a = [key for key in both if answers_a[key].correct and not answers_b[key].correct]
+    for title, keys in (("ONLY B IS RIGHT", only_b), ("ONLY A IS RIGHT", only_a)):
         lines += ["", f"{title}: {len(keys)}"]
         for key in keys:
+            one, other = answers_a[key], answers_b[key]
             lines += [
                 f"  {key[0]}/{key[1]}",
-                *said(ones[key], "question", "gold"),
-                *indented("A", f"{ones[key]['thinking']} | {ones[key]['reply']}"),
-                *indented("B", f"{others[key]['thinking']} | {others[key]['reply']}"),
+                *texts(one, "question", "gold"),
+                *indented("A", f"{one.thinking} | {one.reply}"),
+                *indented("B", f"{other.thinking} | {other.reply}"),
             ]
     return lines
 
 
-def collections(a, b):
+def answers_of(folder: Path) -> dict[tuple[str, str, int], SampleRow]:
+    """Return {(task, id, sample): answer} of an evaluation, that of a run in outputs/ too."""
+    path = place(folder, "samples.jsonl")
+    answers = rows.read(SampleRow, path) if path.exists() else []
+    return {(s.task, s.id, s.sample or 0): s for s in answers}
+
+
+def family_line(a: list[SampleRow], b: list[SampleRow]) -> str:
+    """Return how many of a family's answers are right in two runs, and their mean thinking."""
+    right_a, right_b = (sum(s.correct for s in answers) for answers in (a, b))
+    mean_a, mean_b = (sum(s.num_thinking for s in answers) / len(answers) for answers in (a, b))
+    return (
+        f"right {right_a:4} and {right_b:4} of {len(a)}; thinking {mean_a:6.1f} and "
+        f"{mean_b:6.1f} tokens"
+    )
+
+
+def collections(a: Path, b: Path) -> Lines:
     """Return lines on which rows two collections chose."""
-    ones, others = ({row["id"] for row in rows_of(folder, "train.jsonl")} for folder in (a, b))
-    return [f"  rows {len(ones)} and {len(others)}, {len(ones & others)} in both"]
+    ids_a, ids_b = ({row["id"] for row in rows_in(folder, "train.jsonl")} for folder in (a, b))
+    return [f"  rows {len(ids_a)} and {len(ids_b)}, {len(ids_a & ids_b)} in both"]
 
 
-def rows_of(folder, name):
-    """Return the rows of a file of a run, that of a run in outputs/ too; none where it has no such file."""
+def rows_in(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Return the rows of a file of a run, that of a run in outputs/ too; none where it has no such
+    file.
+    """
     path = place(folder, name)
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return read_jsonl(path) if path.exists() else []
 
 
-OUTCOMES = {"collect": collections, "train": trainings, "evaluate": evaluations}
+OUTCOMES: dict[str, Callable[[Path, Path], Lines]] = {
+    "collect": collections,
+    "train": trainings,
+    "evaluate": evaluations,
+}

@@ -1,23 +1,34 @@
-"""What people wrote: decision records, pre-registrations and corrections, linked with runs and claims; and the readings of test."""
+"""What people wrote: decision records, pre-registrations and corrections, linked with runs and
+claims; and the readings of test.
+"""
 
 import re
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any, TypedDict
 
 from ponder import statistics
 from ponder.audit.checks import (
     ROOT,
     STAGES,
+    Findings,
     completed,
     git,
+    git_text,
     need_history,
     read,
     runs,
+    samples,
     shown,
     status,
 )
+from ponder.audit.decisions import HEADINGS, Decision, evidence, links
+from ponder.audit.decisions import decisions as decision_records
+from ponder.audit.indexes import stale_decisions
 from ponder.audit.records import blob
 from ponder.report import released
 
-HEADINGS = ("Question.", "Choice.", "Revisit when")
 PREREGISTERED = {
     "question",
     "written",
@@ -44,249 +55,266 @@ SEVERAL = {
     "stop",
 }
 EXPECTED = ("higher", "lower", "no difference")
-EVIDENCE = re.compile(r"^\*\*Evidence\.\*\*.*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
+COMMIT = re.compile("[0-9a-f]{40}")
 
 
-def records():
-    """Return {number: (path, text)} of the decision records."""
-    return {
-        path.name[:4]: (path, path.read_text())
-        for path in sorted((ROOT / "logs" / "decisions").glob("*.md"))
-    }
+# --- decisions -------------------------------------------------------------------------
 
 
-def evidence(text):
-    """Return what a decision record names as its evidence: runs ("stage/name"), claims and pre-registrations."""
-    return [
-        name
-        for part in EVIDENCE.findall(text)
-        for name in re.findall(r"`([^`]+)`", " ".join(part.split()))
-    ]
-
-
-def links():
-    """Return {run or claim: [numbers of the decision records that rest on it]}."""
-    found = {}
-    for number, (_, text) in records().items():
-        for name in evidence(text):
-            found.setdefault(name, []).append(number)
-    return found
-
-
-def decisions():
-    """Whether decision records have their form, name evidence that exists, and are named by number where others cite them."""
-    problems, every = [], records()
-    known = {claim["id"] for claim in read(ROOT / "logs" / "claims.jsonl")} | {
-        shown(path) for path in preregistered()
-    }
+def decisions() -> Findings:
+    """Whether decision records have their form, name evidence that exists, are named by number
+    where others cite them, and are all in the index.
+    """
+    problems, records = [], decision_records()
+    claims = {claim["id"] for claim in read(ROOT / "logs" / "claims.jsonl")}
+    known = claims | {shown(path) for path in preregistered()}
     known |= {f"{folder.parent.name}/{folder.name}" for folder in runs()}
-    for at, (number, (path, text)) in enumerate(every.items(), 1):
-        name, lines = shown(path), text.splitlines()
-        if number != f"{at:04}" or not lines[0].startswith(f"# {number} "):
-            problems.append(
-                f"{name}: number {number} in its name, {lines[0][:8]!r} in its title, {at:04} by its place"
-            )
-        status = re.match(
-            r"\d{4}-\d\d-\d\d, (accepted|superseded by (\d{4}))\b",
-            lines[2] if len(lines) > 2 else "",
-        )
-        if not status or status[2] and status[2] not in every:
+    for position, record in enumerate(records.values(), 1):
+        name = shown(record.path)
+        problems += [f"{name}: {rule}" for rule in form_problems(record, f"{position:04}")]
+        superseded = re.match(r"superseded by (\d{4})", record.status)
+        if not record.status or superseded and superseded[1] not in records:
             problems.append(
                 f"{name}: its third line is no 'YYYY-MM-DD, accepted' or '..., superseded by NNNN'"
             )
         problems += [
-            f"{name}: no **{heading}**" for heading in HEADINGS if f"**{heading}" not in text
+            f"{name}: its evidence {what!r} is no released run, claim or pre-registration"
+            for what in evidence(record.text)
+            if what not in known
         ]
-        if not re.search(r"\*\*(Options|What was)", text):
-            problems.append(f"{name}: neither **Options** nor **What was measured**")
-        problems += [
-            f"{name}: its evidence {found!r} is no released run, claim or pre-registration"
-            for found in evidence(text)
-            if found not in known
-        ]
-    cited = {
-        number: shown(path)
-        for path in [
-            *ROOT.glob("ponder/**/*.py"),
-            *ROOT.glob("conf/**/*.yaml"),
-            *ROOT.glob("logs/*.md"),
-        ]
-        for number in re.findall(r"\bdecision (\d{4})\b", path.read_text())
-    }
     problems += [
         f"{where} cites decision {number}, which is not there"
-        for number, where in cited.items()
-        if number not in every
+        for number, where in citations().items()
+        if number not in records
     ]
-    return f"{len(every)} records, {sum(map(len, links().values()))} links to evidence", problems
+    problems += stale_decisions()
+    count = sum(len(numbers) for numbers in links().values())
+    return Findings(f"{len(records)} records, {count} links to evidence", problems)
 
 
-def preregistered():
+def form_problems(record: Decision, expected_number: str) -> Iterator[str]:
+    """Yield a sentence for each part of a decision record that is missing or malformed."""
+    first_line = record.text.partition("\n")[0]
+    if record.number != expected_number or not first_line.startswith(f"# {record.number} "):
+        yield (
+            f"number {record.number} in its name, {first_line[:8]!r} in its title, "
+            f"{expected_number} by its place"
+        )
+    for heading in HEADINGS:
+        if f"**{heading}" not in record.text:
+            yield f"no **{heading}**"
+    if not re.search(r"\*\*(Options|What was)", record.text):
+        yield "neither **Options** nor **What was measured**"
+    if len(record.answers) != record.text.count("**Answered "):
+        yield "a line on what answered it is no '**Answered YYYY-MM-DD:** ...'"
+    for day, _ in record.answers:
+        try:
+            date.fromisoformat(day)
+        except ValueError:
+            yield f"it was answered on {day}, which is no day"
+
+
+def citations() -> dict[str, str]:
+    """Return {number of a decision that is cited: a file that cites it}."""
+    paths = [
+        *ROOT.glob("ponder/**/*.py"),
+        *ROOT.glob("conf/**/*.yaml"),
+        *ROOT.glob("logs/*.md"),
+    ]
+    return {
+        number: shown(path)
+        for path in paths
+        for number in re.findall(r"\bdecision (\d{4})\b", path.read_text())
+    }
+
+
+# --- pre-registrations -----------------------------------------------------------------
+
+
+class Outcome(TypedDict):
+    """What came of a pre-registration.
+
+    `outcome` is met, not met, void (the runs do not answer the questions that were announced) or
+    not run. `runs` are those that it names: labels by side while it is not run, folders after.
+    """
+
+    name: str
+    question: str
+    expected: str
+    outcome: str
+    difference: dict[str, Any] | None
+    runs: Any
+
+
+def preregistered() -> list[Path]:
     """Return the paths of the pre-registrations."""
     return sorted((ROOT / "logs" / "preregistrations").glob("*.yaml"))
 
 
-def outcome(path):
-    """Return {"name", "question", "expected", "outcome", "difference", "runs"} of a pre-registration, from the released runs.
-
-    "outcome" is met, not met, void (the runs do not answer the questions that were announced) or not run.
-    """
+def outcome(path: Path) -> Outcome:
+    """Return the Outcome of a pre-registration, from the released runs."""
     plan = read(path)
-    if set(plan) == SEVERAL:
-        expected = ", ".join(
-            f"{contrast['name']} {contrast['expected']}" for contrast in plan["contrasts"]
-        )
-        return {
-            "name": path.stem,
-            "question": plan["question"],
-            "expected": expected,
-            "outcome": "not run",
-            "difference": None,
-            "runs": {},
-        }
-    if set(plan) != PREREGISTERED:
-        return {
-            "name": path.stem,
-            "question": "its fields are not those of a pre-registration",
-            "expected": "?",
-            "outcome": "void",
-            "difference": None,
-            "runs": {},
-        }
-    said = {
-        "name": path.stem,
-        "question": plan["question"],
-        "expected": plan["expected"],
-        "difference": None,
-        "runs": plan["runs"],
-    }
-    there = {
-        label: [folder for folder in completed("evaluate") if folder.name[:-9] == label]
-        for label in plan["runs"].values()
-    }
-    if not all(there.values()):
-        return said | {"outcome": "not run"}
-    folders = [released.run_folder("evaluate", plan["runs"][side]) for side in ("ours", "theirs")]
-    flags = [
-        {
-            (s["task"], s["id"]): s["correct"]
-            for s in read(folder / "samples.jsonl")
-            if s["task"] in plan["families"]
-        }
-        for folder in folders
-    ]
-    said["runs"] = [f"evaluate/{folder.name}" for folder in folders]
-    if flags[0].keys() != flags[1].keys() or len(flags[0]) != plan["n"]:
-        return said | {"outcome": "void"}
-    keys = sorted(flags[0])
-    found = statistics.difference(
-        *([flag[key] for key in keys] for flag in flags), f"preregistration/{path.stem}"
+    answer = Outcome(
+        name=path.stem,
+        question=plan.get("question", "?"),
+        expected="?",
+        outcome="not run",
+        difference=None,
+        runs={},
     )
-    higher, lower = found["low"] > 0, found["high"] < 0
-    met = {"higher": higher, "lower": lower, "no difference": not higher and not lower}[
-        plan["expected"]
-    ]
-    return said | {"outcome": "met" if met else "not met", "difference": found}
+    if set(plan) == SEVERAL:
+        contrasts = [f"{each['name']} {each['expected']}" for each in plan["contrasts"]]
+        answer["expected"] = ", ".join(contrasts)
+    elif set(plan) != PREREGISTERED:
+        answer["question"] = "its fields are not those of a pre-registration"
+        answer["outcome"] = "void"
+    else:
+        answer["expected"], answer["runs"] = plan["expected"], plan["runs"]
+        labels = {folder.name[:-9] for folder in completed("evaluate")}
+        if labels >= {*plan["runs"].values()}:
+            return measured(answer, plan)
+    return answer
 
 
-def preregistrations():
-    """Whether each pre-registration was committed before the commit that its runs started from, and never changed since."""
-    problems, told = [], []
+def measured(answer: Outcome, plan: dict[str, Any]) -> Outcome:
+    """Return the outcome of a pre-registration whose runs are there, by the paired difference."""
+    folders = [released.run_folder("evaluate", plan["runs"][side]) for side in ("ours", "theirs")]
+    answer["runs"] = [f"evaluate/{folder.name}" for folder in folders]
+    ours, theirs = (grades(folder, plan["families"]) for folder in folders)
+    if ours.keys() != theirs.keys() or len(ours) != plan["n"]:
+        answer["outcome"] = "void"
+        return answer
+    keys = sorted(ours)
+    purpose = f"preregistration/{answer['name']}"
+    difference: dict[str, Any] = statistics.difference(
+        [ours[key] for key in keys], [theirs[key] for key in keys], purpose
+    )
+    direction = "no difference"
+    if difference["low"] > 0:
+        direction = "higher"
+    elif difference["high"] < 0:
+        direction = "lower"
+    answer["outcome"] = "met" if direction == plan["expected"] else "not met"
+    answer["difference"] = difference
+    return answer
+
+
+def grades(folder: Path, families: list[str]) -> dict[tuple[str, str], bool]:
+    """Return {(task, id): whether right} of an evaluation's answers in some families."""
+    return {(s.task, s.id): s.correct for s in samples(folder) if s.task in families}
+
+
+def preregistrations() -> Findings:
+    """Whether each pre-registration was committed before the commit that its runs started from,
+    and never changed since.
+    """
+    problems, outcomes = [], []
     need_history()
     for path in preregistered():
         plan, name = read(path), shown(path)
-        expected = (
-            [contrast["expected"] for contrast in plan["contrasts"]]
-            if set(plan) == SEVERAL
-            else [plan.get("expected")]
-        )
-        known = set(plan) in (PREREGISTERED, SEVERAL) and plan["decision"] in records()
-        if not known or not set(expected) <= set(EXPECTED):
+        if set(plan) == SEVERAL:
+            expected = [contrast["expected"] for contrast in plan["contrasts"]]
+        else:
+            expected = [plan.get("expected")]
+        has_its_fields = set(plan) in (PREREGISTERED, SEVERAL)
+        is_decided = plan.get("decision") in decision_records()
+        if not (has_its_fields and is_decided and set(expected) <= set(EXPECTED)):
             problems.append(f"{name}: its fields are {sorted(plan)}, expected {expected}")
             continue
-        commits = git("log", "--format=%H", "--", name).split()
-        if len(commits) != 1 or git("rev-parse", f"{commits[0]}:{name}").strip() != blob(
-            path.read_bytes()
-        ):
+        commits = git_text("log", "--format=%H", "--", name).split()
+        if len(commits) != 1 or not is_unchanged(commits[0], path):
             problems.append(
-                f"{name} was committed {len(commits)} times or is changed here; a pre-registration is committed once"
+                f"{name} was committed {len(commits)} times or is changed here; a "
+                "pre-registration is committed once"
             )
             continue
-        found = outcome(path)
-        told.append(f"{path.stem}: {found['outcome']}")
-        for folder in (
-            [ROOT / "logs" / found["runs"][0]] if found["outcome"] in ("met", "not met") else ()
-        ):
-            for run in (folder, *trained(status(folder)["inputs"])):
-                problems += [
-                    f"{name}: {shown(run)} started from {entry['commit'][:12]}, which does not follow {commits[0][:12]}"
-                    for entry in status(run)["commits"]
-                    if git("merge-base", "--is-ancestor", commits[0], entry["commit"]) is None
-                ]
-            readings = [
-                row
-                for row in read(ROOT / "logs" / "test-readings.jsonl")
-                if row["run"][:-9] == folder.name[:-9]
-            ]
-            if len(readings) != 1:
-                problems.append(
-                    f"{name}: test was read {len(readings)} times for {folder.name[:-9]}"
-                )
-    return "; ".join(told) or "none", problems
+        result = outcome(path)
+        outcomes.append(f"{path.stem}: {result['outcome']}")
+        if result["outcome"] in ("met", "not met"):
+            folder = ROOT / "logs" / result["runs"][0]
+            problems += [f"{name}: {rule}" for rule in run_problems(folder, commits[0])]
+    return Findings("; ".join(outcomes) or "none", problems)
 
 
-def trained(inputs):
-    """Return the trainings that made the weights among the inputs of an evaluation, one, or none."""
+def is_unchanged(commit: str, path: Path) -> bool:
+    """Whether a file is what it was in a commit."""
+    return git_text("rev-parse", f"{commit}:{shown(path)}").strip() == blob(path.read_bytes())
+
+
+def run_problems(folder: Path, registered: str) -> Iterator[str]:
+    """Yield a sentence where an evaluation, or the training behind it, started from a commit that
+    does not follow that of its pre-registration, and where test was not read once for it.
+    """
+    for run in (folder, *trained(status(folder)["inputs"])):
+        for entry in status(run)["commits"]:
+            if git("merge-base", "--is-ancestor", registered, entry["commit"]) is None:
+                started = f"{shown(run)} started from {entry['commit'][:12]}"
+                yield f"{started}, which does not follow {registered[:12]}"
+    label = folder.name[:-9]
+    readings = read(ROOT / "logs" / "test-readings.jsonl")
+    count = sum(row["run"][:-9] == label for row in readings)
+    if count != 1:
+        yield f"test was read {count} times for {label}"
+
+
+def trained(inputs: dict[str, str]) -> list[Path]:
+    """Return the trainings that made the weights among the inputs of an evaluation, one, or
+    none.
+    """
     weights = {digest for name, digest in inputs.items() if name.endswith(".safetensors")}
-    return [
-        run
-        for run in runs("train")
-        if weights & {entry["sha256"] for entry in read(run / "manifest.json")["files"].values()}
-    ]
+    folders = []
+    for folder in runs("train"):
+        files = read(folder / "manifest.json")["files"].values()
+        if weights & {entry["sha256"] for entry in files}:
+            folders.append(folder)
+    return folders
 
 
-def readings():
-    """Whether every released run on test is among the readings of test, and every correction says what it corrects and why."""
-    rows, problems = read(ROOT / "logs" / "test-readings.jsonl"), []
-    read_by = {}
+# --- readings and corrections ----------------------------------------------------------
+
+
+def readings() -> Findings:
+    """Whether every released run on test is among the readings of test, and every correction says
+    what it corrects and why.
+    """
+    rows = read(ROOT / "logs" / "test-readings.jsonl")
+    commits_of: dict[str, set[str]] = {}
     for row in rows:
-        read_by.setdefault(row["run"], set()).add(row["commit"])
+        commits_of.setdefault(row["run"], set()).add(row["commit"])
     tests = [
         folder
         for folder in completed("evaluate")
         if read(folder / "config.yaml")["benchmark"].get("split") == "test"
     ]
+    problems = []
     for folder in tests:
         commits = {entry["commit"] for entry in status(folder)["commits"]}
-        if not commits & read_by.get(folder.name, set()):
+        if not commits & commits_of.get(folder.name, set()):
             problems.append(
-                f"{shown(folder)} answered test questions, but logs/test-readings.jsonl has no reading of it then"
+                f"{shown(folder)} answered test questions, but logs/test-readings.jsonl has no "
+                "reading of it then"
             )
-    for what, entry in released.superseded().items():
-        target = ROOT / (f"logs/{what}" if what.split("/")[0] in STAGES else what)
-        replaced = re.fullmatch("[0-9a-f]{40}", entry.get("commit") or "")
-        named = {*evidence(records().get(entry.get("decision"), (None, ""))[1])}
-        if entry.get("status") == "invalidated" and not {what, entry.get("by")} - {None} <= named:
-            problems.append(
-                f"logs/corrections.jsonl: decision {entry['decision']} names not {what} and what replaces it"
-            )
-        if (
-            not target.exists()
-            or len(entry.get("why", "")) < 20
-            or entry.get("decision") not in records()
-        ):
-            problems.append(
-                f"logs/corrections.jsonl: {what} is not there, or its entry gives no reason or decision"
-            )
-        if (entry.get("status"), bool(replaced)) not in (
-            ("invalidated", False),
-            ("replaced", True),
-        ):
-            problems.append(
-                f"logs/corrections.jsonl: {what} is neither invalidated nor replaced in a commit that is named"
-            )
-    unreleased = len(set(read_by) - {folder.name for folder in tests})
-    return (
-        f"{len(rows)} readings of test, {unreleased} by runs that are not released, {len(released.superseded())} corrections",
+    corrections = released.superseded()
+    for what, entry in corrections.items():
+        rules = correction_problems(what, entry)
+        problems += [f"logs/corrections.jsonl: {rule}" for rule in rules]
+    unreleased = len(set(commits_of) - {folder.name for folder in tests})
+    return Findings(
+        f"{len(rows)} readings of test, {unreleased} by runs that are not released, "
+        f"{len(corrections)} corrections",
         problems,
     )
+
+
+def correction_problems(what: str, entry: dict[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each rule that an entry of logs/corrections.jsonl breaks."""
+    target = ROOT / (f"logs/{what}" if what.split("/")[0] in STAGES else what)
+    record = decision_records().get(entry.get("decision", ""))
+    names = {*evidence(record.text)} if record else set()
+    if entry.get("status") == "invalidated" and not {what, entry.get("by")} - {None} <= names:
+        yield f"decision {entry['decision']} names not {what} and what replaces it"
+    if not target.exists() or len(entry.get("why", "")) < 20 or record is None:
+        yield f"{what} is not there, or its entry gives no reason or decision"
+    has_commit = bool(COMMIT.fullmatch(entry.get("commit") or ""))
+    if (entry.get("status"), has_commit) not in (("invalidated", False), ("replaced", True)):
+        yield f"{what} is neither invalidated nor replaced in a commit that is named"

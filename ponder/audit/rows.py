@@ -1,190 +1,234 @@
-"""Data replayed: the choice of the training rows, the order in which training saw them, that splits are disjoint, and the cards."""
+"""Data replayed: the choice of the training rows, the order in which training saw them, that splits
+are disjoint, and the numbers of the data cards.
+"""
 
 import itertools
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-from ponder import config
-from ponder.audit.checks import DATA, ROOT, completed, place, read, shown
+from ponder import config, rows
+from ponder.audit.checks import DATA, ROOT, Findings, completed, place, read, shown
 from ponder.card import card, readme
 from ponder.collect import contamination, selection, terms
-from ponder.grading import families as grading
+from ponder.grading.families import is_correct
 from ponder.hashing import file_sha256
 from ponder.questions import drawn, pools
+from ponder.rows import Trace
 from ponder.train import batches
 
 NUMBER = re.compile(r"(?<![\w./-])\d[\d,]*(?:\.\d+)*")
+RELEASED_ON = re.compile(r"released on (\d{4}-\d\d-\d\d)")
+POOLS = {"drawn": drawn.Questions, "jsonl": pools.FilePool, "hub": pools.HubPool}
 
 
-def funnel():
-    """Whether the filters and the draw, run again over the released traces, choose the released rows in their order."""
-    problems, chosen = [], 0
+# --- the choice of rows ----------------------------------------------------------------
+
+
+def funnel() -> Findings:
+    """Whether the filters and the draw, run again over the released traces, choose the released
+    rows in their order.
+    """
+    problems, count = [], 0
     for folder in completed("collect"):
-        made = read(folder / "config.yaml")
-        rule = made["selection"]
-        if (
-            "method" not in rule
-        ):  # before the filters had their present form: the rest as conf/ has it
-            rule = {**read(ROOT / "conf" / "selection" / f"{rule['name']}.yaml"), **rule}
-        rule = config.build(selection.Selection, rule)
-        traces, kept, said = (
-            read(place(folder, name)) for name in ("traces.jsonl", "train.jsonl", "funnel.json")
-        )
-        hits = place(folder, "contamination.jsonl")
-        contaminated = {row["id"]: row["benchmark"] for row in read(hits)} if hits.exists() else {}
-        rows, again = selection.select(
-            traces, rule, made["data_seed"], selection.read_attempts(rule), contaminated
-        )
-        chosen += len(rows)
-        if [row["id"] for row in rows] != [row["id"] for row in kept]:
-            problems.append(f"{shown(folder)}: the draw gives other rows than train.jsonl has")
-        elif rows != kept:
-            problems.append(f"{shown(folder)}: rows of train.jsonl are not those of traces.jsonl")
-        counts = {
-            "draw" if step == "diversity" else step: count for step, count in said["after"].items()
-        }  # its older name
-        if not counts.items() <= again["after"].items():
-            problems.append(
-                f"{shown(folder)}: funnel.json counts {said['after']}, the filters {again['after']}"
-            )
-        directory = made["questions"].get("dir")
-        pool = (
-            {row["id"]: row for row in read(ROOT / directory / "pool.jsonl")} if directory else {}
-        )
-        for trace in traces:
-            asked = pool.get(trace["id"])
-            if pool and (
-                asked is None
-                or (asked["question"], asked["answer"]) != (trace["question"], trace["gold"])
-            ):
-                problems.append(
-                    f"{shown(folder)}: trace {trace['id']} has a question or gold answer that its pool has not"
-                )
-            right = grading.is_correct(f"Final Answer: {trace['answer']}", trace["gold"])
-            if not trace.get("rejected") and trace["correct"] != right:
-                problems.append(
-                    f"{shown(folder)}: trace {trace['id']} is marked {trace['correct']}, but its answer is not"
-                )
-    return f"{len(completed('collect'))} data sets, {chosen:,} rows drawn again", problems
+        traces, released = traces_in(folder, "traces.jsonl"), traces_in(folder, "train.jsonl")
+        chosen, funnel_again = choose_again(folder, traces)
+        count += len(chosen)
+        broken = []
+        if [row.id for row in chosen] != [row.id for row in released]:
+            broken.append("the draw gives other rows than train.jsonl has")
+        elif chosen != released:
+            broken.append("rows of train.jsonl are not those of traces.jsonl")
+        after = counts_after(read(place(folder, "funnel.json")))
+        if not after.items() <= funnel_again["after"].items():
+            broken.append(f"funnel.json counts {after}, the filters {funnel_again['after']}")
+        broken += trace_problems(folder, traces)
+        problems += [f"{shown(folder)}: {rule}" for rule in broken]
+    return Findings(f"{len(completed('collect'))} data sets, {count:,} rows drawn again", problems)
 
 
-def order():
+def traces_in(folder: Path, name: str) -> list[Trace]:
+    """Return the rows of a file of traces of a collect run; raises RecordError."""
+    path = place(folder, name)
+    return [
+        rows.row_of(Trace, values, f"{shown(path)} row {number}")
+        for number, values in enumerate(read(path), 1)
+    ]
+
+
+def choose_again(folder: Path, traces: list[Trace]) -> tuple[list[Trace], dict[str, Any]]:
+    """Return (chosen rows, funnel) that a collect run's config gives from its traces."""
+    settings = read(folder / "config.yaml")
+    rule = settings["selection"]
+    if "method" not in rule:  # before the filters had their present form: the rest as conf/ has it
+        rule = {**read(ROOT / "conf" / "selection" / f"{rule['name']}.yaml"), **rule}
+    rule = config.build(selection.Selection, rule)
+    path = place(folder, "contamination.jsonl")
+    contaminated = contamination.strongest(read(path)) if path.exists() else {}
+    attempts = selection.read_attempts(rule)
+    chosen, counts, _ = selection.select(
+        traces, rule, settings["data_seed"], attempts, contaminated
+    )
+    return chosen, counts
+
+
+def counts_after(funnel: dict[str, Any]) -> dict[str, int]:
+    """Return {step: rows left after it} of a funnel.json; its last step once was "diversity"."""
+    return {
+        "draw" if step == "diversity" else step: count for step, count in funnel["after"].items()
+    }
+
+
+def trace_problems(folder: Path, traces: list[Trace]) -> Iterator[str]:
+    """Yield a sentence for each trace whose question its pool has not, or whose mark is wrong."""
+    directory = read(folder / "config.yaml")["questions"].get("dir")
+    pool = {}
+    if directory:
+        pool = {row["id"]: row for row in read(ROOT / directory / "pool.jsonl")}
+    for trace in traces:
+        asked = pool.get(trace.id, {})
+        same = (asked.get("question"), asked.get("answer")) == (trace.question, trace.gold)
+        if pool and not same:
+            yield f"trace {trace.id} has a question or gold answer that its pool has not"
+        graded = is_correct(f"Final Answer: {trace.answer}", trace.gold)
+        if not trace.rejected and trace.correct != graded:
+            yield f"trace {trace.id} is marked {trace.correct}, but its answer is not"
+
+
+# --- order and splits ------------------------------------------------------------------
+
+
+def order() -> Findings:
     """Whether each training saw its rows in the order that its seed gives."""
     problems = []
     for folder in completed("train"):
-        if difference := batches.difference(
-            read(folder / "batches.jsonl"), batches.planned(folder)[0]
-        ):
+        expected, _ = batches.expected_batches(folder)
+        if difference := batches.first_difference(read(folder / "batches.jsonl"), expected):
             problems.append(f"{shown(folder)}: {difference}")
-    return f"{len(completed('train'))} trainings", problems
+    return Findings(f"{len(completed('train'))} trainings", problems)
 
 
-def splits():
-    """Whether no question of one split, by id or key, is in another, and no training row is a question of dev or test."""
-    problems, seen, groups = [], {}, {}
+def splits() -> Findings:
+    """Whether no question of one split, by id or key, is in another, and no training row is a
+    question of dev or test.
+    """
+    problems: list[str] = []
+    groups = questions_by_split()
+    split_of: dict[tuple[str, str, str], str] = {}
+    for split, questions in groups.items():
+        for row, name in itertools.product(questions, ("id", "key")):
+            other = split_of.setdefault((row["family"], name, str(row[name])), split)
+            if other != split:
+                problems.append(f"question {row['id']} of {split} has the {name} of one of {other}")
+    problems += [*trained_on(groups), *changed_questions()]
+    return Findings(f"{len(groups)} splits, {len(split_of) // 2:,} questions", problems)
+
+
+def questions_by_split() -> dict[str, list[dict[str, Any]]]:
+    """Return {split: its question rows} of all released drawn questions."""
+    groups: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(DATA.glob("questions*/**/*.jsonl")):
-        split = re.sub(r"/(dev|test)/.*", r"/\1", path.relative_to(DATA).with_suffix("").as_posix())
-        groups.setdefault(split, []).extend(read(path))
-    for split, rows in groups.items():
-        for row in rows:
-            for name in ("id", "key"):
-                other = seen.setdefault((row["family"], name, str(row[name])), split)
-                if other != split:
-                    problems.append(
-                        f"question {row['id']} of {split} has the {name} of one of {other}"
-                    )
-    held = {
-        row["id"]
-        for split, rows in groups.items()
-        if split.endswith(("/dev", "/test"))
-        for row in rows
-    }
+        name = path.relative_to(DATA).with_suffix("").as_posix()
+        groups.setdefault(re.sub(r"/(dev|test)/.*", r"/\1", name), []).extend(read(path))
+    return groups
+
+
+def trained_on(groups: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """Yield a sentence for each training row that is a question of dev or test."""
+    held_out = set()
+    for split, questions in groups.items():
+        if split.endswith(("/dev", "/test")):
+            held_out |= {row["id"] for row in questions}
     for path in sorted(DATA.glob("*/train.jsonl")):
-        problems += [
-            f"{shown(path)} holds {row['id']}, a question of dev or test"
-            for row in read(path)
-            if row["id"] in held
-        ]
+        for row in read(path):
+            if row["id"] in held_out:
+                yield f"{shown(path)} holds {row['id']}, a question of dev or test"
+
+
+def changed_questions() -> Iterator[str]:
+    """Yield a sentence for each file of questions that is not what its manifest says."""
     for folder in sorted(DATA.glob("questions*")):
-        problems += [
-            f"{shown(folder)}/{name} is not what its manifest says"
-            for name, entry in read(folder / "manifest.json")["files"].items()
-            if file_sha256(folder / name) != entry["sha256"]
-        ]
-    return f"{len(groups)} splits, {len(seen) // 2:,} questions", problems
+        for name, entry in read(folder / "manifest.json")["files"].items():
+            if file_sha256(folder / name) != entry["sha256"]:
+                yield f"{shown(folder)}/{name} is not what its manifest says"
 
 
-def recorded(folder, text):
-    """Return the card.Facts of a collect run from its records; the day of release is what the card itself says."""
-    published = (
-        found[1]
-        if (found := re.search(r"released on (\d{4}-\d\d-\d\d)", text.read_text()))
-        else None
-    )
-    made, teacher = read(folder / "config.yaml"), {"model": None}
-    if "terms" not in made["teacher"]:
-        return card.released(text.parent, published)
+# --- data cards ------------------------------------------------------------------------
+
+
+def cards() -> Findings:
+    """Whether the numbers of each data card are those that its files and the run's records give
+    when it is made again.
+    """
+    problems: list[str] = []
+    count = 0
+    for folder in completed("collect"):
+        path = place(folder, "README.md")
+        if not path.exists():  # the first sets got theirs afterwards
+            path = place(folder, "train.jsonl").parent / "README.md"
+        problems += card_problems(path, card_again(folder, path))
+        count += 1
+    return Findings(f"{count} data cards", problems)
+
+
+def card_again(folder: Path, path: Path) -> str:
+    """Return the text of a data card, made again from its files and the records of its run."""
+    tallies, funnel = card.counted(path.parent)
+    facts = recorded(folder, path)
+    sizes, licences = card.file_sizes(path.parent), card.licences(facts, tallies)
+    return readme.text(facts, tallies, funnel, sizes, licences)
+
+
+def card_problems(path: Path, again: str) -> Iterator[str]:
+    """Yield a sentence for each number of a card that the card made again has not."""
+    text = path.read_text()
+    pairs = itertools.zip_longest(table_numbers(text), table_numbers(again))
+    differing = [(one, other) for one, other in pairs if one != other]
+    for one, other in differing[:3]:
+        yield f"{shown(path)} says {one} in a table where its files give {other}"
+    for number in sorted(set(NUMBER.findall(text)) - set(NUMBER.findall(again))):
+        yield f"{shown(path)} says {number}, which its files do not give"
+
+
+def table_numbers(text: str) -> list[str]:
+    """Return the numbers in the tables of a Markdown text, in their order."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [number for line in lines for number in NUMBER.findall(line)]
+
+
+def recorded(folder: Path, path: Path) -> card.Facts:
+    """Return the Facts of a collect run from its records; the day of release is what its card at
+    `path` says.
+    """
+    day = RELEASED_ON.search(path.read_text())
+    published = day[1] if day else None
+    settings = read(folder / "config.yaml")
+    teacher_settings = settings["teacher"]
+    if "terms" not in teacher_settings:
+        return card.released(path.parent, published)
+    teacher: dict[str, Any] = {"model": None}
     if (folder / "teacher.json").exists():
         teacher = read(folder / "teacher.json")
-    kinds = {"drawn": drawn.Questions, "jsonl": pools.FilePool, "hub": pools.HubPool}
-    asked = config.build(kinds[made["questions"]["kind"]], made["questions"])
-    families = {trace["family"] for trace in read(place(folder, "traces.jsonl"))}
+    revision = teacher.get("revision")
+    if not revision and teacher.get("adapter_sha256"):
+        revision = f"adapter {teacher['adapter_sha256']}"
+    pool: Any = config.build(POOLS[settings["questions"]["kind"]], settings["questions"])
+    families = {trace.family for trace in traces_in(folder, "traces.jsonl")}
+    decontamination = config.build(contamination.Decontamination, settings["decontamination"])
     return card.Facts(
         name=folder.name.rsplit("-", 1)[0],
         version="1.0.0",
         published=published,
-        language="en" if asked.kind == "drawn" else None,
+        language="en" if pool.kind == "drawn" else None,
         run=folder.name,
         command="python collect.py",
-        kind=made["teacher"]["kind"],
-        teacher=made["teacher"]["name"],
+        kind=teacher_settings["kind"],
+        teacher=teacher_settings["name"],
         model=teacher["model"],
-        revision=teacher.get("revision")
-        or (f"adapter {teacher['adapter_sha256']}" if teacher.get("adapter_sha256") else None),
-        terms=config.build(terms.Terms, made["teacher"]["terms"]),
-        sources=pools.sources(asked, families),
-        benchmarks=contamination.compared(
-            config.build(contamination.Decontamination, made["decontamination"])
-        ),
+        revision=revision,
+        terms=config.build(terms.Terms, teacher_settings["terms"]),
+        sources=pools.sources(pool, families),
+        benchmarks=contamination.compared(decontamination),
         override=None,
     )
-
-
-def cards():
-    """Whether the numbers of each data card are those that its files and the run's records give when it is made again."""
-    problems, made = [], 0
-    for folder in completed("collect"):
-        text = place(folder, "README.md")
-        if not text.exists():  # the first sets got theirs afterwards
-            text = place(folder, "train.jsonl").parent / "README.md"
-        tallies, funnel = card.counted(text.parent)
-        facts = recorded(folder, text)
-        sizes = {
-            name: (text.parent / name).stat().st_size
-            for name in card.KNOWN
-            if (text.parent / name).exists()
-        }
-        licences = sorted(
-            {facts.sources[family]["licence"] for family in tallies["traces"]["family"]}
-            | {facts.terms.licence}
-        )
-        said, again = text.read_text(), readme.text(facts, tallies, funnel, sizes, licences)
-        made += 1
-        tables = [
-            [
-                found
-                for line in one.splitlines()
-                if line.startswith("|")
-                for found in NUMBER.findall(line)
-            ]
-            for one in (said, again)
-        ]
-        problems += [
-            f"{shown(text)} says {one} in a table where its files give {other}"
-            for one, other in itertools.zip_longest(*tables)
-            if one != other
-        ][:3]
-        problems += [
-            f"{shown(text)} says {number}, which its files do not give"
-            for number in sorted(set(NUMBER.findall(said)) - set(NUMBER.findall(again)))
-        ]
-    return f"{made} data cards", problems

@@ -1,10 +1,25 @@
-"""What every column of a data set means, and the Croissant 1.1 metadata that says so to programs (mlcommons.org/croissant/1.1).
+"""What every column of a data set means, and the Croissant 1.1 metadata that says so to programs.
 
-Pure: counts and hashes come in, JSON-LD goes out. Column names are ours; no text of a row gets in here.
+The specification: mlcommons.org/croissant/1.1. Pure: counts and hashes come in, JSON-LD goes out.
+Column names are ours; no text of a row gets in here.
 """
 
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from types import NoneType
+from typing import TYPE_CHECKING, Any
+
+from ponder import rows
+
+if TYPE_CHECKING:
+    from ponder.card.card import Facts
+
+Columns = dict[str, tuple[str, str]]  # column -> (its kind, one of KINDS; its meaning)
+
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
-# What a licence is called by SPDX; in lower case it is also what the Hugging Face hub calls it (its docs, repositories-licenses).
+# What SPDX calls a licence. The Hugging Face hub calls it the same in lower case (its docs, under
+# repositories-licenses).
 SPDX = (
     "Apache-2.0",
     "BSD-2-Clause",
@@ -25,8 +40,9 @@ SPDX = (
     "MIT",
     "MPL-2.0",
 )
-# Kinds of values: Python, Croissant, and `features` in a card of the hub. A span is a pair of character positions.
-KINDS = {
+# Kinds of values: in Python, in Croissant, and as `features` in a card of the hub. A span is a pair
+# of character positions.
+KINDS: dict[str, tuple[type, str, dict[str, Any]]] = {
     "text": (str, "sc:Text", {"dtype": "string"}),
     "whole number": (int, "sc:Integer", {"dtype": "int64"}),
     "number": (float, "sc:Float", {"dtype": "float64"}),
@@ -34,41 +50,24 @@ KINDS = {
     "list of spans": (list, "sc:Integer", {"list": {"list": "int64"}}),
 }
 KINDS |= {f"{kind} or null": KINDS[kind] for kind in ("text", "whole number")}
-TRACE = {
-    "id": (
-        "text",
-        "name of the question: the first 16 hex digits of the SHA-256 of its text in lower case with single spaces",
-    ),
-    "family": ("text", "the generator or data set that the question comes from"),
-    "domain": (
-        "text",
-        "the group that the draw goes by: the family, a column of the source, or a classifier's label",
-    ),
-    "question": ("text", "what the teacher was asked"),
-    "answer": ("text", "the teacher's final answer"),
-    "gold": ("text", "the reference answer; empty where the source has none"),
-    "think": ("text", "the teacher's thinking; empty where a call gave none"),
-    "wrong": (
-        "list of spans",
-        "[start, end) in characters of each value in `think` that a program wrote wrong on purpose",
-    ),
-    "tokens": (
-        "whole number",
-        "tokens of `think` in the tokenizer of the model to be trained, a program's doubt left out",
-    ),
-    "correct": (
-        "true or false",
-        "whether `answer` equals `gold`, as ponder/grading.py compares them",
-    ),
-    "teacher": ("text", "who wrote `think` and `answer`"),
-    "rejected": (
-        "text or null",
-        "why the call gave no trace that can be used; null or empty for one that did",
-    ),
-}
-COLUMNS = {
-    "traces": TRACE,
-    "train": TRACE,
+
+
+def columns_of(row: type) -> Columns:
+    """Return the columns of a kind of row that ponder/rows.py describes, in its order."""
+    meanings = rows.meanings(row)
+    return {name: (_kind(types), meanings[name]) for name, types in rows.types_of(row).items()}
+
+
+def _kind(types: tuple[type, ...]) -> str:
+    """Return which of KINDS a column is whose values have these Python types, None among them."""
+    names = {KINDS[kind][0]: kind for kind in KINDS if not kind.endswith("or null")}
+    (value,) = (name for kind, name in names.items() if kind in types)
+    return f"{value} or null" if NoneType in types else value
+
+
+COLUMNS: dict[str, Columns] = {
+    "traces": columns_of(rows.Trace),
+    "train": columns_of(rows.Trace),
     "dropped": {
         "id": ("text", "the question; one dropped as a near copy is not in `traces`"),
         "step": ("text", "the filter that dropped it"),
@@ -83,40 +82,27 @@ COLUMNS = {
         "form": ("text", "of an n-gram: words, with punctuation, or plain, without; else empty"),
         "share": (
             "number",
-            "of an n-gram: part of the benchmark's that the text has; of minhash: Jaccard; of a key: 1",
+            "of an n-gram: part of the benchmark's that the text has; of minhash: Jaccard; "
+            "of a key: 1",
         ),
         "overlap": ("text", "what both have"),
         "text": ("text", "the text of `traces`, or the words around what both have"),
         "benchmark_text": ("text", "the question of the benchmark"),
     },
-    "calls": {
-        "key": ("text", "name of the call: 16 hex digits of a hash of everything that was asked"),
-        "purpose": ("text", "what it was made for"),
-        "id": ("text", "the question of `traces`"),
-        "teacher": ("text", "as in `traces`"),
-        "model": ("text", "the model or the name of an API"),
-        "revision": ("text or null", "of an open model, where it is known"),
-        "request": ("text", "all that was sent, sampling parameters included, as JSON"),
-        "response": ("text", "what came back, without ids and account fields, as JSON"),
-        "status": ("text", "how the call ended"),
-        "reason": ("text or null", "why it failed, or how a local model's text ended"),
-        "prompt_tokens": (
-            "whole number or null",
-            "tokens of the prompt, as the server counts them",
-        ),
-        "completion_tokens": (
-            "whole number or null",
-            "tokens that were made, thinking included, as the server counts them",
-        ),
-    },
+    "calls": columns_of(rows.Call),
 }
 RECORDS = {
     "traces": "Every question that was asked, with its trace, chosen or not, right or wrong.",
     "train": "The rows that were chosen for training, in the order in which they were drawn.",
     "dropped": "Every question that was not chosen, with the step and the reason.",
-    "contamination": "Questions and traces that resemble a question of a benchmark, with both texts.",
+    "contamination": (
+        "Questions and traces that resemble a question of a benchmark, with both texts."
+    ),
     "calls": "The raw record of every call of the teacher.",
 }
+# The column that names a row. A row of `dropped` that was a copy has the id of what stayed, and
+# `contamination` has a row for each hit, so these two have none.
+KEYS = {"traces": "id", "train": "id", "calls": "key"}
 FORMATS = {
     "jsonl": "application/jsonlines",
     "gz": "application/jsonlines",
@@ -125,9 +111,9 @@ FORMATS = {
     "svg": "image/svg+xml",
 }
 TERMS = (
-    "arrayShape citeAs column containedIn equivalentProperty extract field fileObject fileProperty fileSet format includes "
-    "isArray isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate "
-    "separator source subField transform"
+    "arrayShape citeAs column containedIn equivalentProperty extract field fileObject fileProperty "
+    "fileSet format includes isArray isLiveDataset jsonPath key md5 parentField path recordSet "
+    "references regex repeated replace samplingRate separator source subField transform"
 ).split()
 CONTEXT = {  # the names and prefixes that the specification gives its terms (appendix 1)
     "@language": "en",
@@ -146,32 +132,41 @@ CONTEXT = {  # the names and prefixes that the specification gives its terms (ap
 }
 
 
-def stem(name):
+def stem(name: str) -> str:
     """Return what the rows of a file are called: its name up to the first dot."""
     return name.split(".")[0]
 
 
-def fits(kind, value):
+def fits(kind: str, value: Any) -> bool:
     """Return whether a value of a row is of that kind."""
     if kind == "list of spans":
-        return type(value) is list and all(
-            type(span) is list and [type(place) for place in span] == [int, int] for span in value
-        )
+        return type(value) is list and all(map(_is_span, value))
     return type(value) is KINDS[kind][0] or (value is None and kind.endswith("null"))
 
 
-def columns(name, found):
-    """Return {column: (kind, meaning)} of a file, of the columns that were found in its rows."""
-    return {column: meaning for column, meaning in COLUMNS[stem(name)].items() if column in found}
+def _is_span(value: Any) -> bool:
+    return type(value) is list and [type(position) for position in value] == [int, int]
 
 
-def metadata(facts, description, licences, cite, files):
+def columns(name: str, present: Collection[str]) -> Columns:
+    """Return the columns of a file that are `present` in its rows, in the order of COLUMNS."""
+    described = COLUMNS[stem(name)]
+    return {column: described[column] for column in described if column in present}
+
+
+def metadata(
+    facts: Facts,
+    description: str,
+    licences: Sequence[str],
+    cite: str,
+    files: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
     """Return the JSON-LD of a data set.
 
-    `files` is {name: {"sha256", "bytes", "what", "columns": those found in its rows}}; a file without rows has no columns
-    and so no record set. `facts` is a card.Facts.
+    `licences` are names, of SPDX where it has one. `files` is {name: {"sha256", "bytes", "what",
+    "columns": those present in its rows}}; a file without rows has no columns and so no record set.
     """
-    known = {"inLanguage": facts.language, "datePublished": facts.published}
+    optional = {"inLanguage": facts.language, "datePublished": facts.published}
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -185,15 +180,15 @@ def metadata(facts, description, licences, cite, files):
             f"https://spdx.org/licenses/{name}" if name in SPDX else name for name in licences
         ],
         "creator": {"@type": "sc:Organization", "name": "The ponder developers"},
-        **{key: value for key, value in known.items() if value is not None},
-        "distribution": [_file(name, entry) for name, entry in files.items()],
+        **{key: value for key, value in optional.items() if value is not None},
+        "distribution": [_file_object(name, entry) for name, entry in files.items()],
         "recordSet": [
-            _records(name, entry["columns"]) for name, entry in files.items() if entry["columns"]
+            _record_set(name, entry["columns"]) for name, entry in files.items() if entry["columns"]
         ],
     }
 
 
-def _file(name, entry):
+def _file_object(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
         "@id": name,
@@ -206,28 +201,32 @@ def _file(name, entry):
     }
 
 
-def _records(name, found):
+def _record_set(name: str, present: Collection[str]) -> dict[str, Any]:
     label = stem(name)
-    fields = [
-        {
-            "@type": "cr:Field",
-            "@id": f"{label}/{column}",
-            "name": column,
-            "description": meaning,
-            "dataType": KINDS[kind][1],
-            "source": {"fileObject": {"@id": name}, "extract": {"column": column}},
-            **({"isArray": True, "arrayShape": "-1,2"} if kind == "list of spans" else {}),
-        }
-        for column, (kind, meaning) in columns(name, found).items()
-    ]
-    key = {"calls": "key", "contamination": None, "dropped": None}.get(
-        label, "id"
-    )  # a copy has the id of what is kept
-    return {
+    record_set: dict[str, Any] = {
         "@type": "cr:RecordSet",
         "@id": label,
         "name": label,
         "description": RECORDS[label],
-        "field": fields,
-        **({"key": {"@id": f"{label}/{key}"}} if key else {}),
+        "field": [
+            _field(name, column, kind, meaning)
+            for column, (kind, meaning) in columns(name, present).items()
+        ],
     }
+    if label in KEYS:
+        record_set["key"] = {"@id": f"{label}/{KEYS[label]}"}
+    return record_set
+
+
+def _field(name: str, column: str, kind: str, meaning: str) -> dict[str, Any]:
+    field: dict[str, Any] = {
+        "@type": "cr:Field",
+        "@id": f"{stem(name)}/{column}",
+        "name": column,
+        "description": meaning,
+        "dataType": KINDS[kind][1],
+        "source": {"fileObject": {"@id": name}, "extract": {"column": column}},
+    }
+    if kind == "list of spans":
+        field |= {"isArray": True, "arrayShape": "-1,2"}
+    return field

@@ -1,11 +1,13 @@
-"""The calls of a model teacher: each is made once, kept raw from its first second, and only then made into a trace.
+"""The calls of a model teacher: each is made once, recorded raw, and only then made into a trace.
 
-A call is one line of a file, on disk before the next is counted, so a killed run asks only for what is missing. Calls of a
-server are kept in <out>/calls/, by what is asked and not by run: another choice of rows pays for none of them again. Those
-of a local model, whose last bits depend on the whole batch, are kept in the run. A finished run has its calls in
-calls.jsonl.gz, sorted and without clocks, so that the same replies give the same bytes. Times and prices are in
-timing.jsonl (openness.md, P5).
+A call is one line of a file, on disk before the next is counted, so a killed run asks only for what
+is missing. Calls of a server are stored in <out>/calls/, by what is asked and not by run: another
+choice of rows pays for none of them again. Those of a local model, whose last bits depend on the
+whole batch, are stored in the run. A finished run has its calls in calls.jsonl.gz, sorted and
+without clocks, so that the same replies give the same bytes. Times and prices are in timing.jsonl.
 """
+
+from __future__ import annotations
 
 import contextlib
 import dataclasses
@@ -13,157 +15,235 @@ import fcntl
 import gzip
 import json
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from ponder import rows
 from ponder.api import replies
-from ponder.api.limits import key_of
+from ponder.api.limits import Request, key_of
 from ponder.collect import domains
-from ponder.errors import UserError
+from ponder.errors import RecordError, UserError
+from ponder.rows import Call
 from ponder.runs import dump, read_jsonl, write_atomic, write_jsonl
 
-MADE = "calls.jsonl"  # of a run, until it is finished
+if TYPE_CHECKING:
+    from ponder.api.client import Client, Result
+    from ponder.collect.domains import ClassifiedDomain
+    from ponder.collect.teachers import ServerTeacher
+    from ponder.questions.drawn import Question
+    from ponder.runs import Run
+    from ponder.study import Study
+
+# The calls of a run that is not finished yet.
+RUNNING = "calls.jsonl"
+OBJECTS = ("request", "response")
+COUNTS = ("prompt_tokens", "completion_tokens")
 
 
-def pack(run):
-    """Write the calls of the run to calls.jsonl.gz, sorted by purpose and question; nothing for a run that made none.
+# --- files of calls --------------------------------------------------------------------
 
-    What was sent and what came back stand there as JSON in a text, so that every row of every teacher has the same columns.
+
+def line_of(call: Call) -> dict[str, Any]:
+    """Return what a running file holds of a call: request and response as objects, and `usage`."""
+    values = rows.values_of(call)
+    objects = {name: json.loads(values[name]) for name in OBJECTS}
+    usage = {name: values.pop(name) for name in COUNTS}
+    return values | objects | {"usage": usage}
+
+
+def call_of(line: Any, where: str = "a call") -> Call:
+    """Return the Call of a line of a running file; raises RecordError for a line that is none."""
+    if not isinstance(line, dict) or not isinstance(line.get("usage"), dict):
+        raise RecordError(f"{where} is no call; delete the line, and the call is made again")
+    values = {name: value for name, value in line.items() if name != "usage"} | line["usage"]
+    texts = {name: json_text(values[name]) for name in OBJECTS if name in values}
+    return rows.row_of(Call, values | texts, where)
+
+
+def json_text(value: Any) -> str:
+    """Return the JSON of a value as a Call holds it: one line with sorted keys, no line end."""
+    return dump(value).strip()
+
+
+def read_calls(path: Path) -> dict[str, Call]:
+    """Return {key: Call} of a running file, and drop a line of it that a kill cut short.
+
+    {} where there is no file; raises RecordError for a line that is no call.
     """
-    made = kept(run.folder / MADE)
-    rows = []
-    for call in sorted(made.values(), key=lambda row: (row["purpose"], row["id"])):
-        flat = {key: value for key, value in call.items() if key != "usage"} | call["usage"]
-        rows.append(flat | {key: dump(call[key]).strip() for key in ("request", "response")})
-    if rows:
-        write_atomic(
-            run.folder / "calls.jsonl.gz", gzip.compress("".join(map(dump, rows)).encode(), mtime=0)
-        )
-
-
-def kept(path):
-    """Return {key: call} of a file of calls, after dropping a line that a kill cut short; {} where there is none."""
     if not path.exists():
         return {}
-    rows = read_jsonl(path, tolerate_cut=True)
-    write_jsonl(path, rows)
-    return {row["key"]: row for row in rows}
+    lines = read_jsonl(path, tolerate_cut=True)
+    write_jsonl(path, lines)
+    calls = [call_of(line, f"{path} row {number}") for number, line in enumerate(lines, 1)]
+    return {call.key: call for call in calls}
 
 
-def append(path, rows):
-    """Add calls to a file; on return they are on the disk."""
+def append_calls(path: Path, calls: Iterable[Call]) -> None:
+    """Add calls to a running file; on return they are on the disk."""
     with open(path, "a", encoding="utf-8") as file:
-        file.write("".join(map(dump, rows)))
+        file.write("".join(dump(line_of(call)) for call in calls))
         file.flush()
         os.fsync(file.fileno())
 
 
-def put(path, calls):
-    """Let a file of calls have these too."""
-    write_jsonl(path, (kept(path) | {call["key"]: call for call in calls}).values())
+def add_calls(path: Path, calls: Iterable[Call]) -> None:
+    """Let a running file have these calls, in place of any of the same keys."""
+    together = read_calls(path) | {call.key: call for call in calls}
+    write_jsonl(path, map(line_of, together.values()))
 
 
-def answering(run, name, asked, client, facts):
-    """Return the model that answers a run and write it to the file `name`; a run goes on with the model it began with.
+def pack(run: Run) -> None:
+    """Write the calls of a run to calls.jsonl.gz, sorted by purpose and question.
 
-    Raises UserError as client.model_of does.
+    Nothing for a run that made none. What was sent and what came back stand there as JSON in a
+    text, so that every row of every teacher has the same columns.
+    """
+    calls = sorted(
+        read_calls(run.folder / RUNNING).values(), key=lambda call: (call.purpose, call.id)
+    )
+    if calls:
+        lines = [dump(rows.values_of(call)) for call in calls]
+        data = gzip.compress("".join(lines).encode(), mtime=0)
+        write_atomic(run.folder / "calls.jsonl.gz", data)
+
+
+# --- asking a server -------------------------------------------------------------------
+
+
+def choose_model(
+    run: Run,
+    name: str,
+    server: ServerTeacher | ClassifiedDomain,
+    client: Client,
+    facts: dict[str, Any],
+) -> str:
+    """Return the model that answers a run, and write it with `facts` to the run's file `name`.
+
+    A run goes on with the model it began with. Raises as client.model_of does.
     """
     from ponder.api import client as clients
 
     path = run.folder / name
-    begun = json.loads(path.read_text())["model"] if path.exists() else None
-    model = asked.model or begun or clients.model_of(asked.url, client)
+    earlier = json.loads(path.read_text())["model"] if path.exists() else None
+    model = server.model or earlier or clients.model_of(server.url, client)
     run.write_json(name, facts | {"model": model})
     return model
 
 
-def classifier(plan, run):
-    """Return the `ask` of domains.label that asks the study's classifier once for each question, or None where there is none."""
-    if plan.domains.kind != "classify":
+def classifier(study: Study, run: Run) -> Callable[[Sequence[Question]], list[str]] | None:
+    """Return the `ask` of domains.label, or None for a study without a classifier.
+
+    It asks the study's classifier once for each question, and records the calls in the run.
+    """
+    spec = study.domains
+    if spec.kind != "classify":
         return None
 
-    def ask(questions):
-        spec = plan.domains
-        # The key and the prices of the client are those of the teacher.
-        own = dataclasses.replace(
-            plan.client, key_env=spec.key_env, dollars_in=None, dollars_out=None, max_dollars=None
+    def ask(questions: Sequence[Question]) -> list[str]:
+        # The key and the prices of study.client are those of the teacher.
+        client = dataclasses.replace(
+            study.client, key_env=spec.key_env, dollars_in=None, dollars_out=None, max_dollars=None
         )
-        model = answering(
-            run,
-            "classifier.json",
-            spec,
-            own,
-            {"kind": spec.kind, "name": spec.name, "url": spec.url},
-        )
-        calls = ask_all(
-            spec.url,
-            domains.requests(questions, spec, model),
-            questions,
-            {"purpose": "domain", "model": model},
-            own,
-            run,
-        )
-        put(run.folder / MADE, calls)
-        return [replies.parse(dump(call["response"]), None).answer for call in calls]
+        facts = {"kind": spec.kind, "name": spec.name, "url": spec.url}
+        model = choose_model(run, "classifier.json", spec, client, facts)
+        requests = domains.requests(questions, spec, model)
+        origin = {"purpose": "domain", "model": model}
+        calls = ask_all(spec.url, requests, questions, origin, client, run)
+        add_calls(run.folder / RUNNING, calls)
+        return [replies.parse(call.response, None).answer for call in calls]
 
     return ask
 
 
-def request(question, teacher, model):
-    """Return the body of one request: the bare question as in s1 (data/gemini.py), and the config's instruction after it."""
-    text = question.question + (f"\n\n{teacher.instruction}" if teacher.instruction else "")
+def request_body(question: Question, teacher: ServerTeacher, model: str) -> dict[str, Any]:
+    """Return the body of one request.
+
+    The bare question as in s1 (data/gemini.py), and the config's instruction after it.
+    """
+    text = question.question
+    if teacher.instruction:
+        text += f"\n\n{teacher.instruction}"
     return {"model": model, "messages": [{"role": "user", "content": text}], **teacher.body}
 
 
 @contextlib.contextmanager
-def store(url, run):
-    """Yield the file of calls of a server, locked: two runs would ask one question twice."""
+def locked_store(url: str, run: Run) -> Iterator[Path]:
+    """Yield the file of a server's calls, locked: two runs would ask one question twice.
+
+    Raises UserError where another process has it.
+    """
     path = run.out / "calls" / f"{key_of(url)}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(
-        path.with_suffix(".lock"), "w"
-    ) as lock:  # a file of its own: `kept` puts another one in the place of `path`
+    # The lock is a file of its own: `read_calls` puts another file in the place of `path`.
+    with open(path.with_suffix(".lock"), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError(
-                f"{path} is being written by another collection from {url}; let it finish, or stop it"
+                f"{path} is being written by another collection from {url}; let it finish, or "
+                "stop it"
             ) from None
         yield path
 
 
-def ask_all(url, requests, questions, facts, client, run):
-    """Return the calls of the requests, one per question; a server is asked for those that were not kept, and said to be."""
-    ids = {r["key"]: question.id for r, question in zip(requests, questions, strict=True)}
+def ask_all(
+    url: str,
+    requests: Sequence[Request],
+    questions: Sequence[Question],
+    origin: dict[str, Any],
+    client: Client,
+    run: Run,
+) -> list[Call]:
+    """Return the calls of the requests, one per question; a server is asked for missing ones alone.
+
+    `origin` holds what the requests have in common: the fields purpose and model of a Call, and of
+    a teacher's calls teacher and revision.
+    """
+    ids = {
+        request["key"]: question.id for request, question in zip(requests, questions, strict=True)
+    }
     assert len(ids) == len(questions), (
         "two questions with one text: duplicates go before anybody is asked"
     )
-    with store(url, run) as path:
-        calls = kept(path)
-        missing = {r["key"]: r for r in requests if r["key"] not in calls}
+    with locked_store(url, run) as path:
+        calls = read_calls(path)
+        missing = [request for request in requests if request["key"] not in calls]
         if missing:
-            _ask_missing(url, missing, ids, facts, client, run, path)
-            calls = kept(path)
-    # Who asks, and for what, is the run's own: the call may have been made for another.
-    return [{**calls[r["key"]], **facts, "id": ids[r["key"]]} for r in requests]
+            _ask_missing(url, missing, ids, origin, client, run, path)
+            calls = read_calls(path)
+    # The stored call may have been made for another run: who asks, and for what, is this run's own.
+    return [
+        dataclasses.replace(calls[request["key"]], **origin, id=ids[request["key"]])
+        for request in requests
+    ]
 
 
-def _ask_missing(url, missing, ids, facts, client, run, path):
+def _ask_missing(
+    url: str,
+    missing: Sequence[Request],
+    ids: dict[str, str],
+    origin: dict[str, Any],
+    client: Client,
+    run: Run,
+    path: Path,
+) -> None:
+    """Ask a server for the missing calls, and append each to the file at `path`."""
     from ponder.api import client as clients
 
-    timing = read_jsonl(run.folder / "timing.jsonl")
-    spent = sum((row.get("dollars") or 0) + row.get("lost_dollars", 0) for row in timing)
+    clocks = read_jsonl(run.folder / "timing.jsonl")
+    spent = sum((row.get("dollars") or 0) + row.get("lost_dollars", 0) for row in clocks)
+    estimate = clients.describe(clients.estimate(missing, client, spent=spent))
     run.say(
-        f"collect {run.name}: {len(ids) - len(missing)} of {len(ids)} calls were kept before; the others take at most "
-        + clients.describe(clients.estimate(list(missing.values()), client, spent=spent))
+        f"collect {run.name}: {len(ids) - len(missing)} of {len(ids)} calls were kept before; the "
+        f"others take at most {estimate}"
     )
-    made = {}
+    bodies = {request["key"]: request["body"] for request in missing}
+    results = []
 
-    def keep(result):
-        record, names = replies.record_of(result.response)
-        usage = {
-            "prompt_tokens": result.prompt_tokens,
-            "completion_tokens": result.completion_tokens,
-        }
-        made[result.key] = result
+    def record(result: Result) -> None:
+        response, names = replies.record_of(result.response)
+        results.append(result)
         run.timing(
             call=result.key,
             utc=result.utc,
@@ -172,69 +252,63 @@ def _ask_missing(url, missing, ids, facts, client, run, path):
             dollars=result.dollars,
             **names,
         )
-        append(
-            path,
-            [
-                {
-                    "key": result.key,
-                    "id": ids[result.key],
-                    **facts,
-                    "request": missing[result.key]["body"],
-                    "response": record,
-                    "status": result.status,
-                    "reason": result.reason,
-                    "usage": usage,
-                }
-            ],
+        call = Call(
+            key=result.key,
+            id=ids[result.key],
+            **origin,
+            request=json_text(bodies[result.key]),
+            response=json_text(response),
+            status=result.status,
+            reason=result.reason,
+            prompt_tokens=result.prompt_tokens,
+            completion_tokens=result.completion_tokens,
         )
+        append_calls(path, [call])
 
-    clients.ask(
-        url,
-        "chat/completions",
-        list(missing.values()),
-        client,
-        keep,
-        spent,
-        lambda dollars: run.timing(lost_dollars=round(dollars, 6)),
-    )
-    run.say(f"collect {run.name}: {figures(made.values())}")
+    def record_loss(dollars: float) -> None:
+        run.timing(lost_dollars=round(dollars, 6))
+
+    clients.ask(url, "chat/completions", missing, client, record, spent, record_loss)
+    run.say(f"collect {run.name}: {summary(results)}")
 
 
-def figures(results):
-    """Return in words what calls took: how many were answered, tokens as the server counts them, and dollars."""
+def summary(results: Sequence[Result]) -> str:
+    """Return in words what calls took: answers, tokens as the server counts them, dollars."""
     answered = [result for result in results if result.status == "answered"]
-    tokens = [
-        sum(getattr(result, name) or 0 for result in answered)
-        for name in ("prompt_tokens", "completion_tokens")
-    ]
+    prompt = sum(result.prompt_tokens or 0 for result in answered)
+    completion = sum(result.completion_tokens or 0 for result in answered)
     prices = [result.dollars for result in answered if result.dollars is not None]
-    unknown = len(answered) - len(prices)
-    dollars = (
-        f"{sum(prices):.4f} dollars" * bool(prices)
-        + " and " * bool(prices and unknown)
-        + f"{unknown} of unknown price" * bool(unknown)
-    )
+    costs = []
+    if prices:
+        costs.append(f"{sum(prices):.4f} dollars")
+    if unknown := len(answered) - len(prices):
+        costs.append(f"{unknown} of unknown price")
     return (
-        f"{len(answered)} of {len(results)} calls answered, {tokens[0]:,} prompt and {tokens[1]:,} completion tokens, "
-        f"{dollars or '0 dollars'}"
+        f"{len(answered)} of {len(results)} calls answered, {prompt:,} prompt and {completion:,} "
+        f"completion tokens, {' and '.join(costs) or '0 dollars'}"
     )
 
 
-def ask_server(questions, plan, run):
-    teacher = plan.teacher
+def ask_server(questions: Sequence[Question], study: Study, run: Run) -> list[Call]:
+    """Return the call of each question, in their order, from the study's teacher behind a server.
+
+    Raises as client.ask and client.model_of do.
+    """
+    teacher = study.teacher
+    assert teacher.kind == "openai"
     facts = {
         "kind": teacher.kind,
         "name": teacher.name,
         "revision": teacher.revision,
         "url": teacher.url,
     }
-    model = answering(run, "teacher.json", teacher, plan.client, facts)
-    bodies = [request(question, teacher, model) for question in questions]
-    requests = [{"key": key_of("trace", body), "body": body} for body in bodies]
-    facts = {
+    model = choose_model(run, "teacher.json", teacher, study.client, facts)
+    bodies = [request_body(question, teacher, model) for question in questions]
+    requests: list[Request] = [{"key": key_of("trace", body), "body": body} for body in bodies]
+    origin = {
         "purpose": "trace",
         "teacher": teacher.name,
         "model": model,
         "revision": teacher.revision,
     }
-    return ask_all(teacher.url, requests, questions, facts, plan.client, run)
+    return ask_all(teacher.url, requests, questions, origin, study.client, run)

@@ -1,37 +1,49 @@
-"""Which questions and traces hold something of a benchmark: shared word n-grams, near-duplicates and canonical keys.
+"""Which questions and traces hold something of a benchmark.
 
-It is asked last and over every row. The paper asked before it added AIME, which let one question of MATH-500 in (s1, issue 26).
+Looked for are shared word n-grams, near-duplicates and canonical keys, last and over every row. The
+paper looked before it added AIME, which let one question of MATH-500 in (s1, issue 26).
 """
+
+from __future__ import annotations
 
 import glob
 import itertools
 import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ponder.collect import duplicates
 from ponder.config import build
 from ponder.errors import UserError
 from ponder.questions import tables
-from ponder.questions.drawn import question_id
+from ponder.questions.drawn import Question, question_id
+from ponder.rows import Trace
 
-LEAST = 0.5  # Jaccard similarity. Below it nearly all pairs are candidates of MinHash, and the cost is quadratic
-PASSAGES = 3  # shared passages of a pair that are shown, the longest ones; a pair itself is always in the report
-CONTEXT = 40  # words of a trace that are shown before and after its first shared passage
-FILTER = 22  # bits of a hash by which most n-grams are known not to be in a benchmark: 4 MB stay in a cache
+if TYPE_CHECKING:
+    import numpy as np
+
+# Jaccard similarity. Below it nearly all pairs are candidates of MinHash: the cost is quadratic.
+LEAST = 0.5
+# Shared passages of a pair that are shown, the longest ones; a pair itself is always in the report.
+PASSAGES = 3
+# Words of a trace that are shown before and after its first shared passage.
+CONTEXT = 40
+# Bits of a hash by which most n-grams are known not to be in a benchmark: 4 MB stay in a cache.
+FILTER = 22
 FACTOR = random.Random("contamination/n-grams").getrandbits(64) | 1
 
 
 @dataclass(frozen=True)
 class BenchmarkSource:
-    """Where the questions of a benchmark stand: a JSONL file or a pattern such as dir/*.jsonl, and its columns."""
+    """Where the questions of a benchmark stand, and in which columns."""
 
-    path: str | None
+    path: str | None  # a JSONL file, or a pattern such as dir/*.jsonl
     field: str  # holds the question
     id: str | None  # names it; null: file and line do
-    key: (
-        str | None
-    )  # its canonical key; null: the hash of the question, as for any question that no program wrote
+    # Its canonical key; null: the hash of the question, as for any that no program wrote.
+    key: str | None
 
 
 @dataclass(frozen=True)
@@ -45,41 +57,53 @@ class Decontamination:
     minhash: float | None
     keys: bool
     traces: bool
-    benchmarks: dict
+    benchmarks: dict[str, Any]
 
-    def __post_init__(self):
-        for key in ("near", "minhash"):
-            value = getattr(self, key)
-            if value is not None and not LEAST <= value <= 1:
-                raise UserError(
-                    f"decontamination.{key}={value} is no similarity that MinHash finds; give {LEAST} to 1, or null"
-                )
-        for key in ("ngrams", "prefer"):
-            if len(set(getattr(self, key))) < len(getattr(self, key)):
-                raise UserError(
-                    f"decontamination.{key} is {list(getattr(self, key))}, but must name each only once"
-                )
-        if self.ngrams and min(self.ngrams) < 2:
+    def __post_init__(self) -> None:
+        self._check_similarities()
+        self._check_ngrams()
+        compares = bool(self.ngrams or self.minhash or self.keys)
+        if self.benchmarks and not compares:
             raise UserError(
-                f"decontamination.ngrams has {min(self.ngrams)}, but a single word is no copy; give 2 or more"
+                "decontamination has benchmarks, but neither ngrams, minhash nor keys to look for; "
+                "set one of them"
             )
-        if self.traces and not self.ngrams:
+        if compares and not self.benchmarks:
             raise UserError(
-                "decontamination.traces=true looks for n-grams, but decontamination.ngrams is []; give e.g. [8,13]"
-            )
-        looks = bool(self.ngrams or self.minhash or self.keys)
-        if self.benchmarks and not looks:
-            raise UserError(
-                "decontamination has benchmarks, but neither ngrams, minhash nor keys to look for; set one of them"
-            )
-        if looks and not self.benchmarks:
-            raise UserError(
-                "decontamination.benchmarks is {}, but ngrams, minhash and keys need texts to look for; name some"
+                "decontamination.benchmarks is {}, but ngrams, minhash and keys need texts to look "
+                "for; name some"
             )
         for name in self.benchmarks:
             self.source(name)
 
-    def source(self, name):
+    def _check_similarities(self) -> None:
+        for key in ("near", "minhash"):
+            value = getattr(self, key)
+            if value is not None and not LEAST <= value <= 1:
+                raise UserError(
+                    f"decontamination.{key}={value} is no similarity that MinHash finds; give "
+                    f"{LEAST} to 1, or null"
+                )
+
+    def _check_ngrams(self) -> None:
+        for key in ("ngrams", "prefer"):
+            values = getattr(self, key)
+            if len(set(values)) < len(values):
+                raise UserError(
+                    f"decontamination.{key} is {list(values)}, but must name each only once"
+                )
+        if self.ngrams and min(self.ngrams) < 2:
+            raise UserError(
+                f"decontamination.ngrams has {min(self.ngrams)}, but a single word is no copy; "
+                "give 2 or more"
+            )
+        if self.traces and not self.ngrams:
+            raise UserError(
+                "decontamination.traces=true looks for n-grams, but decontamination.ngrams is []; "
+                "give e.g. [8,13]"
+            )
+
+    def source(self, name: str) -> BenchmarkSource:
         """Return the BenchmarkSource of one configured benchmark."""
         return build(BenchmarkSource, self.benchmarks[name], f"decontamination.benchmarks.{name}")
 
@@ -87,73 +111,83 @@ class Decontamination:
 # --- benchmarks ------------------------------------------------------------------------
 
 
-def files(rule):
-    """Return the paths of all benchmark files, sorted; raises UserError for a benchmark that has none."""
-    return sorted({path for name in rule.benchmarks for path in _paths(rule, name)})
+def files(rule: Decontamination) -> list[str]:
+    """Return the paths of all benchmark files, sorted; raises UserError where there is none."""
+    paths: set[str] = set()
+    for name in rule.benchmarks:
+        paths.update(_paths(rule, name))
+    return sorted(paths)
 
 
-def compared(rule):
+def compared(rule: Decontamination) -> tuple[str, ...]:
     """Return the names of the benchmarks, each with what was looked for."""
-    by = [
-        *(f"{n}-grams" for n in rule.ngrams),
-        *(["near-duplicates"] if rule.minhash else []),
-        *(["equal keys or texts"] if rule.keys else []),
-    ]
-    return tuple(f"{name} ({', '.join(by)})" for name in sorted(rule.benchmarks))
+    comparisons = [f"{n}-grams" for n in rule.ngrams]
+    if rule.minhash:
+        comparisons.append("near-duplicates")
+    if rule.keys:
+        comparisons.append("equal keys or texts")
+    return tuple(f"{name} ({', '.join(comparisons)})" for name in sorted(rule.benchmarks))
 
 
-def read_benchmarks(rule):
+def read_benchmarks(rule: Decontamination) -> dict[str, list[dict[str, str]]]:
     """Return {benchmark: rows {id, question, key}} from the configured files.
 
-    Raises UserError, with path and line, for a file that is missing or empty and for a row without a column that is asked for.
+    Raises UserError, with path and line, for a file that is missing or empty and for a row without
+    a column that is configured.
     """
-    return {
-        name: [row for path in _paths(rule, name) for row in _read(path, rule.source(name))]
-        for name in sorted(rule.benchmarks)
-    }
+    benchmarks: dict[str, list[dict[str, str]]] = {}
+    for name in sorted(rule.benchmarks):
+        benchmarks[name] = []
+        for path in _paths(rule, name):
+            benchmarks[name] += _read(path, rule.source(name))
+    return benchmarks
 
 
-def _paths(rule, name):
+def _paths(rule: Decontamination, name: str) -> list[str]:
     path, where = rule.source(name).path, f"decontamination.benchmarks.{name}"
     if path is None:
         raise UserError(
-            f"{where}.path is null, but the questions of {name} are needed to look for; give their JSONL, e.g. "
-            f"{where}.path=/data/{name}.jsonl, or leave it out with '~{where}'"
+            f"{where}.path is null, but the questions of {name} are needed to look for; give their "
+            f"JSONL, e.g. {where}.path=/data/{name}.jsonl, or leave it out with '~{where}'"
         )
-    found = [path] if Path(path).is_file() else sorted(glob.glob(path))
-    if not found:
+    paths = [path] if Path(path).is_file() else sorted(glob.glob(path))
+    if not paths:
         raise UserError(
-            f"{where}.path={path} is no file; give the JSONL of {name}, or leave it out with '~{where}'"
+            f"{where}.path={path} is no file; give the JSONL of {name}, or leave it out with "
+            f"'~{where}'"
         )
-    return found
+    return paths
 
 
-def _read(path, source):
+def _read(path: str, source: BenchmarkSource) -> list[dict[str, str]]:
+    """Return the rows {id, question, key} of one file."""
     rows = []
     for number, row in tables.jsonl(path):
         try:
-            text = tables.cell(row, source.field)
-            if not isinstance(text, str) or not text.strip():
-                raise tables.Unfit(f"column {source.field} holds no question")
-            text = tables.clean(text, source.field, tables.MAX_TEXT)
-            ident = (
-                _name(row, source.id, tables.MAX_NAME)
-                if source.id
-                else f"{Path(path).name}:{number}"
-            )
-            key = _name(row, source.key, tables.MAX_TEXT) if source.key else question_id(text)
+            rows.append(_benchmark_row(row, source, f"{Path(path).name}:{number}"))
         except tables.Unfit as error:
             raise UserError(
                 f"{path}, line {number}: {error}; mend the line, or name the columns with "
                 "decontamination.benchmarks.<name>.field, id and key"
             ) from error
-        rows.append({"id": ident, "question": text, "key": key})
     if not rows:
         raise UserError(f"{path} holds no question; give the JSONL of a benchmark")
     return rows
 
 
-def _name(row, column, most):
+def _benchmark_row(row: Any, source: BenchmarkSource, place: str) -> dict[str, str]:
+    """Return {id, question, key} of a row; raises tables.Unfit for one that gives none."""
+    text = tables.cell(row, source.field)
+    if not isinstance(text, str) or not text.strip():
+        raise tables.Unfit(f"column {source.field} holds no question")
+    text = tables.clean(text, source.field, tables.MAX_TEXT)
+    ident = _name(row, source.id, tables.MAX_NAME) if source.id else place
+    key = _name(row, source.key, tables.MAX_TEXT) if source.key else question_id(text)
+    return {"id": ident, "question": text, "key": key}
+
+
+def _name(row: Any, column: str, most: int) -> str:
+    """Return a short text of a row; `most` are its characters."""
     name = tables.clean(tables.text(tables.cell(row, column), column), column, most)
     if not name:
         raise tables.Unfit(f"column {column} is empty")
@@ -163,252 +197,326 @@ def _name(row, column, most):
 # --- what is looked for ----------------------------------------------------------------
 
 
-def hits(questions, traces, benchmarks, rule):
-    """Return one row for each pair of texts of which `rule` says that one holds something of the other, sorted.
+class Item(NamedTuple):
+    """A benchmark question that is looked for."""
 
-    A row is {id: of the question, where: question | trace, benchmark, benchmark_id, by: "8-gram" or another n, minhash or key,
-    form, share, overlap: the shared text, text, benchmark_text}.
+    benchmark: str
+    id: str
+    question: str
+    key: str
 
-    - n-gram: a shared run of n words, in one of two forms. "words" is s1's: lower case, split at white space, punctuation
-      kept (s1, data/decontaminate_util.py). "plain" has the letters and digits alone, without punctuation, signs and
-      layout of TeX, since one question is set in TeX in many ways; as it takes a formula apart, only n-grams count of which
-      half the words or more have two letters or more. A pair found in both is reported as "words". `share` is the part of
+
+class Match(NamedTuple):
+    """What a text shares with an Item; see `hits` for the fields."""
+
+    item: int  # its index
+    by: str
+    form: str
+    share: float
+    overlap: str
+    text: str
+
+
+def hits(
+    questions: Sequence[Question],
+    traces: Sequence[Trace],
+    benchmarks: dict[str, list[dict[str, str]]],
+    rule: Decontamination,
+) -> list[dict[str, Any]]:
+    """Return one row for each pair of texts of which one holds something of the other, sorted.
+
+    A row is {id: of the question, where: question | trace, benchmark, benchmark_id, by: "8-gram" or
+    another n, minhash or key, form, share, overlap: the shared text, text, benchmark_text}.
+    `benchmarks` is as of read_benchmarks.
+
+    - n-gram: a shared run of n words, in one of two forms. "words" is s1's: lower case, split at
+      white space, punctuation kept (s1, data/decontaminate_util.py). "plain" has the letters and
+      digits alone, without punctuation, signs and layout of TeX, since one question is set in TeX
+      in many ways; as it takes a formula apart, only n-grams count of which half the words or more
+      have two letters or more. A pair found in both is reported as "words". `share` is the part of
       the benchmark question's n-grams that the text has.
-    - minhash: Jaccard similarity (`share`) of shingles, see duplicates.near, of `rule.minhash` or more; questions only.
-    - key: equal canonical keys or equal texts; questions only. For templated ones, whose n-grams are all shared.
+    - minhash: Jaccard similarity (`share`) of shingles, see duplicates.near, of `rule.minhash` or
+      more; questions only.
+    - key: equal canonical keys or equal texts; questions only. For templated ones, whose n-grams
+      are all shared.
 
-    `text` is the question, or of a trace the words around the first shared passage. Traces, thinking and answer, are read if
-    `rule.traces`. The cost is linear in questions and traces, but for the number of hits.
+    `text` is the question, or of a trace the words around the first shared passage. Traces,
+    thinking and answer, are read if `rule.traces`. The cost is linear in questions and traces, but
+    for the number of hits.
     """
-    items = sorted(
-        (
-            (name, row["id"], row["question"], row["key"])
-            for name, rows in benchmarks.items()
-            for row in rows
-        )
-    )
-    pairs = []
+    items = sorted(_items(benchmarks))
+    matches: list[tuple[str, str, Match]] = []
     if rule.ngrams:
-        look = _look_for_grams(items, rule.ngrams)
-        pairs += [(q.id, "question", hit) for q in questions for hit in look(q.question, False)]
-        pairs += [
-            (t["id"], "trace", hit)
-            for t in traces
-            if rule.traces
-            for hit in look(f"{t['think']}\n{t['answer']}", True)
-        ]
+        look_for_grams = _look_for_grams(items, rule.ngrams)
+        for question in questions:
+            for match in look_for_grams(question.question, False):
+                matches.append((question.id, "question", match))
+        for trace in traces if rule.traces else ():
+            for match in look_for_grams(f"{trace.think}\n{trace.answer}", True):
+                matches.append((trace.id, "trace", match))
+    looks: list[Callable[[Question], Iterable[Match]]] = []
     if rule.minhash is not None:
-        look = _look_for_similar(items, rule.minhash)
-        pairs += [(q.id, "question", hit) for q in questions for hit in look(q.question)]
+        looks.append(_look_for_similar(items, rule.minhash))
     if rule.keys:
-        look = _look_for_keys(items)
-        pairs += [(q.id, "question", hit) for q in questions for hit in look(q)]
-    rows = [
-        {
-            "id": ident,
-            "where": where,
-            "benchmark": items[item][0],
-            "benchmark_id": items[item][1],
-            "by": by,
-            "form": form,
-            "share": round(float(share), 4),
-            "overlap": overlap,
-            "text": text,
-            "benchmark_text": items[item][2],
-        }
-        for ident, where, (item, by, form, share, overlap, text) in pairs
-    ]
+        looks.append(_look_for_keys(items))
+    for look in looks:
+        for question in questions:
+            matches += [(question.id, "question", match) for match in look(question)]
+    rows = [_hit(ident, where, items[match.item], match) for ident, where, match in matches]
     order = ("id", "where", "benchmark", "benchmark_id", "by", "benchmark_text", "text")
     return sorted(rows, key=lambda row: tuple(row[name] for name in order))
 
 
-def reasons(found):
-    """Return {id: "by: benchmark benchmark_id, where"} of hits, the strongest of an id: key, 13-gram, minhash, 8-gram."""
+def _items(benchmarks: dict[str, list[dict[str, str]]]) -> Iterator[Item]:
+    for name, rows in benchmarks.items():
+        for row in rows:
+            yield Item(name, row["id"], row["question"], row["key"])
 
-    def strength(row):
-        ranks = {
-            "key": 10**9,
-            "minhash": 9,
-        }  # a near-duplicate says more than eight words, a long shared run more than both
-        return ranks.get(row["by"]) or int(row["by"].removesuffix("-gram")), row["share"]
 
-    # The last one of an id stays: of equally strong ones the first in the order of `hits`.
+def _hit(ident: str, where: str, item: Item, match: Match) -> dict[str, Any]:
+    """Return the row of a match."""
     return {
-        row["id"]: f"{row['by']}: {row['benchmark']} {row['benchmark_id']}, {row['where']}"
-        for row in sorted(reversed(found), key=strength)
+        "id": ident,
+        "where": where,
+        "benchmark": item.benchmark,
+        "benchmark_id": item.id,
+        "by": match.by,
+        "form": match.form,
+        "share": round(float(match.share), 4),
+        "overlap": match.overlap,
+        "text": match.text,
+        "benchmark_text": item.question,
     }
 
 
-def _look_for_keys(items):
-    known = {}
-    for number, (_, _, text, key) in enumerate(items):
-        for name in {key, question_id(text)}:
-            known.setdefault(name, []).append(number)
+def strongest(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return {id: its strongest hit} of the rows of `hits`.
 
-    def look(question):
-        found = {
-            number: name for name in (question.id, question.key) for number in known.get(name, ())
-        }
+    A key is the strongest, then an n-gram with the more words, minhash counting as 9: a
+    near-duplicate says more than eight shared words, a long shared run more than both. Of two alike
+    it is the one with the larger share, then the first in the order of `hits`.
+    """
+    ranks = {"key": 10**9, "minhash": 9}
+
+    def strength(row: dict[str, Any]) -> tuple[int, float]:
+        return ranks.get(row["by"]) or int(row["by"].removesuffix("-gram")), row["share"]
+
+    # The sort is stable and the last row of an id stays: of equally strong ones the first.
+    return {row["id"]: row for row in sorted(reversed(rows), key=strength)}
+
+
+def _look_for_keys(items: Sequence[Item]) -> Callable[[Question], list[Match]]:
+    """Return the function that gives the items whose key or text a question has."""
+    numbers: dict[str, list[int]] = {}
+    for number, item in enumerate(items):
+        for name in {item.key, question_id(item.question)}:
+            numbers.setdefault(name, []).append(number)
+
+    def look(question: Question) -> list[Match]:
+        names = {}
+        for name in (question.id, question.key):
+            for number in numbers.get(name, ()):
+                names[number] = name
         return [
-            (number, "key", "", 1.0, name, question.question)
-            for number, name in sorted(found.items())
+            Match(number, "key", "", 1.0, name, question.question)
+            for number, name in sorted(names.items())
         ]
 
     return look
 
 
-def _look_for_similar(items, threshold):
+def _look_for_similar(
+    items: Sequence[Item], threshold: float
+) -> Callable[[Question], Iterator[Match]]:
+    """Return the function that gives the items that a question is nearly equal to."""
     index = duplicates.index(threshold)
-    for number, (_, _, text, _) in enumerate(items):
-        if members := duplicates.shingles(text):
+    for number, item in enumerate(items):
+        if members := duplicates.shingles(item.question):
             index.insert(number, duplicates.sketch(members), check_duplication=False)
 
-    def look(text):
+    def look(question: Question) -> Iterator[Match]:
+        text = question.question
         members = duplicates.shingles(text)
-        for number in sorted(index.query(duplicates.sketch(members))) if members else ():
-            theirs = duplicates.shingles(items[number][2])
-            if (share := duplicates.jaccard(members, theirs)) >= threshold:
-                words = duplicates.tokens(text)
-                n = min(duplicates.SHINGLE, len(words))
-                both = [
-                    start
-                    for start in range(len(words) - n + 1)
-                    if " ".join(words[start : start + n]) in theirs
-                ]
-                yield number, "minhash", "", share, _shown(words, both, n), text
+        if not members:
+            return
+        for number in sorted(index.query(duplicates.sketch(members))):
+            item_shingles = duplicates.shingles(items[number].question)
+            share = duplicates.jaccard(members, item_shingles)
+            if share >= threshold:
+                overlap = _shared_shingles(duplicates.tokens(text), item_shingles)
+                yield Match(number, "minhash", "", share, overlap, text)
 
     return look
+
+
+def _shared_shingles(words: list[str], shingles: set[str]) -> str:
+    """Return the passages of `words` that are made of some shingles."""
+    n = min(duplicates.SHINGLE, len(words))
+    starts = [
+        start
+        for start in range(len(words) - n + 1)
+        if " ".join(words[start : start + n]) in shingles
+    ]
+    return _passages(words, starts, n)
 
 
 # --- n-grams ---------------------------------------------------------------------------
 
 
-def plain(text):
-    """Return the words of a text without punctuation, signs and layout: runs of letters and runs of digits."""
+def plain(text: str) -> list[str]:
+    """Return the words of a text without punctuation, signs and layout.
+
+    They are runs of letters and runs of digits, in lower case.
+    """
     return [token for token in duplicates.tokens(text) if token.isalnum()]
 
 
-FORMS = {"words": lambda text: text.lower().split(), "plain": plain}
-PROSE = {
-    "words": 0.0,
-    "plain": 0.5,
-}  # the least share of words of two letters or more in an n-gram that counts
+FORMS: dict[str, Callable[[str], list[str]]] = {
+    "words": lambda text: text.lower().split(),
+    "plain": plain,
+}
+# The least share of words of two letters or more in an n-gram that counts.
+PROSE = {"words": 0.0, "plain": 0.5}
 
 
-def _look_for_grams(items, lengths):
+@dataclass(frozen=True)
+class GramIndex:
+    """The n-grams of some texts, T in number, W words together; a 0 follows each text."""
+
+    numbers: dict[str, int]  # of each different word, from 1
+    words: np.ndarray  # [W + T] uint64: the numbers of all words
+    owners: np.ndarray  # [W + T]: the index of the text that each stands in
+    # n: [2 ** FILTER] bool, whether a hash may be here; all hashes, sorted; where each stands.
+    grams: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]
+    sizes: dict[int, np.ndarray]  # n: [T], how many different n-grams each text has
+
+
+def _look_for_grams(
+    items: Sequence[Item], lengths: Iterable[int]
+) -> Callable[[str, bool], list[Match]]:
+    """Return the function that gives the items with which a text shares n-grams."""
     indexes = {
-        form: _index([split(text) for _, _, text, _ in items], lengths, PROSE[form])
+        form: _index([split(item.question) for item in items], lengths, PROSE[form])
         for form, split in FORMS.items()
     }
 
-    def look(text, is_trace):
-        found = {}
+    def look(text: str, is_trace: bool) -> list[Match]:
+        matches: dict[tuple[int, int], Match] = {}
         for form, split in FORMS.items():
             words = split(text)
-            for n, shared in _shared(indexes[form], words):
-                for item, starts in shared.items():
-                    if (item, n) not in found:
-                        share = len(starts) / indexes[form]["sizes"][n][item]
-                        found[item, n] = (
-                            form,
-                            share,
-                            _shown(words, starts, n),
-                            _around(words, starts[0], n) if is_trace else text,
-                        )
-        return [(item, f"{n}-gram", *rest) for (item, n), rest in found.items()]
+            for n, starts_of in _shared(indexes[form], words):
+                for item, starts in starts_of.items():
+                    if (item, n) in matches:
+                        continue
+                    share = len(starts) / indexes[form].sizes[n][item]
+                    shown = _around(words, starts[0], n) if is_trace else text
+                    overlap = _passages(words, starts, n)
+                    matches[item, n] = Match(item, f"{n}-gram", form, share, overlap, shown)
+        return list(matches.values())
 
     return look
 
 
-def _index(texts, lengths, prose):
-    """Return where every n-gram of the texts that counts stands, by its hash, and how many different ones each text has."""
+def _index(texts: Sequence[list[str]], lengths: Iterable[int], prose: float) -> GramIndex:
+    """Return the GramIndex of texts, given as words; `prose` is as of PROSE."""
     import numpy as np
 
-    known = {
-        word: number
-        for number, word in enumerate(dict.fromkeys(itertools.chain.from_iterable(texts)), 1)
-    }
-    # A 0 ends each text and stands for every word that no text has, so that no n-gram reaches over it.
-    numbers = np.array(
-        [number for words in texts for number in (*(known[word] for word in words), 0)], np.uint64
-    )
-    owners = np.repeat(np.arange(len(texts)), [len(words) + 1 for words in texts])
-    is_prose = np.array([False, *(len(word) > 1 and word.isalpha() for word in known)])
-    before = np.concatenate([[0], np.cumsum(is_prose[numbers])])
+    different = dict.fromkeys(itertools.chain.from_iterable(texts))
+    numbers = {word: number for number, word in enumerate(different, 1)}
+    # A 0 ends each text and stands for every word that no text has: no n-gram reaches over it.
+    sequence: list[int] = []
+    for text in texts:
+        sequence += map(numbers.__getitem__, text)
+        sequence.append(0)
+    words = np.array(sequence, np.uint64)
+    owners = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in texts])
+    is_prose = np.array([False, *(len(word) > 1 and word.isalpha() for word in numbers)])
+    prose_before = np.concatenate([[0], np.cumsum(is_prose[words])])
     grams, sizes = {}, {}
     for n in sorted(lengths):
-        starts, hashes = _hashes(numbers, n)
-        counts = before[starts + n] - before[starts] >= prose * n
+        starts, hashes = _hashes(words, n)
+        counts = prose_before[starts + n] - prose_before[starts] >= prose * n
         starts, hashes = starts[counts], hashes[counts]
-        order = np.lexsort((hashes, owners[starts]))
-        theirs, ordered = owners[starts][order], hashes[order]
-        new = np.ones(len(order), bool)
-        new[1:] = (np.diff(theirs) != 0) | (np.diff(ordered) != 0)
-        sizes[n] = np.bincount(theirs[new], minlength=len(texts))
+        sizes[n] = _num_different(hashes, owners[starts], len(texts))
         order = np.argsort(hashes, kind="stable")
         maybe = np.zeros(1 << FILTER, bool)
         maybe[hashes >> np.uint64(64 - FILTER)] = True
         grams[n] = maybe, hashes[order], starts[order]
-    return {"known": known, "numbers": numbers, "owners": owners, "grams": grams, "sizes": sizes}
+    return GramIndex(numbers, words, owners, grams, sizes)
 
 
-def _hashes(numbers, n):
-    """Return (where they start, hashes) of all n-grams without a 0."""
+def _num_different(hashes: np.ndarray, owners: np.ndarray, texts: int) -> np.ndarray:
+    """Return [texts]: how many different hashes each owner has."""
     import numpy as np
 
-    count = max(0, len(numbers) - n + 1)
+    order = np.lexsort((hashes, owners))
+    ordered_owners, ordered = owners[order], hashes[order]
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = (np.diff(ordered_owners) != 0) | (np.diff(ordered) != 0)
+    return np.bincount(ordered_owners[is_first], minlength=texts)
+
+
+def _hashes(words: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (where they start, hashes) of all n-grams of word numbers without a 0."""
+    import numpy as np
+
+    count = max(0, len(words) - n + 1)
     hashes, whole = np.zeros(count, np.uint64), np.ones(count, bool)
     for shift in range(n):
-        part = numbers[shift : shift + count]
+        part = words[shift : shift + count]
         hashes = (hashes + part) * np.uint64(FACTOR)
         whole &= part != 0
     starts = np.flatnonzero(whole)
     return starts, hashes[starts]
 
 
-def _shared(index, words):
-    """Yield (n, {text: where the different n-grams that it shares first stand in `words`}), n ascending, while there are any."""
+def _shared(index: GramIndex, words: list[str]) -> Iterator[tuple[int, dict[int, list[int]]]]:
+    """Yield (n, {text: starts}), n ascending, while there are shared n-grams.
+
+    The starts are where the different n-grams that `words` share with the text first stand in
+    `words`.
+    """
     import numpy as np
 
-    numbers = np.fromiter(
-        map(index["known"].get, words, itertools.repeat(0)), np.uint64, len(words)
-    )
-    for n, (maybe, theirs, places) in index["grams"].items():
+    numbers = np.fromiter(map(index.numbers.get, words, itertools.repeat(0)), np.uint64, len(words))
+    for n, (maybe, hashes_there, places) in index.grams.items():
         starts, hashes = _hashes(numbers, n)
-        hit = np.flatnonzero(maybe[hashes >> np.uint64(64 - FILTER)])
-        different, first = np.unique(hashes[hit], return_index=True)
-        low, high = np.searchsorted(theirs, different), np.searchsorted(theirs, different, "right")
-        count = high - low
-        ours = np.repeat(starts[hit[first]], count)
-        if not len(ours):
+        candidates = np.flatnonzero(maybe[hashes >> np.uint64(64 - FILTER)])
+        different, first = np.unique(hashes[candidates], return_index=True)
+        low = np.searchsorted(hashes_there, different)
+        count = np.searchsorted(hashes_there, different, "right") - low
+        here = np.repeat(starts[candidates[first]], count)
+        if not len(here):
             return
-        place = places[np.repeat(low - np.cumsum(count) + count, count) + np.arange(len(ours))]
-        span = np.arange(
-            n
-        )  # the words themselves decide: equal hashes are only likely to be equal n-grams
-        same = (index["numbers"][place[:, None] + span] == numbers[ours[:, None] + span]).all(
-            axis=1
-        )
-        shared = {}
-        for item, start in zip(
-            index["owners"][place[same]].tolist(), ours[same].tolist(), strict=True
-        ):
-            shared.setdefault(item, set()).add(start)
-        yield n, {item: sorted(found) for item, found in sorted(shared.items())}
+        there = places[np.repeat(low - np.cumsum(count) + count, count) + np.arange(len(here))]
+        # The words themselves decide: equal hashes are only likely to be equal n-grams.
+        span = np.arange(n)
+        same = (index.words[there[:, None] + span] == numbers[here[:, None] + span]).all(axis=1)
+        owners = index.owners[there[same]].tolist()
+        starts_of: dict[int, set[int]] = {}
+        for item, start in zip(owners, here[same].tolist(), strict=True):
+            starts_of.setdefault(item, set()).add(start)
+        yield n, {item: sorted(starts_of[item]) for item in sorted(starts_of)}
 
 
-def _shown(words, starts, n):
-    """Return the longest passages of `words` that n-grams at `starts` cover, in their order, and how many more there are."""
-    passages = []
+def _passages(words: list[str], starts: Iterable[int], n: int) -> str:
+    """Return the longest passages of `words` that n-grams at `starts` cover, in their order.
+
+    PASSAGES of them, and how many more there are.
+    """
+    passages: list[list[int]] = []
     for start in starts:
         if passages and start < passages[-1][1]:
             passages[-1][1] = start + n
         else:
             passages.append([start, start + n])
-    longest = sorted(sorted(passages, key=lambda p: (p[0] - p[1], p[0]))[:PASSAGES])
-    more = [f"({len(passages) - PASSAGES} more)"] if len(passages) > PASSAGES else []
-    return " ... ".join([" ".join(words[first:end]) for first, end in longest] + more)
+    longest = sorted(passages, key=lambda passage: (passage[0] - passage[1], passage[0]))
+    texts = [" ".join(words[first:end]) for first, end in sorted(longest[:PASSAGES])]
+    if len(passages) > PASSAGES:
+        texts.append(f"({len(passages) - PASSAGES} more)")
+    return " ... ".join(texts)
 
 
-def _around(words, start, n):
+def _around(words: list[str], start: int, n: int) -> str:
+    """Return an n-gram with CONTEXT words before and after it."""
     return " ".join(words[max(0, start - CONTEXT) : start + n + CONTEXT])

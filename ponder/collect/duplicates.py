@@ -1,166 +1,210 @@
-"""Questions that stand in a pool more than once: with one text but for case and white space, or nearly so. Pure.
+"""Questions that stand in a pool more than once: with one text, or nearly so. Pure functions.
 
-What is kept of two is the same whatever the order of the input: the one that comes first in the canonical order, which
-goes by the place of its source in `prefer` (other sources follow by name), then by id.
+Texts are one but for case and white space. What is kept of two is the same whatever the order of
+the input: the one that comes first in the canonical order, which goes by the place of its source in
+`prefer` (other sources follow by name), then by id.
 """
+
+from __future__ import annotations
 
 import functools
 import json
 import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-SHINGLE = 3  # words. Of 40 different ones, one changed word leaves a Jaccard similarity of 35/41, two apart 32/44
-PERMUTATIONS = 128  # numbers in a sketch
-MISSED = (
-    0.001  # at most so large a share of the pairs that lie just at the threshold is no candidate
-)
-BATCH = 4096  # shingles hashed at one time: each is 128 numbers until their minimum is known
+if TYPE_CHECKING:
+    from datasketch import MinHash, MinHashLSH
+
+    from ponder.questions.drawn import Question
+
+# Words. Of 40 different ones, one changed word leaves a Jaccard similarity of 35/41, and two that
+# stand apart 32/44.
+SHINGLE = 3
+# Numbers in a sketch.
+PERMUTATIONS = 128
+# At most so large a share of the pairs that lie just at the threshold is no candidate.
+MISSED = 0.001
+# Shingles hashed at one time: each is 128 numbers until their minimum is known.
+BATCH = 4096
 
 # What TeX or a web page lays out with, and what means nothing more than the same without it.
 MARKUP = re.compile(
-    r"</?(?:c?math|br|p|sub|sup)>|\\(?:begin|end)\{[a-z]{0,20}\*?\}|(?<=\\)[dt](?=frac)|\\[,;:!>\\ ]"
-    r"|\\(?:left|right|bigg?[lrm]?|displaystyle|limits|text(?:bf|it|rm)?|math(?:bf|it|rm)|q?quad)(?![a-z])"
+    r"</?(?:c?math|br|p|sub|sup)>"
+    r"|\\(?:begin|end)\{[a-z]{0,20}\*?\}|(?<=\\)[dt](?=frac)|\\[,;:!>\\ ]"
+    r"|\\(?:left|right|bigg?[lrm]?|displaystyle|limits|text(?:bf|it|rm)?|math(?:bf|it|rm)|q?quad)"
+    r"(?![a-z])"
 )
 TOKEN = re.compile(r"""[^\W\d_]+|\d+|[^\w\s\\{}()\[\],.;:'"`$&~?#@%|\u2018\u2019\u201c\u201d]""")
 
 
-def tokens(text):
-    """Return the words of a text in lower case: runs of letters, runs of digits and single signs such as + or <.
+def tokens(text: str) -> list[str]:
+    """Return the words of a text in lower case: runs of letters, runs of digits and single signs.
 
-    Brackets, punctuation, white space and commands of layout are left out, so that one formula set in two ways is one.
-    Signs are kept, since a sum is not a difference. The cost is linear in the text.
+    A sign is such as + or <. Brackets, punctuation, white space and commands of layout are left
+    out, so that one formula set in two ways is one. Signs are kept, since a sum is not a
+    difference. The cost is linear in the text.
     """
     return TOKEN.findall(MARKUP.sub(" ", text.lower()))
 
 
-def shingles(text):
-    """Return the set of all runs of SHINGLE tokens of a text, of the whole text if it has fewer; empty without a token."""
+def shingles(text: str) -> set[str]:
+    """Return the set of all runs of SHINGLE tokens of a text.
+
+    The whole text is the only one if it has fewer tokens; the set is empty without a token.
+    """
     words = tokens(text)
-    return (
-        {
-            " ".join(words[start : start + SHINGLE])
-            for start in range(max(1, len(words) - SHINGLE + 1))
-        }
-        if words
-        else set()
-    )
+    if not words:
+        return set()
+    starts = range(max(1, len(words) - SHINGLE + 1))
+    return {" ".join(words[start : start + SHINGLE]) for start in starts}
 
 
-def jaccard(one, other):
-    """Return the share of all members of two sets that are in both, 0.0 to 1.0; 0.0 if both are empty."""
+def jaccard(one: set, other: set) -> float:
+    """Return the share of all members of two sets that are in both, 0.0 to 1.0.
+
+    0.0 if both are empty.
+    """
     both = len(one & other)
     return both / (len(one) + len(other) - both) if both else 0.0
 
 
-def bands(threshold):
-    """Return (bands, rows): the most rows to a band with which all but MISSED of the pairs at the threshold meet in a band."""
-    fit = [
+def bands(threshold: float) -> tuple[int, int]:
+    """Return (bands, rows) of an index of MinHash sketches.
+
+    The rows are the most to a band with which all but MISSED of the pairs at the threshold are
+    equal in a band.
+    """
+    possible = [
         rows
         for rows in range(1, PERMUTATIONS // 2 + 1)
         if (1 - threshold**rows) ** (PERMUTATIONS // rows) <= MISSED
     ]
-    assert fit, f"{PERMUTATIONS} permutations find too few pairs of similarity {threshold}"
-    return PERMUTATIONS // fit[-1], fit[-1]
+    assert possible, f"{PERMUTATIONS} permutations find too few pairs of similarity {threshold}"
+    return PERMUTATIONS // possible[-1], possible[-1]
 
 
 @functools.cache
-def _blank():
+def _empty_sketch() -> MinHash:
     from datasketch import MinHash
 
     return MinHash(num_perm=PERMUTATIONS, seed=1)
 
 
-def sketch(members):
+def sketch(members: Iterable[str]) -> MinHash:
     """Return the MinHash of a set of texts; it depends on nothing else."""
-    made, data = _blank().copy(), [member.encode("utf-8", "surrogatepass") for member in members]
+    minhash = _empty_sketch().copy()
+    data = [member.encode("utf-8", "surrogatepass") for member in members]
     for start in range(0, len(data), BATCH):
-        made.update_batch(data[start : start + BATCH])
-    return made
+        minhash.update_batch(data[start : start + BATCH])
+    return minhash
 
 
-def index(threshold):
-    """Return an empty index; of the sketches in it, its `query` names those that may be as similar as the threshold."""
+def index(threshold: float) -> MinHashLSH:
+    """Return an empty index.
+
+    Of the sketches in it, its `query` names those that may be as similar as the threshold.
+    """
     from datasketch import MinHashLSH
 
     return MinHashLSH(num_perm=PERMUTATIONS, params=bands(threshold))
 
 
-def canonical(questions, prefer=()):
-    """Return the questions in the order that decides which of several is kept; `prefer` names sources, the first ones first."""
-    place = {family: number for number, family in enumerate(prefer)}
-    return sorted(
-        questions,
-        key=lambda q: (
-            place.get(q.family, len(place)),
-            q.family,
-            q.id,
-            q.question,
-            q.answer,
-            q.key,
-            json.dumps(q.facts, sort_keys=True),
-            q.domain,
-        ),
-    )
+def canonical(questions: Iterable[Question], prefer: Sequence[str] = ()) -> list[Question]:
+    """Return the questions in the order that decides which of several is kept.
 
-
-def exact(questions, prefer=()):
-    """Return (kept, dropped): the questions, in their order, without the later ones of an id, and pairs (dropped, kept).
-
-    An id hashes the text whatever its case and white space. The pairs are in canonical order.
+    `prefer` names sources, the preferred ones first.
     """
-    first, dropped = {}, []
+    place = {family: number for number, family in enumerate(prefer)}
+
+    def rank(question: Question) -> tuple:
+        return (
+            place.get(question.family, len(place)),
+            question.family,
+            question.id,
+            question.question,
+            question.answer,
+            question.key,
+            json.dumps(question.facts, sort_keys=True),
+            question.domain,
+        )
+
+    return sorted(questions, key=rank)
+
+
+def exact(
+    questions: Sequence[Question], prefer: Sequence[str] = ()
+) -> tuple[list[Question], list[tuple[Question, Question]]]:
+    """Return (unique, pairs): the questions without the later ones of an id, and what was dropped.
+
+    An id hashes the text whatever its case and white space. The questions stay in their order; the
+    pairs (dropped question, kept one) are in canonical order.
+    """
+    first: dict[str, Question] = {}
+    pairs = []
     for question in canonical(questions, prefer):
         if question.id in first:
-            dropped.append((question, first[question.id]))
+            pairs.append((question, first[question.id]))
         else:
             first[question.id] = question
-    left, kept = dict(first), []
+    missing, unique = dict(first), []
     for question in questions:
-        if left.get(question.id) == question:
-            kept.append(left.pop(question.id))
-    return kept, dropped
+        if missing.get(question.id) == question:
+            unique.append(missing.pop(question.id))
+    return unique, pairs
 
 
-def near(questions, threshold, prefer=()):
-    """Return {id of a dropped question: id of the kept one that is so similar}: MinHash over shingles (issue 3, item 1).
+def near(
+    questions: Iterable[Question], threshold: float, prefer: Sequence[str] = ()
+) -> dict[str, str]:
+    """Return {id of a dropped question: id of the kept one that is so similar}.
 
-    A question is dropped when its shingles have a Jaccard similarity of `threshold` or more, computed from the sets
-    themselves, with a question kept before it in canonical order. MinHash only says which pairs are looked at: of those just at
-    the threshold it leaves out MISSED, of more similar ones fewer. Ids must be unique: `exact` comes first.
+    A question is dropped when its shingles have a Jaccard similarity of `threshold` or more,
+    computed from the sets themselves, with a question kept before it in canonical order. MinHash
+    only says which pairs are looked at: of those just at the threshold it leaves out MISSED, of
+    more similar ones fewer. Ids must be unique: `exact` comes first.
     """
-    rows, kept, dropped = canonical(questions, prefer), index(threshold), {}
-    assert len({question.id for question in rows}) == len(rows), "two questions have one id"
-    for number, question in enumerate(rows):
-        if not (mine := shingles(question.question)):
+    ordered, sketches = canonical(questions, prefer), index(threshold)
+    assert len({question.id for question in ordered}) == len(ordered), "two questions have one id"
+    kept_of = {}
+    for number, question in enumerate(ordered):
+        members = shingles(question.question)
+        if not members:
             continue
-        made = sketch(mine)
-        for other in sorted(kept.query(made)):
-            if jaccard(mine, shingles(rows[other].question)) >= threshold:
-                dropped[question.id] = rows[other].id
+        minhash = sketch(members)
+        for candidate in sorted(sketches.query(minhash)):
+            other = ordered[candidate]
+            if jaccard(members, shingles(other.question)) >= threshold:
+                kept_of[question.id] = other.id
                 break
         else:
-            kept.insert(number, made, check_duplication=False)
-    return dropped
+            sketches.insert(number, minhash, check_duplication=False)
+    return kept_of
 
 
-def remove(questions, threshold, prefer=()):
-    """Return (kept, copies): the questions, in their order, without exact and near-duplicates, and a row for each dropped one.
+def remove(
+    questions: Sequence[Question], threshold: float | None, prefer: Sequence[str] = ()
+) -> tuple[list[Question], list[dict[str, Any]]]:
+    """Return (unique, copies): the questions without exact and near-duplicates, and those.
 
-    The rows {id, family, kept, kept_family, by: exact | near} are sorted; a `threshold` of None drops exact ones only.
+    The questions stay in their order. The copies, one row {id, family, kept, kept_family, by: exact
+    | near} for each dropped question, are sorted; a `threshold` of None drops exact ones only.
     """
-    kept, twins = exact(questions, prefer)
-    pairs = [("exact", dropped, first) for dropped, first in twins]
+    unique, exact_pairs = exact(questions, prefer)
+    pairs = [("exact", question, first) for question, first in exact_pairs]
     if threshold is not None:
-        similar, by_id = near(kept, threshold, prefer), {question.id: question for question in kept}
-        pairs += [("near", by_id[dropped], by_id[first]) for dropped, first in similar.items()]
-        kept = [question for question in kept if question.id not in similar]
+        similar = near(unique, threshold, prefer)
+        by_id = {question.id: question for question in unique}
+        pairs += [("near", by_id[ident], by_id[first]) for ident, first in similar.items()]
+        unique = [question for question in unique if question.id not in similar]
     copies = [
         {
-            "id": dropped.id,
-            "family": dropped.family,
+            "id": question.id,
+            "family": question.family,
             "kept": first.id,
             "kept_family": first.family,
             "by": by,
         }
-        for by, dropped, first in pairs
+        for by, question, first in pairs
     ]
-    return kept, sorted(copies, key=lambda row: (row["id"], row["family"], row["by"]))
+    return unique, sorted(copies, key=lambda row: (row["id"], row["family"], row["by"]))

@@ -1,34 +1,36 @@
-"""Which traces are trained on: s1's filters for quality and difficulty, what is contaminated, then a draw (s1, section 2.2).
+"""Which traces are trained on: s1's filters, what is contaminated, then a draw (s1, section 2.2).
 
-All of it is pure: the same traces, rule, seed, attempts and hits give the same rows in the same order, so an audit replays
-it from committed files.
+The filters are for quality and for difficulty. All of it is pure: the same traces, rule, seed,
+attempts and hits give the same rows in the same order, so an audit replays it from committed files.
 """
+
+from __future__ import annotations
 
 import itertools
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ponder.collect import draws
-from ponder.config import at_least, check_choice
-from ponder.errors import UserError
-from ponder.runs import read_jsonl
+from ponder import rows
+from ponder.collect import draws, traces
+from ponder.config import at_least
+from ponder.errors import RecordError, UserError
+from ponder.rows import Trace
 
-METHODS = (*draws.METHODS, "all")
+if TYPE_CHECKING:
+    from ponder.questions.drawn import Question
+
 BY_DOMAIN = ("s1", "diverse")
 STEPS = ("quality", "difficulty", "decontamination", "draw")
-FIELDS = {
-    "question": str,
-    "answer": str,
-    "gold": str,
-    "think": str,
-    "domain": str,
-    "tokens": int,
-    "correct": bool,
-}
-# About 5,000 tokens, a sixth of what s1 trains on at once. A pattern of quadratic cost then takes seconds, not days.
+# Of a question or an answer. About 5,000 tokens, a sixth of what s1 trains on at once: a pattern of
+# quadratic cost then takes seconds, not days.
 MAX_CHARACTERS = 20_000
+
+# {reference model: {id of a question: whether it got it right, None for a call that failed}}
+Attempts = dict[str, dict[str, bool | None]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Spared:
 
 @dataclass(frozen=True)
 class First:
-    """Right traces of `families` with at least `min_tokens` thinking tokens are taken before any draw."""
+    """Right traces of `families` with `min_tokens` thinking tokens or more come before any draw."""
 
     families: tuple[str, ...]
     min_tokens: int
@@ -49,14 +51,17 @@ class First:
 
 @dataclass(frozen=True)
 class Matched:
-    """The families whose domains shape the released variant's last draws: see draws.matched_weights."""
+    """The families whose domains shape the last draws of the released variant.
+
+    See draws.matched_weights.
+    """
 
     whole: str
     scaled: str
     share: float
 
     @property
-    def families(self):
+    def families(self) -> tuple[str, str]:
         """Both families."""
         return self.whole, self.scaled
 
@@ -66,8 +71,8 @@ class Selection:
     """The filters and the draw of one data set (conf/selection)."""
 
     name: str
-    method: str
-    variant: str
+    method: Literal["s1", "random", "longest", "diverse", "all"]
+    variant: Literal["paper", "released"]
     size: int
     uniform_until: int
     keep_wrong: bool
@@ -75,107 +80,222 @@ class Selection:
     max_tokens: int
     patterns: tuple[str, ...]
     spared: tuple[Spared, ...]
-    references: dict
+    references: dict[str, str]
     first: tuple[First, ...]
     matched: Matched | None
 
-    def __post_init__(self):
-        check_choice("selection.method", self.method, METHODS)
-        check_choice("selection.variant", self.variant, ("paper", "released"))
+    def __post_init__(self) -> None:
         at_least(0, "selection", self, "uniform_until", "min_tokens")
         at_least(max(1, self.min_tokens), "selection", self, "max_tokens")
         if self.method != "all":
             at_least(1, "selection", self, "size")
         if self.method == "s1" and self.variant == "released":
-            if self.matched is None:
-                raise UserError(
-                    "selection.variant=released draws by selection.matched, which is null; give it or take "
-                    "selection.variant=paper"
-                )
-            if self.uniform_until >= self.size:
-                raise UserError(
-                    f"selection.uniform_until={self.uniform_until} leaves variant=released nothing of "
-                    f"selection.size={self.size} to draw by selection.matched; lower it"
-                )
+            self._check_matched_draws()
         if self.matched is not None and self.matched.share < 0:
             raise UserError(
                 f"selection.matched.share={self.matched.share} is no share; give 0 or more"
             )
+        self._check_patterns()
+        for name, path in self.references.items():
+            if not (isinstance(name, str) and isinstance(path, str)):
+                raise UserError(
+                    f"selection.references has {name!r}: {path!r}, but must map a name to the path "
+                    "of a traces.jsonl"
+                )
+
+    def _check_matched_draws(self) -> None:
+        if self.matched is None:
+            raise UserError(
+                "selection.variant=released draws by selection.matched, which is null; give it or "
+                "take selection.variant=paper"
+            )
+        if self.uniform_until >= self.size:
+            raise UserError(
+                f"selection.uniform_until={self.uniform_until} leaves variant=released nothing of "
+                f"selection.size={self.size} to draw by selection.matched; lower it"
+            )
+
+    def _check_patterns(self) -> None:
         for pattern in (*self.patterns, *(spared.pattern for spared in self.spared)):
             try:
                 re.compile(pattern)
             except re.error as error:
                 raise UserError(
-                    f"selection has the pattern {pattern!r}, no regular expression ({error}); mend it"
+                    f"selection has the pattern {pattern!r}, no regular expression ({error}); mend "
+                    "it"
                 ) from error
-        for name, path in self.references.items():
-            if not (isinstance(name, str) and isinstance(path, str)):
-                raise UserError(
-                    f"selection.references has {name!r}: {path!r}, but must map a name to the path of a traces.jsonl"
-                )
 
     @property
-    def families(self):
+    def families(self) -> set[str]:
         """The families that the rule names and reads."""
-        named = {family for spared in self.spared if self.patterns for family in spared.families}
+        families: set[str] = set()
+        for spared in self.spared if self.patterns else ():
+            families.update(spared.families)
         if self.method == "s1":
-            named |= {family for first in self.first for family in first.families}
-            named |= set(self.matched.families) if self.variant == "released" else set()
-        return named
+            for first in self.first:
+                families.update(first.families)
+            if self.variant == "released" and self.matched is not None:
+                families.update(self.matched.families)
+        return families
 
 
-def quality(trace, rule):
-    """Return why a trace is dropped, or None: its format, its length, the question's string patterns, a wrong answer.
+class Reason(NamedTuple):
+    """Why a trace is dropped: the rule, and what about this trace, or ""."""
 
+    rule: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.detail}" if self.detail else self.rule
+
+
+class Drop(NamedTuple):
+    """The step that dropped a trace, and why."""
+
+    step: str
+    reason: Reason
+
+
+# --- quality ---------------------------------------------------------------------------
+
+
+def quality(trace: Trace, rule: Selection) -> Reason | None:
+    """Return why a trace is dropped for its quality, or None.
+
+    Looked at are its format, its length, the question's string patterns and whether it is right.
     Paper and released code keep wrong answers (s1, section 2.2): `rule.keep_wrong`.
     """
-    if trace.get("rejected"):
-        return f"rejected: {trace['rejected']}"
-    for name, kind in FIELDS.items():
-        if type(trace.get(name)) is not kind:
-            return f"missing {name}"
-    for name, reason in (
-        ("think", "empty trace"),
-        ("answer", "empty answer"),
-        ("gold", "no reference answer"),
-    ):
-        if not trace[name].strip():
-            return reason
-    if rule.method in BY_DOMAIN and not trace["domain"].strip():
-        return "missing domain"
-    for name in ("question", "answer"):
-        if len(trace[name]) > MAX_CHARACTERS:
-            return f"{name} of more than {MAX_CHARACTERS} characters"
-    if trace["tokens"] > rule.max_tokens:
-        return "too long"
+    if trace.rejected:
+        return Reason("rejected", trace.rejected)
+    if reason := _missing_text(trace, rule):
+        return Reason(reason)
+    for name, text in (("question", trace.question), ("answer", trace.answer)):
+        if len(text) > MAX_CHARACTERS:
+            return Reason(f"{name} of more than {MAX_CHARACTERS} characters")
+    if trace.tokens > rule.max_tokens:
+        return Reason("too long")
     if pattern := matched_pattern(trace, rule):
-        return f"pattern {pattern}"
-    return None if trace["correct"] or rule.keep_wrong else "wrong answer"
+        return Reason(f"pattern {pattern}")
+    return None if trace.correct or rule.keep_wrong else Reason("wrong answer")
 
 
-def matched_pattern(trace, rule):
-    """Return the first of `rule.patterns` that the question matches, or None; also None for a spared question."""
-    found = next(
-        (pattern for pattern in rule.patterns if re.search(pattern, trace["question"])), None
-    )
-    for spared in rule.spared if found else ():
-        if trace["family"] in spared.families and re.search(spared.pattern, trace["question"]):
+def _missing_text(trace: Trace, rule: Selection) -> str | None:
+    """Return which text that a trace needs is empty, or None."""
+    if not trace.think.strip():
+        return "empty trace"
+    if not trace.answer.strip():
+        return "empty answer"
+    if not trace.gold.strip():
+        return "no reference answer"
+    if rule.method in BY_DOMAIN and not trace.domain.strip():
+        return "missing domain"
+    return None
+
+
+def matched_pattern(trace: Trace, rule: Selection) -> str | None:
+    """Return the first of `rule.patterns` that the question matches.
+
+    None where it matches none, and for a spared question.
+    """
+    matches = (pattern for pattern in rule.patterns if re.search(pattern, trace.question))
+    pattern = next(matches, None)
+    if pattern is None:
+        return None
+    for spared in rule.spared:
+        if trace.family in spared.families and re.search(spared.pattern, trace.question):
             return None
-    return found
+    return pattern
 
 
-def check(questions, rule, attempts):
-    """Raise UserError for what must fail whatever a teacher says: too small a pool, a family or an attempt that is missing."""
+# --- difficulty ------------------------------------------------------------------------
+
+
+def difficulty(trace: Trace, rule: Selection, attempts: Attempts) -> Reason | None:
+    """Return why a trace is dropped for its difficulty, or None.
+
+    Dropped is a question that a reference model answered, one of which its call failed, and a short
+    trace. `attempts` is as of read_attempts; raises UserError when a reference of the rule was not
+    asked the question.
+    """
+    verdicts = _verdicts(trace.id, rule, attempts)
+    for name, verdict in verdicts.items():
+        if verdict:
+            return Reason(f"answered by {name}")
+    for name, verdict in verdicts.items():
+        if verdict is None:
+            return Reason(f"failed call of {name}")
+    return Reason("too short") if trace.tokens < rule.min_tokens else None
+
+
+def _verdicts(ident: str, rule: Selection, attempts: Attempts) -> dict[str, bool | None]:
+    """Return {reference: whether it got the question right, None for a call that failed}."""
+    verdicts = {}
+    for name in sorted(rule.references):
+        if ident not in attempts.get(name, {}):
+            raise UserError(
+                f"selection.references.{name} ({rule.references[name]}) has no attempt at question "
+                f"{ident}; run that reference over the same questions, or take it out"
+            )
+        verdicts[name] = attempts[name][ident]
+    return verdicts
+
+
+def files(rule: Selection) -> list[str]:
+    """Return the paths that the rule reads, sorted.
+
+    Raises UserError for one that does not exist.
+    """
+    for name, path in rule.references.items():
+        if not Path(path).is_file():
+            raise UserError(
+                f"selection.references.{name} is {path}, which does not exist; collect it with "
+                "that model as the teacher, or name another traces.jsonl"
+            )
+    return sorted(rule.references.values())
+
+
+def read_attempts(rule: Selection) -> Attempts:
+    """Return the attempts of `rule.references`, from the traces.jsonl of each.
+
+    Raises UserError for a file that is missing, RecordError for one that holds a line that is no
+    trace, or two attempts at one question.
+    """
+    files(rule)
+    return {name: _read_reference(path) for name, path in rule.references.items()}
+
+
+def _read_reference(path: str) -> dict[str, bool | None]:
+    attempts: dict[str, bool | None] = {}
+    for number, trace in enumerate(rows.read(Trace, path), 1):
+        if trace.id in attempts:
+            raise RecordError(
+                f"{path} row {number} is a second attempt at question {trace.id}; make the file "
+                "again"
+            )
+        attempts[trace.id] = None if traces.call_failed(trace) else trace.correct
+    return attempts
+
+
+# --- the funnel ------------------------------------------------------------------------
+
+
+def check(questions: Sequence[Question], rule: Selection, attempts: Attempts) -> None:
+    """Raise UserError for what must fail whatever a teacher answers.
+
+    That is too small a pool, a family that no question has, and a question that a reference was not
+    asked.
+    """
     if rule.method != "all" and len(questions) < rule.size:
         raise UserError(
-            f"selection.size={rule.size} exceeds the {len(questions)} questions of the pool; lower it"
+            f"selection.size={rule.size} exceeds the {len(questions)} questions of the pool; lower "
+            "it"
         )
     _check_families({question.family for question in questions}, rule)
     for question in questions:
-        difficulty({"id": question.id, "tokens": rule.min_tokens}, rule, attempts)
+        _verdicts(question.id, rule, attempts)
 
 
-def _check_families(families, rule):
+def _check_families(families: Iterable[str], rule: Selection) -> None:
     if absent := sorted(rule.families - set(families)):
         raise UserError(
             f"selection={rule.name} names the family {absent[0]!r}, which no trace has (there are: "
@@ -183,138 +303,109 @@ def _check_families(families, rule):
         )
 
 
-def difficulty(trace, rule, attempts):
-    """Return why a trace is dropped, or None: a reference model answered the question, or its call failed, or the trace is short.
+def select(
+    candidates: Sequence[Trace],
+    rule: Selection,
+    seed: int,
+    attempts: Attempts | None = None,
+    contaminated: dict[str, dict[str, Any]] | None = None,
+) -> tuple[list[Trace], dict[str, Any], dict[str, Drop]]:
+    """Return (rows, funnel, drops): the traces to train on, counts, and {id: Drop} of the others.
 
-    `attempts` is as of read_attempts; raises UserError when a reference of the rule was not asked the question.
-    """
-    verdicts = {}
-    for name in sorted(rule.references):
-        if trace["id"] not in attempts.get(name, {}):
-            raise UserError(
-                f"selection.references.{name} ({rule.references[name]}) has no attempt at question {trace['id']}; "
-                "run that reference over the same questions, or take it out"
-            )
-        verdicts[name] = attempts[name][trace["id"]]
-    if answered := next((name for name, verdict in verdicts.items() if verdict), None):
-        return f"answered by {answered}"
-    if failed := next((name for name, verdict in verdicts.items() if verdict is None), None):
-        return f"failed call of {failed}"
-    return "too short" if trace["tokens"] < rule.min_tokens else None
-
-
-def files(rule):
-    """Return the paths that the rule reads, sorted; raises UserError for one that does not exist."""
-    for name, path in rule.references.items():
-        if not Path(path).is_file():
-            raise UserError(
-                f"selection.references.{name} is {path}, which does not exist; collect it with that model as the "
-                "teacher, or name another traces.jsonl"
-            )
-    return sorted(rule.references.values())
-
-
-def read_attempts(rule):
-    """Return {reference: {id: correct}} from the traces.jsonl of each of `rule.references`, None for a call that failed.
-
-    Raises UserError for a file that is missing or holds a line that is no attempt, or two attempts at one question.
-    """
-    files(rule)
-    return {name: _read_reference(path) for name, path in rule.references.items()}
-
-
-def _read_reference(path):
-    attempts = {}
-    for number, row in enumerate(read_jsonl(path), 1):
-        if not (
-            isinstance(row, dict)
-            and isinstance(row.get("id"), str)
-            and type(row.get("correct")) is bool
-        ):
-            raise UserError(
-                f"{path} line {number} has no id and correct (true or false); make the file again"
-            )
-        if row["id"] in attempts:
-            raise UserError(
-                f"{path} line {number} is a second attempt at question {row['id']}; make the file again"
-            )
-        attempts[row["id"]] = (
-            None if str(row.get("rejected") or "").startswith("failed") else row["correct"]
-        )
-    return attempts
-
-
-def select(traces, rule, seed, attempts=None, contaminated=None):
-    """Return (chosen traces, funnel); `attempts` is {reference: {id: correct}}, `contaminated` {id: reason}.
-
-    The funnel holds the count after each of STEPS, the steps that dropped under 1% of what reached them (inert), how many
-    rows the draw took first, domains of the chosen, families of pool and chosen, how often each reason dropped a row, and
-    per dropped id "step: reason". Raises UserError as difficulty and draws.draw do, and for a family that no trace has.
+    `attempts` is as of read_attempts, `contaminated` as of contamination.strongest. The funnel
+    holds the count after each of STEPS, the steps that dropped under 1% of what reached them
+    (inert), how many rows the draw took first, domains of the rows, families of pool and rows, and
+    how often each reason dropped a row. Raises UserError as difficulty and draws.draw do, and for a
+    family that no trace has.
     """
     contaminated = contaminated or {}
-    assert len({trace["id"] for trace in traces}) == len(traces), "two traces have one id"
-    pool = Counter(trace["family"] for trace in traces)
+    assert len({trace.id for trace in candidates}) == len(candidates), "two traces have one id"
+    pool = Counter(trace.family for trace in candidates)
     _check_families(pool, rule)
-    filters = {
-        "quality": lambda t: quality(t, rule),
-        "difficulty": lambda t: difficulty(t, rule, attempts or {}),
-        "decontamination": lambda t: contaminated.get(t["id"]),
+    filters: dict[str, Callable[[Trace], Reason | None]] = {
+        "quality": lambda trace: quality(trace, rule),
+        "difficulty": lambda trace: difficulty(trace, rule, attempts or {}),
+        "decontamination": lambda trace: _contamination(contaminated.get(trace.id)),
     }
-    after, dropped, left = {"pool": len(traces)}, {}, traces
+    passed, drops = list(candidates), {}
+    after = {"pool": len(passed)}
     for step, reason_of in filters.items():
-        reached, left = left, []
+        reached, passed = passed, []
         for trace in reached:
             if (reason := reason_of(trace)) is None:
-                left.append(trace)
+                passed.append(trace)
             else:
-                dropped[trace["id"]] = f"{step}: {reason}"
-        after[step] = len(left)
-    if len(left) < (1 if rule.method == "all" else rule.size):
-        most = ", ".join(f"{count} {why}" for why, count in _reasons(dropped, 3).most_common(3))
-        raise UserError(
-            f"selection.size={rule.size} exceeds the {len(left)} traces that pass the filters; lower it, or look at "
-            f"what was dropped: {most or 'nothing'}"
-            if rule.method != "all"
-            else f"selection={rule.name}: no trace passes the filters; look at what was dropped: {most or 'nothing'}"
-        )
-    chosen = draws.draw(left, rule, seed)
+                drops[trace.id] = Drop(step, reason)
+        after[step] = len(passed)
+    _check_size(len(passed), rule, drops)
+    chosen = draws.draw(passed, rule, seed)
     after["draw"] = len(chosen)
-    ids = {trace["id"] for trace in chosen}
-    assert ids.isdisjoint(contaminated) and ids.isdisjoint(dropped) and len(ids) == len(chosen), (
+    ids = {trace.id for trace in chosen}
+    assert ids.isdisjoint(contaminated) and ids.isdisjoint(drops) and len(ids) == len(chosen), (
         "a row that may not be drawn"
     )
-    dropped |= {trace["id"]: "draw: not drawn" for trace in left if trace["id"] not in ids}
-    families = Counter(trace["family"] for trace in chosen)
-    return chosen, {
+    not_drawn = Drop("draw", Reason("not drawn"))
+    drops |= {trace.id: not_drawn for trace in passed if trace.id not in ids}
+    families = Counter(trace.family for trace in chosen)
+    funnel = {
         "after": after,
-        "inert": [
-            step
-            for step, (before, kept) in zip(STEPS, itertools.pairwise(after.values()), strict=True)
-            if 100 * (before - kept) < before
-        ],
-        "first": len(draws.taken_first(left, rule)) if rule.method == "s1" else 0,
-        "domains": dict(sorted(Counter(trace["domain"] for trace in chosen).items())),
+        "inert": _inert(after),
+        "first": len(draws.taken_first(passed, rule)) if rule.method == "s1" else 0,
+        "domains": dict(sorted(Counter(trace.domain for trace in chosen).items())),
         "families": {name: {"pool": pool[name], "chosen": families[name]} for name in sorted(pool)},
-        "reasons": dict(sorted(_reasons(dropped).items())),
-        "dropped": dict(sorted(dropped.items())),
+        "reasons": dict(sorted(_tally(drops).items())),
     }
+    return chosen, funnel, dict(sorted(drops.items()))
 
 
-def _reasons(dropped, parts=2):
-    """Count the reasons. The text after a second colon is the row's own: why a call is no trace, or what it is
-    contaminated with.
+def _contamination(hit: dict[str, Any] | None) -> Reason | None:
+    """Return why a trace with a hit of contamination.hits is dropped, or None without one."""
+    if hit is None:
+        return None
+    return Reason(hit["by"], f"{hit['benchmark']} {hit['benchmark_id']}, {hit['where']}")
+
+
+def _check_size(left: int, rule: Selection, drops: dict[str, Drop]) -> None:
+    """Raise UserError, with what dropped the most, where fewer traces are left than are drawn."""
+    if left >= (1 if rule.method == "all" else rule.size):
+        return
+    common = _tally(drops, detailed=True).most_common(3)
+    most = ", ".join(f"{count} {reason}" for reason, count in common) or "nothing"
+    if rule.method == "all":
+        raise UserError(
+            f"selection={rule.name}: no trace passes the filters; look at what was dropped: {most}"
+        )
+    raise UserError(
+        f"selection.size={rule.size} exceeds the {left} traces that pass the filters; lower it, or "
+        f"look at what was dropped: {most}"
+    )
+
+
+def _inert(after: dict[str, int]) -> list[str]:
+    """Return the steps that dropped under 1% of what reached them."""
+    counts = zip(STEPS, itertools.pairwise(after.values()), strict=True)
+    return [step for step, (before, left) in counts if 100 * (before - left) < before]
+
+
+def _tally(drops: dict[str, Drop], detailed: bool = False) -> Counter[str]:
+    """Return how often each "step: rule" dropped a trace; `detailed` tells a trace's own words."""
+    if detailed:
+        return Counter(f"{drop.step}: {drop.reason}" for drop in drops.values())
+    counts = Counter((drop.step, drop.reason.rule) for drop in drops.values())
+    return Counter({f"{step}: {rule}": count for (step, rule), count in counts.items()})
+
+
+def dropped_rows(copies: Sequence[dict[str, Any]], drops: dict[str, Drop]) -> list[dict[str, str]]:
+    """Return sorted rows {id, step, reason} of all that was dropped.
+
+    `copies` is as of duplicates.remove, `drops` as of select.
     """
-    return Counter(": ".join(why.split(": ")[:parts]) for why in dropped.values())
-
-
-def dropped_rows(copies, dropped):
-    """Return rows {id, step, reason}, sorted, of the duplicates (see duplicates.remove) and of a funnel's `dropped`."""
-    rows = [
+    lines = [
         {"id": row["id"], "step": "duplicates", "reason": f"{row['by']} copy of {row['kept']}"}
         for row in copies
     ]
-    rows += [
-        {"id": ident, **dict(zip(("step", "reason"), why.split(": ", 1), strict=True))}
-        for ident, why in dropped.items()
+    lines += [
+        {"id": ident, "step": drop.step, "reason": str(drop.reason)}
+        for ident, drop in drops.items()
     ]
-    return sorted(rows, key=lambda row: (row["id"], row["step"], row["reason"]))
+    return sorted(lines, key=lambda row: (row["id"], row["step"], row["reason"]))

@@ -1,34 +1,44 @@
-"""Who writes the traces (conf/teacher): programs, a model behind a server, or a local model. One interface: `write`.
+"""Who writes the traces (conf/teacher): programs, a model behind a server, or a local model.
 
-A model's raw replies are kept call by call (ponder/collect/calls.py) before anything is made of them; what its rows may be used
-for is said by its terms (ponder/collect/terms.py). Rows that programs write are no distillation.
+All have one interface, `write`. A model's raw replies are recorded call by call
+(ponder/collect/calls.py) before anything is made of them; what its rows may be used for is said by
+its terms (ponder/collect/terms.py). Rows that programs write are no distillation.
 """
 
+from __future__ import annotations
+
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ponder.api import limits, wire
 from ponder.collect.terms import Terms
-from ponder.collect.traces import row
-from ponder.config import at_least, check_choice
+from ponder.collect.traces import graded_trace
+from ponder.config import at_least
 from ponder.errors import UserError
 from ponder.models import Model
 from ponder.questions import solver
+from ponder.rows import Trace
+
+if TYPE_CHECKING:
+    from ponder.chat import Chat
+    from ponder.questions.drawn import Question
+    from ponder.runs import Run
+    from ponder.study import Study
 
 
 @dataclass(frozen=True)
 class SolverTeacher:
-    """Programs that say each step; `doubt` as in solver.write."""
+    """Programs that write down each step; `doubt` as in solver.write."""
 
     kind: Literal["solver"]
     name: str
-    doubt: str
+    doubt: solver.Doubt
     doubt_rate: float
     terms: Terms
 
-    def __post_init__(self):
-        check_choice("teacher.doubt", self.doubt, solver.DOUBTS)
+    def __post_init__(self) -> None:
         if not 0 <= self.doubt_rate <= 1:
             raise UserError(f"teacher.doubt_rate={self.doubt_rate} is no share; give 0 to 1")
 
@@ -43,20 +53,19 @@ class ServerTeacher:
     model: str | None  # null: the only model that the server offers
     revision: str | None  # of an open model, where it is known
     instruction: str | None  # appended to every question
-    body: dict  # sampling and other fields of the request, sent as they are
-    reasoning_ends: (
-        str | None
-    )  # for a model whose reasoning stands in the content: the text that ends it
+    body: dict[str, Any]  # sampling and other fields of the request, sent as they are
+    # For a model whose reasoning stands in the content: the text that ends it.
+    reasoning_ends: str | None
     terms: Terms
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         wire.origin_of(self.url)
         limits.check_body("teacher.body", self.body)
 
 
 @dataclass(frozen=True)
 class LocalTeacher:
-    """A transformers model on this machine, with or without an adapter, asked like a subject of evaluate.py."""
+    """A transformers model on this machine, asked like a subject of evaluate.py."""
 
     kind: Literal["hf"]
     name: str
@@ -68,50 +77,50 @@ class LocalTeacher:
     temperature: float  # 0: the likeliest token
     max_thinking: int  # tokens; a trace that reaches it is rejected as cut
     max_answer: int  # tokens
-    force_answer: str  # capped | always, as budget.force_answer
+    force_answer: Literal["capped", "always"]  # as budget.force_answer
     terms: Terms
 
-    def __post_init__(self):
-        check_choice("teacher.force_answer", self.force_answer, ("capped", "always"))
+    def __post_init__(self) -> None:
         at_least(0, "teacher", self, "shots", "temperature")
         at_least(1, "teacher", self, "max_thinking", "max_answer")
 
 
-def write(questions, plan, run, chat):
-    """Return one trace (a dict, see logs/README.md) per question, in the order of the questions, from the study's teacher.
+def write(questions: Sequence[Question], study: Study, run: Run, chat: Chat) -> list[Trace]:
+    """Return one Trace per question, in the order of the questions, from the study's teacher.
 
-    A row of a model teacher has one more field, `rejected`: "", or why the call gave no usable trace. Raises
-    UserError as the teacher's own functions do.
+    A trace of a model teacher has the field `rejected`: "", or why the call gave no trace that can
+    be trained on. Raises UserError as the teacher's own functions do.
     """
-    if plan.teacher.kind == "solver":
-        return [_solved(question, plan.teacher, plan.data_seed, chat) for question in questions]
-    from ponder.collect import calls, local, traces
+    teacher = study.teacher
+    if teacher.kind == "solver":
+        return [_solve(question, teacher, study.data_seed, chat) for question in questions]
+    from ponder.collect import calls as teacher_calls
+    from ponder.collect import local, traces
 
-    ask = calls.ask_server if plan.teacher.kind == "openai" else local.ask
-    answered = ask(questions, plan, run)
-    calls.put(
-        run.folder / calls.MADE, answered
-    )  # every question has been asked once, and its call is kept
+    ask = teacher_calls.ask_server if teacher.kind == "openai" else local.ask
+    calls = ask(questions, study, run)
+    teacher_calls.add_calls(run.folder / teacher_calls.RUNNING, calls)
     return [
-        traces.trace_of(question, call, plan.teacher, chat)
-        for question, call in zip(questions, answered, strict=True)
+        traces.trace_of(question, call, teacher, chat)
+        for question, call in zip(questions, calls, strict=True)
     ]
 
 
-def _solved(question, teacher, seed, chat):
-    """Return the trace of a program; `tokens` are counted without its doubt, so that a doubt never decides which rows are
-    chosen.
+def _solve(question: Question, teacher: SolverTeacher, seed: int, chat: Chat) -> Trace:
+    """Return the Trace of a program.
+
+    Its `tokens` are counted without its doubt, so that a doubt never decides which rows are chosen.
     """
     rng = random.Random(f"trace/{question.id}/{seed}")
-    trace = solver.write(question, teacher.doubt, teacher.doubt_rate, rng)
+    solution = solver.write(question, teacher.doubt, teacher.doubt_rate, rng)
     plain = solver.write(question, "none", 0.0, rng)
     answer = solver.answer_of(question.family, solver.steps(question))
-    return row(
+    return graded_trace(
         question,
-        trace.think,
+        solution.think,
         answer,
         f"Final Answer: {answer}",
-        teacher,
+        teacher.name,
         len(chat.encode(plain.think)),
-        trace.wrong,
+        solution.wrong,
     )

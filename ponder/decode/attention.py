@@ -1,11 +1,19 @@
-"""Attention of packed tokens: in one forward pass each row adds as many tokens as it has to its own keys and values.
+"""Attention of packed tokens: one forward pass adds to each row as many tokens as it has due.
 
-A row's keys and values lie in a slot of one large buffer, so that it can be cut back to any length (what forcing needs
-after an ignored end, and a sweep at a branch) and another row can take its place. transformers calls `attend` in place of
-its own attention; everything else of the network is per token and does not see rows.
+A row's keys and values lie in a slot of one large buffer, so that it can be cut back to any length
+(what forcing needs after an ignored end, and a sweep at a branch) and another row can take its
+place. transformers calls `attend` in place of its own attention; everything else of the network is
+per token and does not see rows.
+
+The suffix of a tensor's name says its shape: B rows, N packed tokens, T tokens of the longest row,
+H heads of keys, G heads of queries that share one, D the size of a head, V the vocabulary.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -13,15 +21,22 @@ from transformers import AttentionInterface
 
 from ponder.errors import UserError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 NAME = "ponder_rows"  # of `attend`, in transformers' table
 GROW = 256  # tokens; slots grow by whole multiples
+Feed = tuple[int, int]  # of a slot: (tokens that it has, tokens that it gets, one or more)
 
 
 class Store:
-    """The keys and values of `slots` rows, a pair of tensors (slots, heads, tokens, size) per layer; `room` makes them longer."""
+    """The keys and values of `slots` rows; `room` makes them longer.
 
-    def __init__(self, network, slots):
-        config = network.config.get_text_config()
+    `layers` holds for each layer a tensor (2, slots, heads, tokens, size): keys, then values.
+    """
+
+    def __init__(self, network: PreTrainedModel, slots: int) -> None:
+        config: Any = network.config.get_text_config()
         heads = config.num_key_value_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.layers = [
@@ -29,19 +44,33 @@ class Store:
             for _ in range(config.num_hidden_layers)
         ]
 
-    def room(self, length):
+    def room(self, length: int) -> None:
         """Make every slot at least `length` tokens long."""
-        have = self.layers[0].shape[3]
-        if length <= have:
+        current = self.layers[0].shape[3]
+        if length <= current:
             return
-        more = -(-max(length, have + have // 2) // GROW) * GROW - have
-        for at, old in enumerate(self.layers):
-            self.layers[at] = torch.cat([old, old.new_zeros(*old.shape[:3], more, old.shape[4])], 3)
+        more = -(-max(length, current + current // 2) // GROW) * GROW - current
+        for index, layer in enumerate(self.layers):
+            growth = layer.new_zeros(*layer.shape[:3], more, layer.shape[4])
+            self.layers[index] = torch.cat([layer, growth], 3)
 
-    def copy(self, source, target, length):
+    def copy(self, source: int, target: int, length: int) -> None:
         """Copy the first tokens of one slot into another."""
         for layer in self.layers:
             layer[:, target, :, :length] = layer[:, source, :, :length]
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The tokens of a row that come before its last one in a forward pass: from `first` to `last`.
+
+    Positions are among the packed tokens, `last` excluded; `mask` says what each of them sees.
+    """
+
+    slot: int
+    first: int
+    last: int
+    mask: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -52,54 +81,60 @@ class Step:
     slot_N: torch.Tensor
     position_N: torch.Tensor
     last_B: torch.Tensor  # which of the N is the last of each row
-    bias_BT: torch.Tensor  # 0 on the tokens that a row has, T of the longest; minus infinity beyond
-    leads: (
-        list  # (slot, first, last, mask) of rows with more than one token: all but the last of them
-    )
+    bias_BT: torch.Tensor  # 0 on the tokens that a row has; minus infinity beyond
+    leads: list[Lead]  # of the rows that get more than one token
 
 
-def step_of(store, feeds):
-    """Return the Step of `feeds`: for each slot from 0 on (tokens that it has, tokens that it gets), of these one or more."""
+def step_of(store: Store, feeds: Sequence[Feed]) -> Step:
+    """Return the Step of the feeds of the slots from 0 on."""
     device = store.layers[0].device
-    ends = [have + add for have, add in feeds]
+    ends = [length + count for length, count in feeds]
     store.room(max(ends))
-    slot = [b for b, (_, add) in enumerate(feeds) for _ in range(add)]
-    position = [have + i for have, add in feeds for i in range(add)]
-    last, leads = [], []
-    for b, (have, add) in enumerate(feeds):
-        first = last[-1] + 1 if last else 0
-        last.append(first + add - 1)
-        if add > 1:
-            mask = torch.ones(add - 1, have + add - 1, dtype=torch.bool, device=device).tril(have)
-            leads.append((b, first, last[-1], mask))
+    slots = [slot for slot, (_, count) in enumerate(feeds) for _ in range(count)]
+    positions = [length + i for length, count in feeds for i in range(count)]
+    lasts: list[int] = []
+    leads = []
+    for slot, (length, count) in enumerate(feeds):
+        first = lasts[-1] + 1 if lasts else 0
+        lasts.append(first + count - 1)
+        if count > 1:
+            mask = torch.ones(count - 1, length + count - 1, dtype=torch.bool, device=device)
+            leads.append(Lead(slot, first, lasts[-1], mask.tril(length)))
     length_B = torch.tensor(ends, device=device)
     outside_BT = torch.arange(max(ends), device=device) >= length_B[:, None]
-    bias_BT = torch.zeros(outside_BT.shape, dtype=store.layers[0].dtype, device=device).masked_fill(
-        outside_BT, float("-inf")
-    )
+    zeros_BT = torch.zeros(outside_BT.shape, dtype=store.layers[0].dtype, device=device)
     return Step(
-        store, *(torch.tensor(x, device=device) for x in (slot, position, last)), bias_BT, leads
+        store=store,
+        slot_N=torch.tensor(slots, device=device),
+        position_N=torch.tensor(positions, device=device),
+        last_B=torch.tensor(lasts, device=device),
+        bias_BT=zeros_BT.masked_fill(outside_BT, float("-inf")),
+        leads=leads,
     )
 
 
 def attend(
-    module,
-    query,
-    key,
-    value,
-    attention_mask,
-    scaling,
-    step,
-    sliding_window=None,
-    softcap=None,
-    s_aux=None,
-    **others,
-):
-    """Return (output, None) of one layer, as transformers wants it of an attention: (1, N, heads, size)."""
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor,
+    scaling: float,
+    step: Step,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
+    **others: Any,
+) -> tuple[torch.Tensor, None]:
+    """Return (output, None) of one layer, as transformers wants it: output is (1, N, heads, size).
+
+    query, key, value: (1, heads, N, size). `step` comes through the model's forward call. Raises
+    UserError for a model whose attention does more than this.
+    """
     if sliding_window is not None or softcap is not None or s_aux is not None:
         raise UserError(
-            "this model has sliding windows, soft caps or sinks in its attention, which engine hf does not compute; "
-            "serve it with vLLM"
+            "this model has sliding windows, soft caps or sinks in its attention, which engine hf "
+            "does not compute; serve it with vLLM"
         )
     keys, values = step.store.layers[module.layer_idx]  # slots, heads, tokens, size
     keys[step.slot_N, :, step.position_N] = key[0].transpose(0, 1)
@@ -110,34 +145,42 @@ def attend(
     keys_BHTD, values_BHTD = keys[:rows, :, :longest], values[:rows, :, :longest]
     # Heads that share keys stand where queries do, so nothing is repeated for them.
     query_BHGD = query_NHD[step.last_B].reshape(rows, heads, -1, size)
-    weights = (
-        (query_BHGD * scaling) @ keys_BHTD.transpose(2, 3) + step.bias_BT[:, None, None]
-    ).softmax(-1)
-    last_BHD = (weights @ values_BHTD).reshape(rows, -1, size)
+    scores_BHGT = (query_BHGD * scaling) @ keys_BHTD.transpose(2, 3) + step.bias_BT[:, None, None]
+    weights_BHGT = scores_BHGT.softmax(-1)
+    last_BHD = (weights_BHGT @ values_BHTD).reshape(rows, -1, size)
     if not step.leads:
         return last_BHD[None], None
-    out_NHD = torch.empty_like(query_NHD)
-    out_NHD[step.last_B] = last_BHD
-    for slot, first, last, mask in step.leads:
-        tokens = mask.shape[1]
-        mine = slice(slot, slot + 1), slice(None), slice(tokens)
-        out = scaled_dot_product_attention(
-            query[:, :, first:last],
-            keys[mine],
-            values[mine],
-            attn_mask=mask,
+    output_NHD = torch.empty_like(query_NHD)
+    output_NHD[step.last_B] = last_BHD
+    for lead in step.leads:
+        slot = slice(lead.slot, lead.slot + 1)
+        seen = slice(lead.mask.shape[1])
+        output = scaled_dot_product_attention(
+            query[:, :, lead.first : lead.last],
+            keys[slot, :, seen],
+            values[slot, :, seen],
+            attn_mask=lead.mask,
             scale=scaling,
             enable_gqa=True,
         )
-        out_NHD[first:last] = out[0].transpose(0, 1)
-    return out_NHD[None], None
+        output_NHD[lead.first : lead.last] = output[0].transpose(0, 1)
+    return output_NHD[None], None
 
 
 AttentionInterface.register(NAME, attend)
 
 
-def forward(network, store, feeds, tokens, ready):
-    """Return the logits (rows `ready`, vocabulary) after a forward pass over the packed `tokens` of `feeds` (see step_of)."""
+def forward(
+    network: Any,
+    store: Store,
+    feeds: Sequence[Feed],
+    tokens: Sequence[int],
+    ready: Sequence[int],
+) -> torch.Tensor:
+    """Return the logits after a forward pass over the packed `tokens` of `feeds` (see step_of).
+
+    Shape (rows `ready`, vocabulary): a row is ready whose tokens have all been read.
+    """
     step = step_of(store, feeds)
     device = step.slot_N.device
     before, network.config._attn_implementation = network.config._attn_implementation, NAME

@@ -1,27 +1,37 @@
-"""The engine `server`: rows of Requests (ponder/decode/budget.py) decoded by a server that takes and returns token ids, as vLLM does.
+"""The engine `server`: rows of Requests decoded by a server that takes and returns token ids.
 
-Each call is one POST to /v1/completions, after a prompt of everything so far: the server keeps nothing. The fields are those of
-vLLM (vllm/entrypoints/openai/completion/protocol.py; return_token_ids since 0.10.2, its pull request 22587). All that shapes
-the sampling is sent: a server fills in what is left out from the model's generation_config.json (its "OpenAI-Compatible
-Server" page). Not used are `stop`, which is text, and `min_tokens`, which also bars the model's own ends, asked for or not
-(vllm/sampling_params.py, update_from_generation_config; its pull request 5849). Issue 5.
+vLLM is one (Requests: ponder/decode/budget.py). Each call is one POST to /v1/completions, after a
+prompt of everything so far: the server keeps nothing. The fields are those of vLLM
+(vllm/entrypoints/openai/completion/protocol.py; return_token_ids since 0.10.2, its pull request
+22587). All that shapes the sampling is sent: a server fills in what is left out from the model's
+generation_config.json (its "OpenAI-Compatible Server" page). Not used are `stop`, which is text,
+and `min_tokens`, which also bars the model's own ends, asked for or not (vllm/sampling_params.py,
+update_from_generation_config; its pull request 5849).
 """
+
+from __future__ import annotations
 
 import asyncio
 import itertools
 import json
 import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NoReturn
 
 from ponder.api import client as clients
 from ponder.api import limits, wire
-from ponder.decode import budget as budgets
-from ponder.errors import UserError
+from ponder.api.client import Client
+from ponder.chat import Chat
+from ponder.decode import budget as budgeting
+from ponder.decode.budget import Completion, Request
+from ponder.errors import ServerError, UserError
 from ponder.hashing import purpose_seed
 
 UNSTATED = "engine not stated,"
-BIAS = 100  # what vLLM cuts a logit_bias to: the most it has for "always", and for "never", which is why replies are checked
+# What vLLM cuts a logit_bias to: the most it has for "always", and for "never", which is why
+# replies are checked.
+BIAS = 100
 FIELDS = {
     "top_p": 1.0,
     "top_k": -1,
@@ -34,10 +44,13 @@ FIELDS = {
     "include_stop_str_in_output": True,
     "return_token_ids": True,
 }
-NEEDED = (
-    "budget forcing needs a server that takes and returns token ids, as vLLM does, and not text alone; check engine.url and "
-    "how that server was started, or take engine=hf"
+REQUIREMENT = (
+    "budget forcing needs a server that takes and returns token ids, as vLLM does, and not text "
+    "alone; check engine.url and how that server was started, or take engine=hf"
 )
+Row = Generator[Request, Any, Any]
+# (number of the call, prompt, limit, stops, barred) -> the ids of one completion
+Call = Callable[[int, list[int], int, list[int], list[int]], Awaitable[tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,7 @@ class ServerEngine:
     url: str  # up to and with /v1
     model: str | None  # null: the only model that the server lists
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         wire.origin_of(self.url)
 
 
@@ -67,140 +80,177 @@ class Connection:
 
     url: str
     model: str
-    client: clients.Client
+    client: Client
     vocabulary: int  # ids from here on are none of the tokenizer
-    said: str  # what answers and its version, as the server states them
+    engine: str  # what answers and its version, as the server states them
 
     @property
-    def origin(self):
+    def origin(self) -> str:
         """The address without its path."""
         return wire.origin_of(self.url)
 
 
-def connect(server, client, chat):
-    """Return the Connection of a ServerEngine, asked as a Client says, for the model whose Chat this is.
+def connect(server: ServerEngine, client: Client, chat: Chat) -> Connection:
+    """Return the Connection of a ServerEngine, for the model whose Chat this is.
 
-    Raises UserError, before anything is measured, when it cannot be reached, lists no single model where none is named, or
-    is unfit: when it refuses token ids, returns none, or does not keep to stop_token_ids, ignore_eos and logit_bias.
+    Raises UserError, before anything is measured, when it cannot be reached, lists no single model
+    where none is named, or is unfit: when it refuses token ids, returns none, or does not keep to
+    stop_token_ids, ignore_eos and logit_bias.
     """
     if client.max_dollars is not None:
         raise UserError(
-            f"client.max_dollars={client.max_dollars:g} bounds what collect.py spends, and evaluate.py counts no "
-            "dollars; leave it null with engine=server"
+            f"client.max_dollars={client.max_dollars:g} bounds what collect.py spends, and "
+            "evaluate.py counts no dollars; leave it null with engine=server"
         )
     return asyncio.run(_connect(server, client, chat))
 
 
-def run(connection, prompts, rows, temperature=0.0, purposes=None):
-    """Yield (index, what the row returned) of each row as it is done; rows and `prompts` as in engine.run.
+def run(
+    connection: Connection,
+    prompts: Sequence[list[int]],
+    rows: Sequence[Row],
+    temperature: float = 0.0,
+    purposes: Sequence[str] | None = None,
+) -> Iterator[tuple[int, Any]]:
+    """Yield (index, what the row returned) of each row as it is finished; see hf.run.
 
-    client.concurrency rows are under way at once. At a temperature of 0 each call takes the likeliest tokens; above it the n-th
-    call of a row draws with the seed named by its purpose and n, so that nothing depends on what comes when. Raises
-    UserError when the server fails for good, or returns what does not fit what it was asked.
+    client.concurrency rows are under way at once. At a temperature of 0 each call takes the
+    likeliest tokens; above it the n-th call of a row draws with the seed named by its purpose and
+    n, so that nothing depends on what comes when. Raises ServerError when the server fails for
+    good, or returns what does not fit what it was asked.
     """
     if temperature and not 0.01 <= temperature <= 2:
         raise UserError(
-            f"decoding.temperature={temperature:g} is none that vLLM draws at as it is; give 0, or 0.01 to 2"
+            f"decoding.temperature={temperature:g} is none that vLLM draws at as it is; give 0, "
+            "or 0.01 to 2"
         )
     assert purposes is not None or not temperature, "draws need purposes"
-    made = _run(connection, prompts, rows, temperature, purposes)
+    results = _run(connection, prompts, rows, temperature, purposes or ())
 
-    async def following():
-        return await anext(made, None)
+    async def next_result() -> tuple[int, Any] | None:
+        return await anext(results, None)
 
     with asyncio.Runner() as runner:
         try:
-            while (pair := runner.run(following())) is not None:
-                yield pair
+            while (result := runner.run(next_result())) is not None:
+                yield result
         finally:
-            runner.run(made.aclose())
+            runner.run(results.aclose())
 
 
-async def decoded(prompt, row, call):
-    """Return what a row returns. `call(number, prompt, limit, stops, barred)` gives the ids of one completion, `number` counts."""
-    ids, done, numbers = [], None, itertools.count()
+async def decode_row(prompt: Sequence[int], row: Row, call: Call) -> Any:
+    """Return what a row returns; `call` gives the ids of one completion, and its numbers count."""
+    ids: list[int] = []  # of the row, after the prompt
+    completion = None
+    numbers = itertools.count()
     while True:
         try:
-            request = row.send(done)
+            request = row.send(completion)
         except StopIteration as end:
             return end.value
-        ids, said, stop = [*ids[: request.keep], *request.ids], (), ()
-        while not stop and len(said) < request.limit:
-            said += await call(next(numbers), [*prompt, *ids, *said], *next_call(request, said))
-            stop = budgets.stop_of(said, request.stops)
-        done = budgets.Completion(said, stop)
-        ids += said
+        ids = [*ids[: request.keep], *request.ids]
+        sampled: tuple[int, ...] = ()
+        stop: tuple[int, ...] = ()
+        while not stop and len(sampled) < request.limit:
+            limit, stops, barred = next_call(request, sampled)
+            context = [*prompt, *ids, *sampled]
+            sampled += await call(next(numbers), context, limit, stops, barred)
+            stop = budgeting.stop_of(sampled, request.stops)
+        completion = Completion(sampled, stop)
+        ids += sampled
 
 
-def next_call(request, said):
-    """Return (limit, stops, barred) of the call that goes on with a Request of which the tokens `said` are sampled.
+def next_call(request: Request, sampled: tuple[int, ...]) -> tuple[int, list[int], list[int]]:
+    """Return (limit, stops, barred) of the call that goes on with a partly sampled Request.
 
-    A server stops at single tokens. So a call ends where a stop of several tokens may have begun, and the next goes no
-    further than where one could be complete: what follows either ends it there or goes on. While a suppressed stop may be
-    all that is sampled, one token is asked for at a time, without those in `barred`.
+    A server stops at single tokens. So a call ends where a stop of several tokens may have begun,
+    and the next goes no further than where one could be complete: what follows either ends it there
+    or goes on. While a suppressed stop may be all that is sampled, one token is asked for at a
+    time, without those in `barred`.
     """
     stops = [tuple(stop) for stop in request.stops if stop]
-    begun = [
-        len(stop) - n for stop in stops for n in range(1, len(stop)) if said[-n:] == stop[:n]
-    ]  # tokens until one ends
-    limit = min([request.limit - len(said), *begun])
-    if request.suppress and any(said == stop[: len(said)] for stop in stops):
+    limit = request.limit - len(sampled)
+    for stop in stops:
+        for length in range(1, len(stop)):
+            if sampled[-length:] == stop[:length]:  # the stop may have begun
+                limit = min(limit, len(stop) - length)
+    if request.suppress and any(sampled == stop[: len(sampled)] for stop in stops):
         limit = 1
-    return (
-        limit,
-        sorted({stop[0] for stop in stops}),
-        budgets.barred(said, stops) if request.suppress else [],
-    )
+    barred = budgeting.tokens_to_suppress(sampled, stops) if request.suppress else []
+    return limit, sorted({stop[0] for stop in stops}), barred
 
 
-def read(text, prompt, limit, stops, vocabulary):
-    """Return (ids, "") of the body of a completion, or ((), what is wrong with it): nothing in it is believed."""
+def read_completion(
+    text: str, prompt: Sequence[int], limit: int, stops: Sequence[int], vocabulary: int
+) -> tuple[tuple[int, ...], str]:
+    """Return (ids, "") of the body of a completion, or ((), what is wrong with it).
+
+    Nothing in the body is believed.
+    """
     try:
         (choice,) = json.loads(text)["choices"]
-        ids, finish, echo = (
-            choice.get(key) for key in ("token_ids", "finish_reason", "prompt_token_ids")
-        )
+        ids, finish = choice.get("token_ids"), choice.get("finish_reason")
+        echo = choice.get("prompt_token_ids")
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return (), "returns no single completion"
+    problem = _problem_of_ids(ids, vocabulary)
+    if not problem and echo is not None and echo != prompt:
+        problem = "reads other tokens than those of its prompt"
+    problem = problem or _problem_of_end(ids, finish, limit, stops)
+    return ((), problem) if problem else (tuple(ids), "")
+
+
+def _problem_of_ids(ids: Any, vocabulary: int) -> str:
+    """Return what is wrong with the token ids of a completion, or ""."""
     if ids is None:
-        return (), "returns text without token ids"
-    if not isinstance(ids, list) or any(
-        type(token) is not int or not 0 <= token < vocabulary for token in ids
-    ):
-        return (), f"returns something else than ids of the {vocabulary} tokens of this tokenizer"
-    if echo is not None and echo != prompt:
-        return (), "reads other tokens than those of its prompt"
+        return "returns text without token ids"
+    if isinstance(ids, list) and all(type(i) is int and 0 <= i < vocabulary for i in ids):
+        return ""
+    return f"returns something else than ids of the {vocabulary} tokens of this tokenizer"
+
+
+def _problem_of_end(ids: list[int], finish: Any, limit: int, stops: Sequence[int]) -> str:
+    """Return what is wrong with where a completion ends, or ""."""
     if len(ids) > limit:
-        return (), f"returns {len(ids)} tokens where it was asked for {limit}"
+        return f"returns {len(ids)} tokens where it was asked for {limit}"
     if any(token in stops for token in ids[:-1]):
-        return (), "goes on after a token that it was told to stop at"
-    ended = bool(ids) and ids[-1] in stops
-    if finish == "stop" and not ended:
-        return (), "stops where it was not told to, or leaves out the token that it stopped at"
+        return "goes on after a token that it was told to stop at"
+    stopped = bool(ids) and ids[-1] in stops
+    if finish == "stop" and not stopped:
+        return "stops where it was not told to, or leaves out the token that it stopped at"
     if finish == "length" and len(ids) < limit:
         return (
-            (),
-            f"ends after {len(ids)} of {limit} tokens, as if its context were shorter than model.context",
+            f"ends after {len(ids)} of {limit} tokens, as if its context were shorter than "
+            "model.context"
         )
-    if finish not in ("stop", "length") or ended != (finish == "stop"):
-        return (), "gives a reason for the end that does not fit the tokens"
-    return tuple(ids), ""
+    if finish not in ("stop", "length") or stopped != (finish == "stop"):
+        return "gives a reason for the end that does not fit the tokens"
+    return ""
 
 
-# --- asking ----------------------------------------------------------------------------
+# --- requests --------------------------------------------------------------------------
 
 
-async def _run(connection, prompts, rows, temperature, purposes):
-    room, pace = (
-        asyncio.Semaphore(connection.client.concurrency),
-        limits.Pace(connection.client.per_minute),
-    )
+async def _run(
+    connection: Connection,
+    prompts: Sequence[list[int]],
+    rows: Sequence[Row],
+    temperature: float,
+    purposes: Sequence[str],
+) -> AsyncGenerator[tuple[int, Any], None]:
+    """Yield (index, what the row returned); see `run`."""
+    slots = asyncio.Semaphore(connection.client.concurrency)
+    pace = limits.Pace(connection.client.per_minute)
 
-    async def one(session, index):
-        async def call(number, prompt, limit, stops, barred):
-            seed = {"seed": purpose_seed(f"{purposes[index]}/{number}")} if temperature else {}
-            bias = {"logit_bias": {str(token): -BIAS for token in barred}} if barred else {}
-            fields = {"temperature": temperature, **seed, **bias}
+    async def decode(session: Any, index: int) -> Any:
+        async def call(
+            number: int, prompt: list[int], limit: int, stops: list[int], barred: list[int]
+        ) -> tuple[int, ...]:
+            fields: dict[str, Any] = {"temperature": temperature}
+            if temperature:
+                fields["seed"] = purpose_seed(f"{purposes[index]}/{number}")
+            if barred:
+                fields["logit_bias"] = {str(token): -BIAS for token in barred}
             ids = await _completion(
                 connection, session, pace, f"{index}/{number}", prompt, limit, stops, fields
             )
@@ -208,125 +258,148 @@ async def _run(connection, prompts, rows, temperature, purposes):
                 _unfit(connection, f"samples a token in spite of a logit_bias of -{BIAS}")
             return ids
 
-        async with room:
-            return await decoded(prompts[index], rows[index], call)
+        async with slots:
+            return await decode_row(prompts[index], rows[index], call)
 
     async with wire.session(connection.url, connection.client) as session:
-        tasks = {asyncio.ensure_future(one(session, index)): index for index in range(len(prompts))}
+        tasks = {
+            asyncio.ensure_future(decode(session, index)): index for index in range(len(prompts))
+        }
         waiting = set(tasks)
         try:
             while waiting:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for index, task in sorted((tasks[task], task) for task in done):
-                    yield index, task.result()
+                finished, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in sorted(finished, key=lambda task: tasks[task]):
+                    yield tasks[task], task.result()
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(
-                *tasks, return_exceptions=True
-            )  # those that failed beside the first too: it is told alone
+            # Also collects the errors of tasks that failed beside the first, which alone is raised.
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _completion(connection, session, pace, key, prompt, limit, stops, fields):
-    """Return the ids of one completion; raises UserError for a server that gives none that fits."""
+async def _completion(
+    connection: Connection,
+    session: Any,
+    pace: limits.Pace,
+    key: str,
+    prompt: list[int],
+    limit: int,
+    stops: list[int],
+    fields: dict[str, Any],
+) -> tuple[int, ...]:
+    """Return the ids of one completion; raises ServerError for a server that gives none."""
     body = {"prompt": prompt, "max_tokens": limit, "stop_token_ids": stops, **FIELDS, **fields}
-    ids, wrong = read(
-        await _post(connection, session, pace, key, body),
-        prompt,
-        limit,
-        stops,
-        connection.vocabulary,
-    )
-    if wrong:
-        _unfit(connection, wrong)
+    text = await _post(connection, session, pace, key, body)
+    ids, problem = read_completion(text, prompt, limit, stops, connection.vocabulary)
+    if problem:
+        _unfit(connection, problem)
     return ids
 
 
-async def _post(connection, session, pace, key, body):
-    """Return the text of a reply; raises UserError where no attempt gives one."""
-    request = {"key": key, "body": {"model": connection.model, **body}}
-    result = await clients.answer(
-        session, "completions", request, pace, limits.Book(connection.client, 0.0)
-    )
+async def _post(
+    connection: Connection, session: Any, pace: limits.Pace, key: str, body: dict[str, Any]
+) -> str:
+    """Return the text of a reply; raises ServerError where no attempt gives one."""
+    request: limits.Request = {"key": key, "body": {"model": connection.model, **body}}
+    book = limits.Book(connection.client, 0.0)
+    result = await clients.answer(session, "completions", request, pace, book)
+    assert result is not None, "nothing here stops the pace"
     if result.status == "answered":
         return result.response
-    if result.reason.startswith(tuple(f"status {status}" for status in clients.UNFIT)):
+    if result.http_status in wire.UNFIT:
         _unfit(
             connection,
-            f"refuses a prompt of {len(body['prompt'])} token ids, {body['max_tokens']} to follow, with "
-            f"{result.reason}",
+            f"refuses a prompt of {len(body['prompt'])} token ids, {body['max_tokens']} to follow, "
+            f"with {result.reason}",
         )
-    raise UserError(
-        f"{connection.origin} gives no completion: attempt {result.attempts} ended with {result.reason}; see that it "
-        "runs, and the same command goes on from what is kept"
+    raise ServerError(
+        f"{connection.origin} gives no completion: attempt {result.attempts} ended with "
+        f"{result.reason}; see that it runs, and the same command goes on from what is kept"
     )
 
 
-def _unfit(connection, why):
-    raise UserError(f"{connection.origin} {why}; {NEEDED}")
+def _unfit(connection: Connection, problem: str) -> NoReturn:
+    raise ServerError(f"{connection.origin} {problem}; {REQUIREMENT}")
 
 
-async def _connect(server, client, chat):
+# --- connecting ------------------------------------------------------------------------
+
+
+async def _connect(server: ServerEngine, client: Client, chat: Chat) -> Connection:
     pace = limits.Pace(client.per_minute)
     async with wire.session(server.url, client) as session:
-        model, owner = await _listed(session, server, client)
+        model, owner = await _find_model(session, server, client)
         version = await _version(session, server.url)
-        made = Connection(server.url, model, client, len(chat.tokenizer), f"{owner} {version}")
+        connection = Connection(
+            server.url, model, client, len(chat.tokenizer), f"{owner} {version}"
+        )
         prompt, token = chat.prompt("2 + 2"), chat.turn_end
-        await _post(made, session, pace, "probe/prompt", {"prompt": prompt, "max_tokens": 1})
-        for stops, wanted in (([token], (token,)), ([], (token, token))):
+        body = {"prompt": prompt, "max_tokens": 1}
+        await _post(connection, session, pace, "probe/prompt", body)
+        for stops, expected in (([token], (token,)), ([], (token, token))):
             fields = {"temperature": 0.0, "logit_bias": {str(token): BIAS}}
-            ids = await _completion(
-                made, session, pace, f"probe/{len(stops)}", prompt, 2, stops, fields
-            )
-            if ids != wanted:
-                _unfit(made, f"samples another token in spite of a logit_bias of {BIAS}")
-        return made
+            key = f"probe/{len(stops)}"
+            ids = await _completion(connection, session, pace, key, prompt, 2, stops, fields)
+            if ids != expected:
+                _unfit(connection, f"samples another token in spite of a logit_bias of {BIAS}")
+        return connection
 
 
-async def _listed(session, server, client):
-    """Return (model, owner): the model that is meant, and whose the server says it is (vLLM says "vllm" of all)."""
+async def _find_model(session: Any, server: ServerEngine, client: Client) -> tuple[str, str]:
+    """Return (model, owner): the model that is meant, and whose the server says it is.
+
+    vLLM says "vllm" of all.
+    """
     try:
-        rows = _rows(await wire.send(session.get, "models", clients.LISTING))
+        owners = _owners_of(await wire.send(session.get, "models", clients.LISTING))
     except (wire.Refused, wire.Failed) as error:
         if server.model is not None:
             return server.model, UNSTATED
-        raise UserError(
-            f"{wire.origin_of(server.url)} does not list its models ({error}); start the server, check engine.url, "
-            f"up to and with /v1, {wire.key_words(client)}, or say engine.model=..."
+        raise ServerError(
+            f"{wire.origin_of(server.url)} does not list its models ({error}); start the server, "
+            f"check engine.url, up to and with /v1, {wire.key_words(client)}, or say "
+            "engine.model=..."
         ) from None
-    if server.model is None and len(rows) != 1:
-        offers = ", ".join(sorted(rows)[:10]) or "no model"
+    if server.model is not None:
+        return server.model, owners.get(server.model) or UNSTATED
+    if len(owners) != 1:
+        offers = ", ".join(sorted(owners)[:10]) or "no model"
         raise UserError(
-            f"{wire.origin_of(server.url)} lists {offers}; say which one is meant with engine.model=..."
+            f"{wire.origin_of(server.url)} lists {offers}; say which one is meant with "
+            "engine.model=..."
         )
-    model = next(iter(rows)) if server.model is None else server.model
-    return model, rows.get(model) or UNSTATED
+    ((model, owner),) = owners.items()
+    return model, owner or UNSTATED
 
 
-def _rows(text):
-    """Return {name: owner} of a list of models; names and owners that are not short and printable are left out."""
+def _owners_of(text: str) -> dict[str, str | None]:
+    """Return {model: owner} of a list of models.
+
+    Names and owners that are not short and printable are left out.
+    """
     try:
-        rows = json.loads(text)["data"]
+        entries = json.loads(text)["data"]
     except (ValueError, RecursionError, KeyError, TypeError):
         raise wire.Failed("no list in its reply") from None
-    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return {name: _word(row.get("owned_by")) for row in rows if (name := _word(row.get("id")))}
+    owners = {}
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and (name := _printable(entry.get("id"))):
+            owners[name] = _printable(entry.get("owned_by"))
+    return owners
 
 
-async def _version(session, url):
+async def _version(session: Any, url: str) -> str:
     """Return the version that vLLM states at /version, beside /v1, or that none is stated."""
+    address = f"{url.rstrip('/').removesuffix('/v1')}/version"
     try:
-        said = json.loads(
-            await wire.send(
-                session.get, f"{url.rstrip('/').removesuffix('/v1')}/version", clients.LISTING
-            )
-        )
-        version = _word(said["version"])
+        reply = json.loads(await wire.send(session.get, address, clients.LISTING))
+        version = _printable(reply["version"])
     except (wire.Refused, wire.Failed, ValueError, RecursionError, KeyError, TypeError):
         version = None
     return version or "version not stated"
 
 
-def _word(value):
+def _printable(value: Any) -> str | None:
+    """Return a short printable ASCII text as it is, and None for anything else."""
     return value if isinstance(value, str) and re.fullmatch("[ -~]{1,200}", value) else None

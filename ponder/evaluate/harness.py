@@ -1,38 +1,133 @@
-"""Our model inside lm-eval: questions come from its tasks, scores from its metrics, and every token in between from us.
+"""A subject inside lm-eval: questions and scores come from its tasks, every reply from us.
 
-Nothing of lm-eval is forked. Its two caches are never used (both can return another run's answers); what was generated
-is kept in the run's own generations.jsonl, from which a killed evaluation goes on.
+Nothing of lm-eval is forked. Its two caches of replies are never used (both can return another
+run's answers); what was generated is kept in the run's own generations.jsonl, from which a killed
+evaluation goes on.
 """
 
+from __future__ import annotations
+
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
+import logging
 import os
 from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ponder.runs import ROOT, dump, read_jsonl, write_jsonl
+from lm_eval.api.model import LM
 
-os.environ.setdefault(
-    "HF_DATASETS_CACHE", str(ROOT / "outputs" / "datasets")
-)  # what lm-eval caches stays in scratch
+from ponder import progress
+from ponder.chat import Chat
+from ponder.decode import hf
+from ponder.decode.budget import Sample
+from ponder.errors import UserError
+from ponder.questions.benchmarks import HubBenchmark
+from ponder.runs import ROOT, Run, dump, read_jsonl, write_jsonl
+from ponder.study import Benchmark
 
-from lm_eval.api.model import LM  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
-from ponder.decode import hf  # noqa: E402
-from ponder.errors import UserError  # noqa: E402
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
 
 TASKS = ROOT / "ponder" / "evaluate" / "tasks"
 GENERATIONS = "generations.jsonl"  # the append-only file of what was generated, in a run folder
 
+Key = tuple[str, str, int]  # task, id of the question, number of the sample
+Prompt = list[int] | str  # token ids; of a subject without a model the question
+Answer = tuple[str, dict[str, Any]]  # the reply, and its record: what an auditor needs to see
+Generations = dict[Key, dict[str, Any]]  # the rows of a GENERATIONS file
 
-def run_tasks(lm, benchmark, samples=1):
+
+@dataclass(frozen=True)
+class Answerer:
+    """A subject, as BudgetedLM asks it."""
+
+    prompt: Callable[[str, str], Prompt]  # of a task and a question
+    # (keys, prompts) -> (index, the Answer of each run of a sweep) of each as it is decoded
+    answer: Callable[[list[Key], list[Any]], Iterator[tuple[int, list[Answer]]]]
+    by_task: bool  # a block never mixes tasks, so that all its rows share their worked examples
+    block_rows: int  # answers that are asked for together
+    whole_blocks: bool  # rows of a block depend on each other in their last bits
+
+
+def run_tasks(
+    lm: BudgetedLM, benchmark: Benchmark | HubBenchmark, samples: int = 1
+) -> tuple[dict[str, list[tuple[dict[str, Any], float]]], dict[str, Any]]:
     """Return ({task: [(question, 0.0 or 1.0)]} in the order of the task, lm-eval's own results).
 
-    With several `samples` of a question lm-eval asks for each of them and scores the first. Raises UserError when a task
-    reads another file than the one in benchmark.dir that the run names as its input.
+    With several `samples` of a question lm-eval asks for each of them and scores the first. What it
+    caches of the questions lies in `datasets` beside the runs. Raises UserError when a task reads
+    another file than the one in benchmark.dir that the run names as its input.
     """
     from lm_eval.evaluator import evaluate
+
+    with _quiet(), _datasets_cached_in(lm.run.out / "datasets"):
+        loaded = _load(benchmark)
+        for task in loaded["tasks"].values():
+            task.config.repeats = samples
+        results = evaluate(lm, loaded, limit=benchmark.limit, bootstrap_iters=0, log_samples=True)
+    scored = {}
+    for name, rows in results["samples"].items():
+        in_order = sorted(rows, key=lambda row: row["doc_id"])
+        scored[name] = [(row["doc"], row["acc"]) for row in in_order]
+    return scored, results["results"]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep from the terminal what lm-eval and datasets say where all is well; warnings stay."""
+    import datasets
+    from lm_eval.api import task
+
+    logger = logging.getLogger("lm_eval")
+    level, bar = logger.level, task.tqdm
+    had_bars = not datasets.are_progress_bars_disabled()
+    logger.setLevel(logging.WARNING)
+    task.tqdm = functools.partial(bar, disable=True)  # the bar of "Building contexts"
+    datasets.disable_progress_bars()  # of "Generating split"
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        task.tqdm = bar
+        if had_bars:
+            datasets.enable_progress_bars()
+
+
+@contextlib.contextmanager
+def _datasets_cached_in(folder: Path) -> Iterator[None]:
+    """Let the package `datasets` cache in a folder, unless HF_DATASETS_CACHE names another.
+
+    The package reads that variable once, when it is first imported, and its config from then on.
+    """
+    from datasets import config
+
+    if "HF_DATASETS_CACHE" in os.environ:
+        yield
+        return
+    downloads = folder / config.DOWNLOADED_DATASETS_DIR
+    places = {
+        "HF_DATASETS_CACHE": folder,
+        "DOWNLOADED_DATASETS_PATH": downloads,
+        "EXTRACTED_DATASETS_PATH": downloads / config.EXTRACTED_DATASETS_DIR,
+    }
+    usual = {name: getattr(config, name) for name in places}
+    for name, place in places.items():
+        setattr(config, name, place)
+    try:
+        yield
+    finally:
+        for name, place in usual.items():
+            setattr(config, name, place)
+
+
+def _load(benchmark: Benchmark | HubBenchmark) -> Any:
+    """Return the tasks of a benchmark as lm-eval's TaskManager loads them."""
     from lm_eval.tasks import TaskManager
 
     local = benchmark.local if benchmark.kind == "hub" else {}
@@ -42,26 +137,23 @@ def run_tasks(lm, benchmark, samples=1):
         metadata={"local": local} if local else None,
     )
     loaded = manager.load(list(benchmark.tasks))
-    for name, task in loaded["tasks"].items() if benchmark.kind == "drawn" else ():
-        read, named = (
-            task.config.dataset_kwargs["data_files"][benchmark.split],
-            f"{benchmark.dir}/{benchmark.split}/{name}.jsonl",
+    if benchmark.kind == "drawn":
+        for name, task in loaded["tasks"].items():
+            _read_split(task.config, name, benchmark)
+    return loaded
+
+
+def _read_split(config: Any, name: str, benchmark: Benchmark) -> None:
+    """Set the split that a task of drawn questions reads; raises UserError for another file."""
+    path = config.dataset_kwargs["data_files"][benchmark.split]
+    expected = f"{benchmark.dir}/{benchmark.split}/{name}.jsonl"
+    if path != expected:
+        raise UserError(
+            f"ponder/evaluate/tasks/{name}.yaml reads {path}, but benchmark.dir says {expected}; "
+            "make them agree"
         )
-        if read != named:
-            raise UserError(
-                f"ponder/evaluate/tasks/{name}.yaml reads {read}, but benchmark.dir says {named}; make them agree"
-            )
-        task.config.test_split = (
-            "test" if benchmark.split == "test" else None
-        )  # without one lm-eval reads dev
-    for task in loaded["tasks"].values():
-        task.config.repeats = samples
-    results = evaluate(lm, loaded, limit=benchmark.limit, bootstrap_iters=0, log_samples=True)
-    scored = {
-        task: [(row["doc"], row["acc"]) for row in sorted(rows, key=lambda r: r["doc_id"])]
-        for task, rows in results["samples"].items()
-    }
-    return scored, results["results"]
+    # Without a test split lm-eval reads the validation split, which is dev.
+    config.test_split = "test" if benchmark.split == "test" else None
 
 
 class BudgetedLM(LM):
@@ -70,87 +162,128 @@ class BudgetedLM(LM):
     The runs of a sweep are answered together, by whichever of them is asked first.
     """
 
-    def __init__(self, runs, own, subject):
-        """`runs` are all runs of the sweep, `own` says which of them this one is; `subject` is an Answerer of subjects.py."""
+    def __init__(self, runs: list[Run], index: int, subject: Answerer) -> None:
+        """`runs` are all runs of the sweep, and `index` says which of them this one is."""
         super().__init__()
-        self.runs, self.own, self.subject = runs, own, subject
+        self.runs, self.index, self.subject = runs, index, subject
 
-    def generate_until(self, requests, disable_tqdm=False):
-        """Return the replies in the order of the requests; blocks are planned from all of them, done or not.
+    @property
+    def run(self) -> Run:
+        """The run whose budget this is."""
+        return self.runs[self.index]
 
-        A question that comes again asks for another sample. Where rows depend on each other in their last bits, a block of
-        which anything is missing is decoded again as a whole, and kept as a whole; else what is done is done.
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Return the replies in the order of the requests.
+
+        A question that comes again asks for another sample. Blocks are planned from all requests,
+        whatever is kept of an earlier start. Where rows depend on each other in their last bits, a
+        block of which anything is missing is decoded again as a whole, and kept as a whole; else
+        only what is missing is asked, and each answer is kept as it comes.
         """
-        subject, seen, keys = self.subject, Counter(), []
-        for request in requests:
-            name = request.task_name, request.doc["id"]
-            keys.append((*name, seen[name]))
-            seen[name] += 1
+        keys = _keys(requests)
         prompts = {
-            key: subject.prompt(key[0], request.args[0])
+            key: self.subject.prompt(key[0], request.args[0])
             for key, request in zip(keys, requests, strict=True)
         }
-        kept = [self._kept(run) for run in self.runs]
-        bar = tqdm(total=len(requests), unit="answer", desc=f"evaluate {self.runs[self.own].name}")
-        for block in self._blocks(keys, prompts):
-            missing = [key for key in block if not all(key in rows for rows in kept)]
-            bar.update(len(block) - len(missing))
-            if missing:
-                asked = block if subject.whole_blocks else missing
-                answers = subject.answer(asked, [prompts[key] for key in asked])
-                for done in (
-                    [list(answers)] if subject.whole_blocks else ([answer] for answer in answers)
-                ):
-                    self._keep([(asked[at], made) for at, made in done], prompts, kept)
-                    bar.update(len(done))
-        bar.close()
-        return [kept[self.own][key]["reply"] for key in keys]
+        kept = [_generations(run) for run in self.runs]
+        with progress.bar(len(keys), "answer", f"evaluate {self.run.name}") as bar:
+            for block in self._blocks(keys, prompts):
+                missing = [key for key in block if not all(key in rows for rows in kept)]
+                bar.update(len(block) - len(missing))
+                for answers in self._answers(block, missing, prompts):
+                    self._keep(answers, prompts, kept)
+                    bar.update(len(answers))
+        return [kept[self.index][key]["reply"] for key in keys]
 
-    def _blocks(self, keys, prompts):
-        groups = {}
+    def _blocks(self, keys: list[Key], prompts: dict[Key, Prompt]) -> Iterator[list[Key]]:
+        """Yield the keys in the blocks in which they are asked for."""
+        groups: dict[str, list[Key]] = {}
         for key in keys:
             groups.setdefault(key[0] if self.subject.by_task else "", []).append(key)
         for group in groups.values():
             for block in hf.plan([len(prompts[key]) for key in group], self.subject.block_rows):
-                yield [group[at] for at in block]
+                yield [group[position] for position in block]
 
-    def _kept(self, run):
-        path = run.folder / GENERATIONS
-        rows = read_jsonl(path, tolerate_cut=True) if path.exists() else []
-        write_jsonl(path, rows)  # without the row a kill cut short
-        return {(row["task"], row["id"], row["sample"]): row for row in rows}
+    def _answers(
+        self, block: list[Key], missing: list[Key], prompts: dict[Key, Prompt]
+    ) -> Iterator[dict[Key, list[Answer]]]:
+        """Yield what is missing of a block in the portions in which it is kept, by key.
 
-    def _keep(self, answers, prompts, kept):
-        """Append what was answered, [(key, [(reply, record) of each run])], to the runs' files and to what is kept."""
-        for at, (run, had) in enumerate(zip(self.runs, kept, strict=True)):
-            rows = {}
-            for key, made in answers:
-                reply, record = made[at]
-                digest = hashlib.sha256(json.dumps(prompts[key]).encode()).hexdigest()[:16]
-                task, ident, sample = key
-                rows[key] = {
-                    "task": task,
-                    "id": ident,
-                    "sample": sample,
-                    "reply": reply,
-                    "prompt_sha256": digest,
-                    **record,
-                }
+        A portion is a whole block, or one answer where they do not depend on each other.
+        """
+        if not missing:
+            return
+        keys = block if self.subject.whole_blocks else missing
+        answers = self.subject.answer(keys, [prompts[key] for key in keys])
+        if self.subject.whole_blocks:
+            yield {keys[position]: of_runs for position, of_runs in answers}
+        else:
+            for position, of_runs in answers:
+                yield {keys[position]: of_runs}
+
+    def _keep(
+        self,
+        answers: dict[Key, list[Answer]],
+        prompts: dict[Key, Prompt],
+        kept: list[Generations],
+    ) -> None:
+        """Append answers to the runs' files, but for rows that are there, and to what is kept."""
+        for index, (run, known) in enumerate(zip(self.runs, kept, strict=True)):
+            rows = {key: _row(key, prompts[key], *answers[key][index]) for key in answers}
+            new = [row for key, row in rows.items() if key not in known]
             with open(run.folder / GENERATIONS, "a", encoding="utf-8") as file:
-                file.write("".join(dump(row) for key, row in rows.items() if key not in had))
-            had |= rows
+                file.write("".join(map(dump, new)))
+            known |= rows
 
-    def loglikelihood(self, requests, disable_tqdm=False):
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> Any:
+        """Raise UserError: what forcing makes is no likelihood of a given text."""
         raise UserError("a budgeted model generates; choose tasks with output_type generate_until")
 
     loglikelihood_rolling = loglikelihood
 
 
-def record_of(sample, chat):
-    """Return (reply, record) of one Sample: what lm-eval grades, and what an auditor needs to see."""
-    thinking, reply = chat.split(sample)
-    facts = dataclasses.asdict(sample)
-    return reply, {
-        "thinking": thinking,
-        **{key: value for key, value in facts.items() if key != "closed_at"},
+def _keys(requests: list[Instance]) -> list[Key]:
+    """Return the key of each request; the samples of a question are numbered as they come."""
+    keys: list[Key] = []
+    samples: Counter[tuple[str, str]] = Counter()
+    for request in requests:
+        question = request.task_name, request.doc["id"]
+        keys.append((*question, samples[question]))
+        samples[question] += 1
+    return keys
+
+
+def _generations(run: Run) -> Generations:
+    """Return what was generated for a run before, {} at its first start.
+
+    A row that a kill cut short is taken out of the file.
+    """
+    path = run.folder / GENERATIONS
+    rows = read_jsonl(path, tolerate_cut=True) if path.exists() else []
+    write_jsonl(path, rows)
+    return {(row["task"], row["id"], row["sample"]): row for row in rows}
+
+
+def _row(key: Key, prompt: Prompt, reply: str, record: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a GENERATIONS file."""
+    task, question_id, sample = key
+    return {
+        "task": task,
+        "id": question_id,
+        "sample": sample,
+        "reply": reply,
+        "prompt_sha256": hashlib.sha256(json.dumps(prompt).encode()).hexdigest()[:16],
+        **record,
     }
+
+
+def record_of(sample: Sample, chat: Chat) -> Answer:
+    """Return the Answer that a decoded Sample is."""
+    thinking, reply = chat.split(sample)
+    return reply, {"thinking": thinking, **fields_of(sample)}
+
+
+def fields_of(sample: Sample) -> dict[str, Any]:
+    """Return the fields of a Sample that samples.jsonl has."""
+    fields = dataclasses.asdict(sample)
+    return {name: value for name, value in fields.items() if name != "closed_at"}

@@ -1,86 +1,116 @@
 """What an evaluation writes: the row of each answer, and the results that follow from the rows."""
 
-from ponder import statistics
+from __future__ import annotations
+
+from typing import Any
+
+from ponder import rows, statistics
+from ponder.evaluate.harness import GENERATIONS
 from ponder.grading import answers, verify
-from ponder.grading import families as grading
-from ponder.runs import read_jsonl
+from ponder.grading.families import extract, is_correct, normal
+from ponder.rows import ABSENT, SampleRow
+from ponder.runs import Run, read_jsonl
+from ponder.study import Study
 
 
-def samples(run, scored):
-    """Return the final sample rows: what was generated joined with question, gold and lm-eval's score of the first sample."""
-    made = {}
-    for row in sorted(read_jsonl(run.folder / "generations.jsonl"), key=lambda row: row["sample"]):
-        made.setdefault((row["task"], row["id"]), []).append(row)
-    joined = []
-    for task, rows in sorted(scored.items()):
-        for doc, score in rows:
-            for row in made[task, doc["id"]]:
-                if "options" in doc:  # a benchmark of ponder/questions/benchmarks.py
-                    grade = verify.grade(row["reply"], doc["answer"], doc["options"])
-                else:
-                    grade = {"correct": grading.is_correct(row["reply"], doc["answer"])}
-                assert row["sample"] or grade["correct"] == bool(score)
-                joined.append({**row, "question": doc["question"], "gold": doc["answer"], **grade})
-    return joined
+def samples(run: Run, scored: dict[str, list[tuple[dict[str, Any], float]]]) -> list[SampleRow]:
+    """Return the rows of samples.jsonl, by task and in the task's order of questions.
+
+    They join what was generated with its question and its grade. `scored` is what harness.run_tasks
+    returns; our grade of a question's first sample must be lm-eval's.
+    """
+    generations: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in sorted(read_jsonl(run.folder / GENERATIONS), key=lambda row: row["sample"]):
+        generations.setdefault((row["task"], row["id"]), []).append(row)
+    sample_rows = []
+    for task, questions in sorted(scored.items()):
+        for question, score in questions:
+            for generation in generations[task, question["id"]]:
+                grade = _grade(generation["reply"], question)
+                first = generation["sample"] == 0
+                assert not first or grade["correct"] == bool(score), "lm-eval graded otherwise"
+                text = {"question": question["question"], "gold": question["answer"]}
+                sample_rows.append(rows.row_of(SampleRow, {**generation, **text, **grade}))
+    return sample_rows
 
 
-def results(plan, samples, theirs):
-    """Return {"tasks": {task: summary}, "all": summary} of the samples of an evaluation, after comparing with lm-eval's results."""
-    tasks = {task: [s for s in samples if s["task"] == task] for task in plan.benchmark.tasks}
-    for task, rows in tasks.items():
-        first = [s["correct"] for s in rows if s["sample"] == 0]
-        assert abs(sum(first) / len(first) - theirs[task]["acc,none"]) < 1e-9, (
+def _grade(reply: str, question: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a SampleRow that grading gives."""
+    if "options" in question:  # a benchmark of ponder/questions/benchmarks.py
+        return {**verify.grade(reply, question["answer"], question["options"])}
+    return {"correct": is_correct(reply, question["answer"])}
+
+
+def results(
+    plan: Study, samples: list[SampleRow], lm_eval_results: dict[str, Any]
+) -> dict[str, Any]:
+    """Return {"tasks": {task: its summary}, "all": summary} of the samples of an evaluation.
+
+    The accuracies of the first samples must be those that lm-eval computed.
+    """
+    by_task = {
+        task: [sample for sample in samples if sample.task == task] for task in plan.benchmark.tasks
+    }
+    for task, of_task in by_task.items():
+        first = [sample.correct for sample in of_task if sample.sample == 0]
+        accuracy = sum(first) / len(first)
+        assert abs(accuracy - lm_eval_results[task]["acc,none"]) < 1e-9, (
             "lm-eval counted differently"
         )
     return {
-        "tasks": {task: summary(rows, plan.name) for task, rows in tasks.items()},
+        "tasks": {task: summary(of_task, plan.name) for task, of_task in by_task.items()},
         "all": summary(samples, plan.name),
     }
 
 
-def summary(samples, purpose):
-    """Return statistics.summary of samples; with several of a question also what they say together, its interval over questions."""
-    several = any(sample.get("sample", 0) for sample in samples)
-    return statistics.summary(samples) | (together(samples, purpose) if several else {})
+def summary(samples: list[SampleRow], purpose: str) -> dict[str, Any]:
+    """Return statistics.summary of samples; with several of a question also what they say together.
+
+    Then the interval of the accuracy is over questions, drawn by `purpose`.
+    """
+    numbers = statistics.summary([rows.values_of(sample) for sample in samples])
+    several = any(sample.sample for sample in samples)
+    return numbers | (together(samples, purpose) if several else {})
 
 
-def together(samples, purpose):
-    """Return scaling.several of samples and the interval of their mean accuracy, both over questions."""
-    questions = {}
-    for sample in sorted(samples, key=lambda s: (s["task"], s["id"], s["sample"])):
-        votes, correct = questions.setdefault((sample["task"], sample["id"]), ([], []))
-        votes.append(voted(sample))
-        correct.append(sample["correct"])
-    mean = statistics.interval(
-        [sum(correct) / len(correct) for _, correct in questions.values()], f"{purpose}/accuracy"
-    )
-    return statistics.several(list(questions.values()), purpose) | {
-        "low": mean["low"],
-        "high": mean["high"],
-    }
+def together(samples: list[SampleRow], purpose: str) -> dict[str, Any]:
+    """Return statistics.several of samples and {"low", "high"} of their mean accuracy.
+
+    All intervals are over questions.
+    """
+    questions: dict[tuple[str, str], tuple[list[str | None], list[bool]]] = {}
+    for sample in sorted(samples, key=lambda sample: (sample.task, sample.id, sample.sample)):
+        votes, correct = questions.setdefault((sample.task, sample.id), ([], []))
+        votes.append(vote_of(sample))
+        correct.append(sample.correct)
+    accuracies = [sum(correct) / len(correct) for _, correct in questions.values()]
+    mean = statistics.interval(accuracies, f"{purpose}/accuracy")
+    ends = {"low": mean["low"], "high": mean["high"]}
+    return statistics.several(list(questions.values()), purpose) | ends
 
 
-def voted(sample):
-    """Return the normal form of a sample's answer as text, None where it has none: equal forms are graded alike."""
-    if "how" in sample:  # a benchmark of ponder/questions/benchmarks.py
-        return sample["choice"] or (
-            None if sample["answer"] is None else answers.normal(sample["answer"])
-        )
-    found = grading.extract(sample["reply"])
-    return None if found is None else repr(grading.normal(found))
+def vote_of(sample: SampleRow) -> str | None:
+    """Return the normal form of a sample's answer as text, None where it has none.
+
+    Answers with equal forms are graded alike.
+    """
+    if sample.how is not ABSENT:  # a benchmark of ponder/questions/benchmarks.py
+        return sample.choice or (None if sample.answer is None else answers.normal(sample.answer))
+    answer = extract(sample.reply)
+    return None if answer is None else repr(normal(answer))
 
 
-def report(run, results):
+def report(run: Run, results: dict[str, Any]) -> str:
     """Return the last lines of an evaluation."""
     lines = [
-        f"  {task:18} {r['accuracy']:6.1%} ({r['correct']}/{r['n']})  think {r['thinking_tokens']:6.1f} tok  "
+        f"  {task:18} {r['accuracy']:6.1%} ({r['correct']}/{r['n']})  "
+        f"think {r['thinking_tokens']:6.1f} tok  "
         f"capped {r['capped']}  ignored ends {r['ignored_ends']}"
         for task, r in results["tasks"].items()
     ]
-    found = results["all"]
-    return "\n".join(
-        [
-            *lines,
-            f"evaluate {run.name}: {found['accuracy']:.1%} ({found['correct']}/{found['n']}) -> {run.folder}",
-        ]
+    total = results["all"]
+    lines.append(
+        f"evaluate {run.name}: {total['accuracy']:.1%} ({total['correct']}/{total['n']}) "
+        f"-> {run.folder}"
     )
+    return "\n".join(lines)

@@ -1,47 +1,59 @@
-"""Who answers: the trained model, the untrained base, or the nearest training question; and the record of it."""
+"""Who answers: the trained model, the untrained base, or the nearest training question."""
+
+from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from ponder import control, hashing, models, stages
+from ponder.chat import Chat, Marks
 from ponder.decode import budget as budgets
 from ponder.decode import hf, server, sweep
-from ponder.decode.budget import Sample
+from ponder.decode.budget import Budget, Sample
 from ponder.evaluate import harness, nearest
+from ponder.evaluate.harness import Answer, Answerer, BudgetedLM, Key
 from ponder.questions import shots
-from ponder.runs import dump, read_jsonl
+from ponder.questions.benchmarks import HubBenchmark
+from ponder.rows import Trace
+from ponder.rows import read as read_rows
+from ponder.runs import Run, dump
+from ponder.study import Benchmark, Decoding, Study
 from ponder.train import sft
 
-BLOCK = 4  # times hardware.decode_rows: answers that are decoded, and after a kill decoded again, together
+# Times hardware.decode_rows: answers that are decoded, and after a kill decoded again, together.
+BLOCK = 4
+
+# (prompts, rows of forcing, purposes of draws) -> (index, the Sample of each budget) of each row as
+# it is done; greedy decoding draws nothing, and so has no purposes.
+Decode = Callable[
+    [list[list[int]], list[sweep.Row], list[str] | None], Iterator[tuple[int, list[Sample]]]
+]
 
 
-@dataclass(frozen=True)
-class Answerer:
-    """Who answers, as harness.BudgetedLM asks. A key is (task, id of the question, number of the sample)."""
+def language_models(plans: list[Study], runs: list[Run]) -> list[BudgetedLM]:
+    """Return the subject of a sweep as lm-eval sees it, once for each of its budgets.
 
-    prompt: Callable  # (task, question) -> token ids
-    answer: Callable  # (keys, prompts) -> iterator of (index, [(reply, record) of each run])
-    by_task: bool  # a block never mixes tasks, so that worked examples are a prefix that all its rows share
-    block_rows: int  # answers that are asked for together
-    whole_blocks: bool  # rows of a block depend on each other in their last bits
-
-
-def language_models(plans, runs):
-    """Return the subject of a sweep as lm-eval sees it, once for each of its budgets; the plans differ in nothing else."""
-    subject = (_nearest if plans[0].subject.kind == "nearest" else _network)(plans, runs)
-    return [harness.BudgetedLM(runs, own, subject) for own in range(len(runs))]
+    The plans differ in their budgets alone.
+    """
+    answerer = _nearest if plans[0].subject.kind == "nearest" else _network
+    subject = answerer(plans, runs)
+    return [BudgetedLM(runs, index, subject) for index in range(len(runs))]
 
 
-def _network(plans, runs):
+# --- a model ---------------------------------------------------------------------------
+
+
+def _network(plans: list[Study], runs: list[Run]) -> Answerer:
     """Return the Answerer of a model: one that is decoded here, or one behind a server."""
-    plan = plans[0]
     import torch
 
+    plan = plans[0]
     torch.set_num_threads(plan.hardware.threads)
     served = plan.engine.kind == "server"
     base = (models.tokenizer_folder if served else models.base_folder)(plan.model, plan.out)
@@ -49,157 +61,172 @@ def _network(plans, runs):
         plan.model.delimiters, think=plan.subject.think, answer=plan.subject.answer
     )
     chat = models.load_chat(base, delimiters, counted=plan.control.kind == "steps")
-    chosen, examples = [p.budget for p in plans], worked_examples(plan)
-    marks = [chat.marks(budget.nudge) for budget in chosen]
-    decoded, facts = (_served if served else _decoded)(plan, base, chat)
-    source = (
-        {"source": f"what a server calls {plan.engine.model}"} if served else models.source_of(base)
-    )
+    sweep_budgets = [plan.budget for plan in plans]
+    marks = [chat.marks(budget.nudge) for budget in sweep_budgets]
+    examples = worked_examples(plan)
+    decode, facts = (_served if served else _decoded)(plan, base, chat)
+    _say_base(plan, runs, base)
+
+    def prompt(task: str, question: str) -> list[int]:
+        instruction = plan.control
+        instructed = control.instruct(
+            question, instruction.kind, instruction.limit, instruction.sentence
+        )
+        ids = chat.prompt(instructed, examples.get(task, ()))
+        for budget, mark in zip(sweep_budgets, marks, strict=True):
+            budgets.check_room(budget, mark, len(ids), plan.model.context)
+        return ids
+
+    def answer(keys: list[Key], prompts: list[list[int]]) -> Iterator[tuple[int, list[Answer]]]:
+        start = time.perf_counter()
+        tokens = [0] * len(runs)
+        purposes = purposes_of(plan.decoding, keys)
+        rows = [_row(plan.decoding, sweep_budgets, marks) for _ in prompts]
+        for index, samples in decode(prompts, rows, purposes):
+            for run_index, sample in enumerate(samples):
+                tokens[run_index] += len(sample.ids) + sample.thrown
+            more = facts | {"seed": purposes[index] if purposes else None}
+            yield index, [_with_facts(harness.record_of(sample, chat), more) for sample in samples]
+        seconds = round(time.perf_counter() - start, 3)  # of all budgets together
+        for run, count in zip(runs, tokens, strict=True):
+            run.timing(answers=len(prompts), tokens=count, seconds=seconds, budgets=len(runs))
+
+    # A server's answers are kept one by one, so they need no blocks.
+    block_rows = sys.maxsize if served else BLOCK * plan.hardware.decode_rows
+    return Answerer(prompt, answer, plan.subject.shots > 0, block_rows, whole_blocks=not served)
+
+
+def _say_base(plan: Study, runs: list[Run], base: Path) -> None:
+    """Write base.json, what the base model is, and say it in the log of each run."""
+    if plan.engine.kind == "server":
+        source = {"source": f"what a server calls {plan.engine.model}"}
+    else:
+        source = models.source_of(base)
     for run in runs:
         run.write_json("base.json", source)
         run.say(f"evaluate {run.name}: {plan.model.name} from {source['source']}")
 
-    def prompt(task, question):
-        asked = control.asked(
-            question, plan.control.kind, plan.control.limit, plan.control.sentence
-        )
-        ids = chat.prompt(asked, examples.get(task, ()))
-        for budget, mark in zip(chosen, marks, strict=True):
-            budgets.check_room(budget, mark, len(ids), plan.model.context)
-        return ids
 
-    def answer(keys, prompts):
-        began, tokens = time.perf_counter(), [0] * len(runs)
-        rows = [
-            sweep.drawn(chosen[0], marks[0])
-            if plan.decoding.temperature
-            else sweep.swept(chosen, marks)
-            for _ in prompts
-        ]
-        purposes = [purpose_of(plan.decoding, key) for key in keys]
-        for index, made in decoded(prompts, rows, purposes):
-            tokens = [
-                count + len(sample.ids) + sample.thrown
-                for count, sample in zip(tokens, made, strict=True)
-            ]
-            said = (harness.record_of(sample, chat) for sample in made)
-            yield (
-                index,
-                [(reply, record | facts | {"seed": purposes[index]}) for reply, record in said],
-            )
-        seconds = round(time.perf_counter() - began, 3)  # of all budgets together
-        for run, count in zip(runs, tokens, strict=True):
-            run.timing(answers=len(prompts), tokens=count, seconds=seconds, budgets=len(runs))
-
-    rows = (
-        sys.maxsize if served else BLOCK * plan.hardware.decode_rows
-    )  # what is kept singly needs no blocks
-    return Answerer(prompt, answer, plan.subject.shots > 0, rows, whole_blocks=not served)
+def _row(decoding: Decoding, sweep_budgets: list[Budget], marks: list[Marks]) -> sweep.Row:
+    """Return the row of forcing of a prompt, for all budgets of a sweep."""
+    if decoding.temperature:
+        return sweep.row_of_budget(sweep_budgets[0], marks[0])  # a sweep of several is greedy
+    return sweep.row_of_budgets(sweep_budgets, marks)
 
 
-def purpose_of(decoding, key):
-    """Return the name of the stream that an answer is drawn from, or None under greedy decoding, which draws nothing."""
-    return "/".join(map(str, ("answer", decoding.seed, *key))) if decoding.temperature else None
+def _with_facts(answer: Answer, facts: dict[str, Any]) -> Answer:
+    reply, record = answer
+    return reply, record | facts
 
 
-def _decoded(plan, base, chat):
-    """Return (decode, facts) of a model that is decoded here, as engine.run does."""
-    network, folder = models.load_network(base), stages.adapter_folder(plan)
-    network = sft.with_weights(network, folder) if folder else network.eval()
+def purposes_of(decoding: Decoding, keys: list[Key]) -> list[str] | None:
+    """Return the names of the streams that answers are drawn from.
 
-    def decode(prompts, rows, purposes):
-        choose = (
-            hf.sampling(plan.decoding.temperature, purposes)
-            if plan.decoding.temperature
-            else hf.greedy
-        )
-        return hf.run(
-            network, prompts, rows, plan.hardware.decode_rows, choose, len(chat.tokenizer)
-        )
-
-    said = ", ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in ("transformers", "torch")
-    )
-    return decode, _facts(said, base, folder)
+    None under greedy decoding, which draws nothing.
+    """
+    if not decoding.temperature:
+        return None
+    return ["/".join(map(str, ("answer", decoding.seed, *key))) for key in keys]
 
 
-def _served(plan, base, chat):
-    """Return (decode, facts) of a model behind a server, which says itself what it is; nobody here sees its weights."""
+def _decoded(plan: Study, base: Path, chat: Chat) -> tuple[Decode, dict[str, Any]]:
+    """Return (decode, facts) of a model that is decoded here by ponder/decode/hf.py."""
+    network, adapter = models.load_network(base), stages.adapter_folder(plan)
+    network = sft.with_weights(network, adapter) if adapter else network.eval()
+    temperature, size = plan.decoding.temperature, plan.hardware.decode_rows
+
+    def decode(
+        prompts: list[list[int]], rows: list[sweep.Row], purposes: list[str] | None
+    ) -> Iterator[tuple[int, list[Sample]]]:
+        choose = hf.sampling(temperature, purposes) if purposes else hf.greedy
+        return hf.run(network, prompts, rows, size, choose, len(chat.tokenizer))
+
+    packages = ("transformers", "torch")
+    engine = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    return decode, _facts(engine, base, adapter)
+
+
+def _served(plan: Study, base: Path, chat: Chat) -> tuple[Decode, dict[str, Any]]:
+    """Return (decode, facts) of a model behind a server.
+
+    The server says itself what it is; nobody here sees its weights.
+    """
+    assert plan.engine.kind == "server"
     connection = server.connect(plan.engine, plan.client, chat)
 
-    def decode(prompts, rows, purposes):
+    def decode(
+        prompts: list[list[int]], rows: list[sweep.Row], purposes: list[str] | None
+    ) -> Iterator[tuple[int, list[Sample]]]:
         return server.run(connection, prompts, rows, plan.decoding.temperature, purposes)
 
-    return decode, _facts(f"{connection.said}, model {connection.model}", base, None) | {
-        "base_sha256": None
-    }
+    facts = _facts(f"{connection.engine}, model {connection.model}", base, None)
+    return decode, facts | {"base_sha256": None}
 
 
-def _facts(said, base, folder):
-    """Return what an auditor needs of every sample: engine and version as they say themselves, the hashes of what answered."""
-    parts = [
-        digest
+def _facts(engine: str, base: Path, adapter: Path | None) -> dict[str, Any]:
+    """Return what an auditor needs of every sample: what decoded it, and hashes of what it used.
+
+    `engine` is its name and version as it states them.
+    """
+    weights = [
+        digest[:16]
         for name, digest in sorted(models.source_of(base).items())
         if name.endswith(".safetensors sha256")
     ]
     return {
-        "engine": said,
-        "base_sha256": ",".join(digest[:16] for digest in parts),  # large models have several
-        "adapter_sha256": hashing.file_sha256(stages.weights(folder))[:16] if folder else None,
+        "engine": engine,
+        "base_sha256": ",".join(weights),  # large models have several files
+        "adapter_sha256": hashing.file_sha256(stages.weights(adapter))[:16] if adapter else None,
         "tokenizer_sha256": hashing.file_sha256(base / "tokenizer.json")[:16],
     }
 
 
-def worked_examples(plan):
-    """Return the worked examples of a study's tasks; raises UserError where they would be questions that are asked."""
+def worked_examples(plan: Study) -> dict[str, tuple[shots.Example, ...]]:
+    """Return {task: its worked examples} of a study, {} for a subject without any.
+
+    Raises UserError where they would be questions that are asked.
+    """
     if not plan.subject.shots:
         return {}
-    asked = plan.benchmark
-    return shots.worked_examples(
-        asked.dir,
-        asked.tasks,
-        plan.subject.shots,
-        ("probe",) if asked.split == "dev" else ("probe", "dev"),
-    )
+    benchmark = plan.benchmark
+    assert benchmark.kind == "drawn", "study.Study lets no other have worked examples"
+    splits = ("probe",) if benchmark.split == "dev" else ("probe", "dev")
+    return shots.worked_examples(benchmark.dir, benchmark.tasks, plan.subject.shots, splits)
 
 
-def _nearest(plans, runs):
+# --- no model --------------------------------------------------------------------------
+
+
+def _nearest(plans: list[Study], runs: list[Run]) -> Answerer:
+    """Return the Answerer that gives the answer of the most similar training question."""
     plan = plans[0]
-    rows = read_jsonl(stages.chosen_rows(plan))
-    empty = {
-        key: value for key, value in dataclasses.asdict(Sample([])).items() if key != "closed_at"
+    traces = read_rows(Trace, stages.chosen_rows(plan))
+    no_sample = harness.fields_of(Sample([]))
+
+    def answer(keys: list[Key], questions: list[str]) -> Iterator[tuple[int, list[Answer]]]:
+        for index, question in enumerate(questions):
+            trace = nearest.nearest(question, traces)
+            record = {"thinking": "", "nearest": trace.id, **no_sample}
+            yield index, [(f"Final Answer: {trace.answer}", record) for _ in runs]
+
+    block_rows = BLOCK * plan.hardware.decode_rows
+    return Answerer(lambda task, question: question, answer, False, block_rows, whole_blocks=False)
+
+
+# --- the log of readings ---------------------------------------------------------------
+
+
+def log_reading(benchmark: Benchmark | HubBenchmark, run: Run) -> None:
+    """Append a reading of the test split to <out>/test-readings.jsonl.
+
+    Released or not, it happened.
+    """
+    if benchmark.split != "test":
+        return
+    row = {
+        "run": run.name,
+        "utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        **run.status["commits"][-1],
     }
-
-    def answer(keys, asked):
-        for at, question in enumerate(asked):
-            row = nearest.nearest(question, rows)
-            yield (
-                at,
-                [
-                    (
-                        f"Final Answer: {row['answer']}",
-                        {"thinking": "", "nearest": row["id"], **empty},
-                    )
-                ]
-                * len(runs),
-            )
-
-    return Answerer(
-        lambda task, question: question,
-        answer,
-        False,
-        BLOCK * plan.hardware.decode_rows,
-        whole_blocks=False,
-    )
-
-
-def log_reading(asked, run):
-    """Append a reading of the test split to <out>/test-readings.jsonl: released or not, it happened."""
-    if asked.split == "test":
-        row = {
-            "run": run.name,
-            "utc": datetime.now(UTC).isoformat(timespec="seconds"),
-            **run.status["commits"][-1],
-        }
-        with open(run.out / "test-readings.jsonl", "a", encoding="utf-8") as file:
-            file.write(dump(row))
+    with open(run.out / "test-readings.jsonl", "a", encoding="utf-8") as file:
+        file.write(dump(row))

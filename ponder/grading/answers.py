@@ -1,10 +1,12 @@
-"""What a reply to a benchmark question answers, and the form in which answers are compared as text. Issue 5.
+"""What a reply to a benchmark question answers, and the form in which answers are compared as text.
 
-Pure, deterministic, and blind to the gold answer: every function here sees one text. Nothing of it is evaluated. The CPU families
-are graded by ponder/grading/families.py, whose rules are stricter and stay as they were released.
+Pure, deterministic, and blind to the gold answer: every function here sees one text. Nothing of it
+is evaluated. The families of drawn questions are graded by ponder/grading/families.py, whose rules
+are stricter and stay as they were released.
 """
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -43,22 +45,25 @@ SPACES = re.compile(r"(?<!\\)\\[,;: ]|\\q?quad(?![a-zA-Z])|~")
 FONTS = re.compile(
     r"\\(?:mbox|textrm|textbf|textit|textnormal|mathrm|mathbf|mathit|operatorname|rm)(?=\s*\{)"
 )
+DEGREES = re.compile(r"\\?%|\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z])|\\circ\s*$")
 UNIT = re.compile(r"(.*[\w})\]\\])\s*\\text\s*\{([^{}]*)\}(?:\s*\^\s*\{?\s*-?\d\s*\}?)?", re.DOTALL)
 WORDS = (
     "units?|degrees?|dollars?|cents?|percent|inch(?:es)?|feet|foot|ft|yards?|miles?|mph|[ckm]m|"
-    "(?:centi|kilo|milli)?met(?:er|re)s?|[km]g|(?:kilo|milli)?grams?|lit(?:er|re)s?|m[lL]|seconds?|minutes?|hours?|"
-    "days?|weeks?|months?|years?|radians?|"
+    "(?:centi|kilo|milli)?met(?:er|re)s?|[km]g|(?:kilo|milli)?grams?|lit(?:er|re)s?|m[lL]|"
+    "seconds?|minutes?|hours?|days?|weeks?|months?|years?|radians?|"
     "people|students?|ways|points?|pounds?|ounces?|square|sq|cubic|per|[\u20ac\u00a3]"
 )
 PLAIN_UNIT = re.compile(
-    rf"(.*[\d}})])\s*(?:\s(?:{WORDS})|(?:[ckm]m|[km]g|ft|m[lL]))(?:\s(?:{WORDS}))*(?:\s*\^\s*\{{?\d\}}?)?",
+    rf"(.*[\d}})])\s*(?:\s(?:{WORDS})|(?:[ckm]m|[km]g|ft|m[lL]))"
+    rf"(?:\s(?:{WORDS}))*(?:\s*\^\s*\{{?\d\}}?)?",
     re.DOTALL,
 )
 NAMED = re.compile(r"\s*[a-zA-Z](?:\([a-zA-Z]\))?\s*(?:=|\\in(?![a-zA-Z]))\s*([^=]+)", re.DOTALL)
 THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 DECIMAL = r"\d+(?:\.\d+)?"
 NUMBER = re.compile(
-    rf"([+-]?)(?:({DECIMAL})|({DECIMAL})/({DECIMAL})|(\d*)\\frac\{{(-?{DECIMAL})\}}\{{(-?{DECIMAL})\}})"
+    rf"([+-]?)(?:({DECIMAL})|({DECIMAL})/({DECIMAL})"
+    rf"|(\d*)\\frac\{{(-?{DECIMAL})\}}\{{(-?{DECIMAL})\}})"
 )
 
 
@@ -72,11 +77,12 @@ class Answer(NamedTuple):
 # --- extraction ------------------------------------------------------------------------
 
 
-def extract(reply):
-    """Return the final Answer of a reply, or None where it gives none or one of more than 256 characters.
+def extract(reply: str) -> Answer | None:
+    """Return the final Answer of a reply, or None for none, or one of more than 256 characters.
 
-    It is the last box that closes and is not empty; else what follows the last "answer:" (or, without one, "answer is"), up to
-    the end of its line or sentence; else a reply of a single line that has no box, open or empty.
+    It is the last box that closes and is not empty; else what follows the last "answer:" (or,
+    without one, "answer is"), up to the end of its line or sentence; else a reply of a single line
+    that has no box, open or empty.
     """
     if (boxed := _last_box(reply)) is not None:
         return _bounded(boxed, "box")
@@ -88,61 +94,62 @@ def extract(reply):
     return _bounded("" if "\n" in text or BOX.search(text) else text, "text")
 
 
-def _bounded(text, how):
+def _bounded(text: str, how: str) -> Answer | None:
     text = text.strip()
     return Answer(text, how) if 0 < len(text) <= MAX_CHARACTERS else None
 
 
-def _last_box(text):
-    """Return what stands in the last box that closes and is not empty, or None; one pass over the braces."""
-    begins = {match.end() - 1: None for match in BOX.finditer(text)}
-    if not begins:
+def _last_box(text: str) -> str | None:
+    """Return what stands in the last box that closes and is not empty, or None.
+
+    It is found in one pass over the braces.
+    """
+    ends: dict[int, int | None] = {match.end() - 1: None for match in BOX.finditer(text)}
+    if not ends:
         return None
-    opened = []
+    opened: list[int] = []
     for match in BRACE.finditer(text):
         if match[0] == "{":
             opened.append(match.start())
-        elif match[0] == "}" and opened and (begin := opened.pop()) in begins:
-            begins[begin] = match.start()
-    for begin, end in reversed(begins.items()):
+        elif match[0] == "}" and opened and (begin := opened.pop()) in ends:
+            ends[begin] = match.start()
+    for begin, end in reversed(ends.items()):
         if end is not None and text[begin + 1 : end].strip():
             return text[begin + 1 : end]
     return None
 
 
-def _after_last(mark, text):
+def _after_last(mark: re.Pattern[str], text: str) -> str | None:
     """Return the rest of the line after the last match of `mark`, or None."""
-    ends = [found.end() for found in mark.finditer(text)]
+    ends = [match.end() for match in mark.finditer(text)]
     return text[ends[-1] :].partition("\n")[0] if ends else None
 
 
-def choice(answer, options):
-    """Return the letter that an answer names, by itself or by the words of exactly one of the options, or None."""
-    text = tidy(answer)
-    if found := CHOICE.match(text):
-        return found[1] or found[2]
-    same = [
+def choice(answer: str, options: Sequence[str]) -> str | None:
+    """Return the letter that an answer names, or None.
+
+    It does so by the letter itself, or by the words of exactly one of the options.
+    """
+    if match := CHOICE.match(tidy(answer)):
+        return match[1] or match[2]
+    letters = [
         letter
         for letter, option in zip(LETTERS, options, strict=True)
         if normal(option) == normal(answer)
     ]
-    return same[0] if len(same) == 1 else None
+    return letters[0] if len(letters) == 1 else None
 
 
 # --- comparison as text ----------------------------------------------------------------
 
 
-def tidy(text):
-    """Return an answer as plain LaTeX: no dollar signs, sizes, thin spaces, fonts, or unit behind a value."""
+def tidy(text: str) -> str:
+    """Return an answer as plain LaTeX: no dollar signs, sizes, thin spaces, fonts, or units."""
     text = text.translate(SIGNS).replace("\\$", "").replace("$", "")
     text = re.sub(r"\\!\s*", "", re.sub(r"(?<!\\)\\[()\[\]]", "", text))
     text = FONTS.sub(r"\\text", SPACES.sub(" ", SIZES.sub("", text)))
     text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
-    text = (
-        re.sub(r"\\?%|\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z])|\\circ\s*$", "", text)
-        .strip(" \n\t*`")
-        .rstrip(" .;,")
-    )
+    text = DEGREES.sub("", text).strip(" \n\t*`").rstrip(" .;,")
     while unit := UNIT.fullmatch(text) or PLAIN_UNIT.fullmatch(text):
         text = unit[1].rstrip()
     text = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text).strip()
@@ -155,12 +162,15 @@ def tidy(text):
     return text.replace(",", "") if THOUSANDS.fullmatch(text) else text
 
 
-def normal(text):
-    """Return the form in which two answers are compared as text; a plain number becomes its exact fraction."""
-    text = re.sub(r"\s+", "", re.sub(r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", tidy(text)))
-    text = re.sub(
-        r"\\frac(\d)(?=\{)", r"\\frac{\1}", re.sub(r"(\\frac\{[^{}]*\})(\d)", r"\1{\2}", text)
-    )
+def normal(text: str) -> str:
+    """Return the form in which two answers are compared as text.
+
+    A plain number becomes its exact fraction.
+    """
+    text = re.sub(r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", tidy(text))
+    text = re.sub(r"\s+", "", text)
+    text = re.sub(r"(\\frac\{[^{}]*\})(\d)", r"\1{\2}", text)
+    text = re.sub(r"\\frac(\d)(?=\{)", r"\\frac{\1}", text)
     text = re.sub(r"\\sqrt([a-zA-Z0-9])", r"\\sqrt{\1}", text)
     text = re.sub(r"([\^_])\{(-?\w+)\}", r"\1\2", text)
     text = re.sub(r"(?<![\d.])\.(?=\d)", "0.", text)
@@ -171,17 +181,20 @@ def normal(text):
     return text.casefold() if is_word(text) else text
 
 
-def is_word(text):
-    """Return whether a normal form is a word and no mathematics, so that only the same word equals it."""
+def is_word(text: str) -> bool:
+    """Return whether a normal form is a word, which only the same word equals, no mathematics."""
     return len(text) > 1 and text.replace("-", "").isalpha()
 
 
-def number(text):
-    """Return the Fraction that a normal form is, or None: a whole or decimal number, a fraction of them, or a mixed number."""
-    found = NUMBER.fullmatch(text)
-    if not found:
+def number(text: str) -> Fraction | None:
+    """Return the Fraction that a normal form is, or None.
+
+    It is one if it is a whole or decimal number, a fraction of them, or a mixed number.
+    """
+    match = NUMBER.fullmatch(text)
+    if not match:
         return None
-    sign, plain, over, under, whole, top, bottom = found.groups()
+    sign, plain, over, under, whole, top, bottom = match.groups()
     try:
         if plain:
             value = Fraction(plain)

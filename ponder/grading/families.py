@@ -1,7 +1,8 @@
-"""From an answer text to right or wrong. Pure, deterministic, and blind to the gold answer until the last step.
+"""From an answer text to right or wrong, for the families of drawn questions.
 
-What is graded was written by a model: nothing of it is evaluated or run, and its size is limited before anything else.
-An expression is no answer ("4 - 3" is not 1), so none has to be worked out.
+Pure, deterministic, and blind to the gold answer until the last step. What is graded was written by
+a model: nothing of it is evaluated or run, and its size is limited before anything else. An
+expression is no answer ("4 - 3" is not 1), so none has to be worked out.
 """
 
 import re
@@ -12,17 +13,20 @@ FINAL = re.compile(r"(?i)\banswer\s*:[ \t]*([^\n]*)")
 NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18}|/[0-9]{1,18})?")
 
 
-def extract(text):
-    """Return the final answer in a reply, or None: the last box by brace matching, else the last "answer:" line."""
+def extract(text: str) -> str | None:
+    """Return the final answer in a reply, or None.
+
+    It is the last box, by brace matching, else the last "answer:" line.
+    """
     boxed = _last_box(text)
     if boxed is not None:
         return boxed if len(boxed) <= MAX_CHARACTERS else None
     lines = FINAL.findall(text)
-    found = lines[-1].strip() if lines else ""
-    return found if 0 < len(found) <= MAX_CHARACTERS else None
+    answer = lines[-1].strip() if lines else ""
+    return answer if 0 < len(answer) <= MAX_CHARACTERS else None
 
 
-def _last_box(text):
+def _last_box(text: str) -> str | None:
     start = text.rfind("\\boxed{")
     if start < 0:
         return None
@@ -34,10 +38,11 @@ def _last_box(text):
     return None
 
 
-def normal(answer):
-    """Return the form in which answers are compared: a tuple of items, each a Fraction or a folded string.
+def normal(answer: str) -> tuple[Fraction | str, ...]:
+    """Return the form in which answers are compared: its items, each a Fraction or a folded string.
 
-    Case, surrounding space, a full stop at the end, quotes around an item and brackets around a list do not count.
+    Case, surrounding space, a full stop at the end, quotes around an item and brackets around a
+    list do not count.
     """
     folded = " ".join(answer.casefold().split()).removesuffix(".").strip("$ ")
     if folded[:1] in "[(" and folded[-1:] in "])":
@@ -45,12 +50,12 @@ def normal(answer):
     return tuple(_item(item.strip(" '\"`*")) for item in folded.split(","))
 
 
-def _item(text):
+def _item(text: str) -> Fraction | str:
     text = text.replace("\u2212", "-")  # the minus sign of typography
     return Fraction(text) if NUMBER.fullmatch(text) and not re.search(r"/0+$", text) else text
 
 
-def is_correct(reply, gold):
-    """Return whether the final answer of a reply equals the gold answer; no final answer is wrong."""
-    found = extract(reply)
-    return found is not None and normal(found) == normal(gold)
+def is_correct(reply: str, gold: str) -> bool:
+    """Return whether the final answer of a reply equals the gold answer; none is wrong."""
+    answer = extract(reply)
+    return answer is not None and normal(answer) == normal(gold)

@@ -1,8 +1,9 @@
 """The question families: where candidates come from, and when two are the same question.
 
-Five families are adapted from reasoning-gym; three are written here. A library question keeps the library's sentence
-and loses the text that explains an answer format, because a prompt token costs as much as a trace token.
-reasoning-gym is imported only while questions are drawn: reading drawn questions never needs it.
+Five families are adapted from reasoning-gym; three are written here. A library question keeps the
+library's sentence and loses the text that explains an answer format, because a prompt token costs
+as much as a trace token. reasoning-gym is imported only while questions are drawn: reading drawn
+questions never needs it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from ponder.errors import UserError
 
@@ -48,11 +50,11 @@ class Candidate:
 
     question: str
     answer: str
-    facts: dict
+    facts: dict[str, Any]
 
 
 # A source yields candidates without end; None stands for a draw that is no fair question.
-Source = Callable[[dict, int], Iterator[Candidate | None]]
+Source = Callable[[dict[str, int], int], Iterator[Candidate | None]]
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,13 @@ class Family:
     origin: str
     params: tuple[str, ...]
     candidates: Source
-    key: Callable[[dict], str]
+    key: Callable[[dict[str, Any]], str]
 
 
 # --- families written here -------------------------------------------------------------
 
 
-def facing(params: dict, seed: int) -> Iterator[Candidate]:
+def facing(params: dict[str, int], seed: int) -> Iterator[Candidate]:
     """Yield questions about where a person faces after some turns."""
     rng = random.Random(f"candidates/facing/{seed}")
     while True:
@@ -76,21 +78,24 @@ def facing(params: dict, seed: int) -> Iterator[Candidate]:
         start = rng.choice(COMPASS)
         count = rng.randint(params["min_turns"], params["max_turns"])
         turns = [rng.choice(sorted(QUARTERS)) for _ in range(count)]
-        told = ", ".join(f"turns {turn}" for turn in turns)
-        question = f"{name} faces {start}. {pronoun} {told}. Which way does {pronoun.lower()} face?"
+        movements = ", ".join(f"turns {turn}" for turn in turns)
+        query = f"Which way does {pronoun.lower()} face?"
+        question = f"{name} faces {start}. {pronoun} {movements}. {query}"
         end = (COMPASS.index(start) + sum(QUARTERS[turn] for turn in turns)) % 4
         yield Candidate(question, COMPASS[end], {"start": start, "turns": turns})
 
 
-def boolean(params: dict, seed: int) -> Iterator[Candidate]:
+def boolean(params: dict[str, int], seed: int) -> Iterator[Candidate]:
     """Yield questions about a truth value after some operations.
 
-    Every draw is as likely as its mirror image (and/or, True/False exchanged), so both answers are equally likely.
+    Every draw is as likely as its mirror image (and/or, True/False exchanged), so both answers are
+    equally likely.
     """
     rng = random.Random(f"candidates/boolean/{seed}")
     while True:
         start = rng.choice((True, False))
-        value, told = start, []
+        value = start
+        operations = []
         for _ in range(rng.randint(params["min_operations"], params["max_operations"])):
             word, other = rng.choice(("and", "or", "xor", "not")), rng.choice((True, False))
             if word == "not":
@@ -101,25 +106,25 @@ def boolean(params: dict, seed: int) -> Iterator[Candidate]:
                 value = value or other
             else:
                 value = value != other
-            told.append("not" if word == "not" else f"{word} {other}")
-        question = f"Start with {start}. Then: {', '.join(told)}. What is the result?"
-        yield Candidate(question, str(value), {"start": str(start), "operations": told})
+            operations.append("not" if word == "not" else f"{word} {other}")
+        question = f"Start with {start}. Then: {', '.join(operations)}. What is the result?"
+        yield Candidate(question, str(value), {"start": str(start), "operations": operations})
 
 
-def coin(params: dict, seed: int) -> Iterator[Candidate]:
+def coin(params: dict[str, int], seed: int) -> Iterator[Candidate]:
     """Yield questions about the side a coin shows after some people may have flipped it."""
     rng = random.Random(f"candidates/coin/{seed}")
     while True:
         start = rng.choice(("heads", "tails"))
         people = rng.sample(PEOPLE, rng.randint(params["min_people"], params["max_people"]))
         flips = [rng.choice((True, False)) for _ in people]
-        told = [
-            f"{name} {'flips' if flip else 'does not flip'} it."
-            for (name, _), flip in zip(people, flips, strict=True)
-        ]
-        question = f"A coin shows {start}. {' '.join(told)} Does the coin show heads or tails?"
-        answer = start if sum(flips) % 2 == 0 else {"heads": "tails", "tails": "heads"}[start]
         names = [name for name, _ in people]
+        sentences = [
+            f"{name} {'flips' if flip else 'does not flip'} it."
+            for name, flip in zip(names, flips, strict=True)
+        ]
+        question = f"A coin shows {start}. {' '.join(sentences)} Does the coin show heads or tails?"
+        answer = start if sum(flips) % 2 == 0 else {"heads": "tails", "tails": "heads"}[start]
         yield Candidate(question, answer, {"start": start, "names": names, "flips": flips})
 
 
@@ -139,7 +144,7 @@ def library_version() -> str:
         ) from error
 
 
-def entries(name: str, params: dict, seed: int) -> Iterator[dict]:
+def entries(name: str, params: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
     """Yield the library's entries of one data set without end.
 
     Raises UserError where the library is absent or refuses the parameters.
@@ -182,21 +187,21 @@ Please follow the instruction below:
 """
 
 
-def number_sorting(params: dict, seed: int) -> Iterator[Candidate]:
+def number_sorting(params: dict[str, int], seed: int) -> Iterator[Candidate]:
     """Yield sorting questions about integers (the library writes them as "5.0")."""
     whole = {"min_decimals": 0, "max_decimals": 0}
     limits = {name: float(params[name]) for name in ("min_value", "max_value")}
     for entry in entries("number_sorting", params | whole | limits, seed):
-        told = entry["metadata"]
-        head = f"Sort these numbers in {told['direction']} order: "
+        metadata = entry["metadata"]
+        head = f"Sort these numbers in {metadata['direction']} order: "
         body = between(entry["question"], head, SORTING_FORMAT, "number_sorting")
         numbers = [int(float(number)) for number in body.split(", ")]
-        ordered = [str(int(float(number))) for number in told["sorted_numbers"]]
-        facts = {"direction": told["direction"], "numbers": numbers}
+        ordered = [str(int(float(number))) for number in metadata["sorted_numbers"]]
+        facts = {"direction": metadata["direction"], "numbers": numbers}
         yield Candidate(head + ", ".join(map(str, numbers)), ", ".join(ordered), facts)
 
 
-def chain_sum(params: dict, seed: int) -> Iterator[Candidate]:
+def chain_sum(params: dict[str, int], seed: int) -> Iterator[Candidate]:
     """Yield chains of sums and differences of one-digit numbers."""
     head = "State the final answer to the following arithmetic problem: "
     for entry in entries("chain_sum", params | {"min_digits": 1, "max_digits": 1}, seed):
@@ -204,22 +209,22 @@ def chain_sum(params: dict, seed: int) -> Iterator[Candidate]:
         yield Candidate(entry["question"], entry["answer"], {"expression": expression})
 
 
-def needle_haystack(params: dict, seed: int) -> Iterator[Candidate | None]:
+def needle_haystack(params: dict[str, int], seed: int) -> Iterator[Candidate | None]:
     """Yield questions about who does something, or None where two people share the thing."""
     library_version()
     from reasoning_gym.cognition.needle_data import NAMES, SUBJECTS, VERBS
 
     names, verbs, things = frozenset(NAMES), frozenset(VERBS), frozenset(SUBJECTS)
     for entry in entries("needle_haystack", params, seed):
-        asked = entry["metadata"]["question"]
-        stack = between(entry["question"], "", f". \n{asked}", "needle_haystack")
-        query = between(asked, "Who ", "? Reply only with a name.", "needle_haystack")
-        said = [split_name(statement, names) for statement in stack.split(". ")]
-        facts = {
-            "statements": [[name, *split_deed(deed, verbs, things)] for name, deed in said],
-            "asked": list(split_deed(query, verbs, things)),
-        }
-        fair = len({thing for _, _, thing in facts["statements"]}) == len(facts["statements"])
+        instruction = entry["metadata"]["question"]
+        stack = between(entry["question"], "", f". \n{instruction}", "needle_haystack")
+        query = between(instruction, "Who ", "? Reply only with a name.", "needle_haystack")
+        statements = []
+        for statement in stack.split(". "):
+            name, deed = split_name(statement, names)
+            statements.append([name, *split_deed(deed, verbs, things)])
+        facts = {"statements": statements, "asked": list(split_deed(query, verbs, things))}
+        fair = len({thing for _, _, thing in statements}) == len(statements)
         text = f"{stack}.\nWho {query}?"
         yield Candidate(text, entry["answer"], facts) if fair else None
 
@@ -243,10 +248,11 @@ def split_deed(deed: str, verbs: frozenset[str], things: frozenset[str]) -> tupl
     raise UserError(f"no known verb and thing in {deed!r}: install reasoning-gym==0.1.25")
 
 
-def letter_counting(params: dict, seed: int) -> Iterator[Candidate | None]:
-    """Yield letter counts, or None where the text is not plain letters (a year, an accent) or the count too common.
+def letter_counting(params: dict[str, int], seed: int) -> Iterator[Candidate | None]:
+    """Yield letter counts, or None where the text is not plain letters or the count is too common.
 
-    Most counts are 1, so "1" to everything would score 70 to 85 %: only one in three of those is kept.
+    A year or an accent is no plain letter. Most counts are 1, so "1" to everything would score 70
+    to 85 %: only one in three of those is kept.
     """
     rng = random.Random(f"balance/letter_counting/{seed}")
     for entry in entries("letter_counting", params, seed):
@@ -259,18 +265,19 @@ def letter_counting(params: dict, seed: int) -> Iterator[Candidate | None]:
         yield Candidate(entry["question"], entry["answer"], facts) if plain and not common else None
 
 
-def word_sorting(params: dict, seed: int) -> Iterator[Candidate | None]:
+def word_sorting(params: dict[str, int], seed: int) -> Iterator[Candidate | None]:
     """Yield sorting questions about lower-case words, or None where a word is not plain letters."""
     library_version()
     from reasoning_gym.algorithmic.word_sorting import QUESTION_TEMPLATE, TextTransformation
 
     lower = {"transformation": TextTransformation.LOWERCASE}
     for entry in entries("word_sorting", params | lower, seed):
-        told = entry["metadata"]
-        words, direction = told["transformed_words"], told["direction"]
+        metadata = entry["metadata"]
+        words, direction = metadata["transformed_words"], metadata["direction"]
         whole = QUESTION_TEMPLATE.format(direction=direction, words=", ".join(words))
         order = f"ort these words in {direction} order (using ASCII/Unicode ordering)"
-        head = f"{whole.partition('Now, s')[0]}Now, s{order} and return them as a comma-separated list: "
+        introduction = whole.partition("Now, s")[0]
+        head = f"{introduction}Now, s{order} and return them as a comma-separated list: "
         body = between(entry["question"], head, "\n", "word_sorting")
         plain = all(word.isascii() and word.isalpha() for word in words)
         facts = {"direction": direction, "words": list(words)}
@@ -280,13 +287,13 @@ def word_sorting(params: dict, seed: int) -> Iterator[Candidate | None]:
 # --- canonical keys --------------------------------------------------------------------
 
 
-def needle_key(facts: dict) -> str:
+def needle_key(facts: dict[str, Any]) -> str:
     """Return the key of a needle question: what is done, in any order and by anybody."""
     deeds = sorted(f"{verb} {thing}" for _, verb, thing in facts["statements"])
     return f"{' '.join(facts['asked'])} | {'; '.join(deeds)}"
 
 
-def coin_key(facts: dict) -> str:
+def coin_key(facts: dict[str, Any]) -> str:
     """Return the key of a coin question: the start and who flips by place, not by name."""
     return f"{facts['start']} {''.join('f' if flip else '-' for flip in facts['flips'])}"
 
@@ -296,7 +303,7 @@ def order_key(direction: str, items: list) -> str:
     return f"{direction} {' '.join(map(str, sorted(items)))}"
 
 
-def letter_key(facts: dict) -> str:
+def letter_key(facts: dict[str, Any]) -> str:
     """Return the key of a letter question: the letter and the words in any order and case."""
     return f"{facts['letter']} | {' '.join(sorted(word.lower() for word in facts['words']))}"
 

@@ -1,23 +1,34 @@
 """Question pools by config: the drawn questions, a JSONL file, or data sets of a model hub.
 
-Whatever its kind, a pool has questions, a report of what was dropped, the hashes or revisions that name its content,
-and a source and licence for each family. Rows with equal ids are kept; taking duplicates out is a later step, over the
-whole pool.
+Whatever its kind, a pool has questions, a report of what was dropped, the hashes or revisions that
+name its content, and a source and licence for each family. Rows with equal ids are kept; taking
+duplicates out is a later step, over the whole pool.
 """
 
-import collections
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ponder.config import at_least
 from ponder.errors import UserError
 from ponder.hashing import file_sha256
 from ponder.questions import drawn, hub, tables
+from ponder.questions.drawn import Question
 from ponder.questions.hub import HubPool
-from ponder.questions.tables import Unfit
+from ponder.questions.tables import Row, Unfit
 
-__all__ = ["FilePool", "HubPool", "check_resolved", "inputs", "read", "sources", "unresolved"]
+__all__ = [
+    "FilePool",
+    "HubPool",
+    "Pool",
+    "check_resolved",
+    "inputs",
+    "read",
+    "sources",
+    "unresolved",
+]
 
 
 @dataclass(frozen=True)
@@ -42,34 +53,34 @@ class FilePool:
     fields: Fields
     limit: int | None  # rows that are taken, from the first; null: all
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.limit is not None:
             at_least(1, "questions", self, "limit")
 
 
-def read(spec):
-    """Return (questions, report) of a pool; the report is {family: {"rows": read, "kept": rows, "dropped": {reason: rows}}}.
+Pool = drawn.Questions | FilePool | HubPool
 
-    Raises UserError for data that is missing or out of reach, for a row of a user's own file that gives no question
-    (with path and line), and for a hub source of which no row gives one.
+
+def read(spec: Pool) -> tuple[list[Question], dict[str, dict[str, Any]]]:
+    """Return (questions, report) of a pool.
+
+    The report is {family: {"rows": read, "kept": rows, "dropped": {reason: rows}}}. Raises
+    UserError for data that is missing or out of reach, for a row of a user's own file that gives no
+    question (with path and line), and for a hub source of which no row gives one.
     """
-    dropped = collections.defaultdict(collections.Counter)
+    dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
     if spec.kind == "drawn":
-        found = _limited(drawn.read_split(spec.dir, "pool"), spec.limit, dropped)
+        questions = _limited(drawn.read_split(spec.dir, "pool"), spec.limit, dropped)
     elif spec.kind == "jsonl":
-        found = _limited(
-            [_file_question(spec, number, row) for number, row in tables.jsonl(spec.path)],
-            spec.limit,
-            dropped,
-        )
+        rows = [_file_question(spec, number, row) for number, row in tables.jsonl(spec.path)]
+        questions = _limited(rows, spec.limit, dropped)
     else:
-        found = []
+        questions = []
         for family in sorted(spec.sources):
-            found += _limited(
-                hub.read_source(family, spec.source(family), dropped[family]), spec.limit, dropped
-            )
-    kept = collections.Counter(question.family for question in found)
-    return found, {
+            rows = hub.read_source(family, spec.source(family), dropped[family])
+            questions += _limited(rows, spec.limit, dropped)
+    kept = Counter(question.family for question in questions)
+    report = {
         family: {
             "rows": kept[family] + dropped[family].total(),
             "kept": kept[family],
@@ -77,41 +88,48 @@ def read(spec):
         }
         for family in sorted(kept | dropped)
     }
+    return questions, report
 
 
-def _limited(found, limit, dropped):
+def _limited(
+    questions: list[Question], limit: int | None, dropped: defaultdict[str, Counter[str]]
+) -> list[Question]:
+    """Return the first `limit` questions; counts the others in `dropped`."""
     if limit is None:
-        return found
-    for question in found[limit:]:
+        return questions
+    for question in questions[limit:]:
         dropped[question.family]["over questions.limit"] += 1
-    return found[:limit]
+    return questions[:limit]
 
 
-def inputs(spec):
-    """Return {what is read: its sha256, or the revision of what a hub has}, for the identity of a run."""
+def inputs(spec: Pool) -> dict[str, str]:
+    """Return {what is read: its sha256, or the revision of what a hub has}, to identify a run.
+
+    Raises UserError for a file that cannot be read.
+    """
     if spec.kind == "drawn":
         return {"pool.jsonl": drawn.read_manifest(spec.dir)["files"]["pool.jsonl"]["sha256"]}
     if spec.kind == "jsonl":
         return {Path(spec.path).name: _sha256(spec.path)}
-    found = {}
+    identities: dict[str, str] = {}
     for family in sorted(spec.sources):
         source = spec.source(family)
-        found |= hub.revisions(family, source)
-        files = [
-            name
-            for part in source.parts
-            for names in (part, part.only, part.exclude)
-            if names
-            for name in names.data_files
-        ]
-        found |= {
-            f"{family} {number} {Path(name).name}": _sha256(name)
-            for number, name in enumerate(files)
-        }
-    return found
+        identities |= hub.revisions(family, source)
+        for number, path in enumerate(_local_files(source)):
+            identities[f"{family} {number} {Path(path).name}"] = _sha256(path)
+    return identities
 
 
-def _sha256(path):
+def _local_files(source: hub.HubSource) -> list[str]:
+    """Return the local files that are read in place of a hub, in the order of the configuration."""
+    paths: list[str] = []
+    for part in source.parts:
+        for holder in (part, part.only, part.exclude):
+            paths += holder.data_files if holder else ()
+    return paths
+
+
+def _sha256(path: str) -> str:
     try:
         return file_sha256(path)
     except OSError as error:
@@ -120,11 +138,11 @@ def _sha256(path):
         ) from error
 
 
-def sources(spec, families=()):
+def sources(spec: Pool, families: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
     """Return {family: {"source", "licence", "revision", "rows"}} of a pool, for its data card.
 
-    `rows` is what the configuration states, None where it states nothing. A file whose rows name their families has the
-    entry of the file for each of `families`.
+    `rows` is what the configuration states, None where it states nothing. A file whose rows name
+    their families has the entry of the file for each of `families`.
     """
     if spec.kind == "drawn":
         manifest = drawn.read_manifest(spec.dir)
@@ -146,62 +164,69 @@ def sources(spec, families=()):
             "rows": None,
         }
         return {family: dict(entry) for family in sorted(families or (spec.name,))}
-    found = {family: spec.source(family) for family in sorted(spec.sources)}
-    return {
-        family: {
+    entries = {}
+    for family in sorted(spec.sources):
+        source = spec.source(family)
+        entries[family] = {
             "source": f"{source.source} ({source.hub})",
             "licence": source.licence,
             "revision": source.revision,
             "rows": source.rows,
         }
-        for family, source in found.items()
-    }
+    return entries
 
 
-def unresolved(spec):
-    """Return the names of what a pool reads from a hub at a revision that nobody has read; local files count as known."""
+def unresolved(spec: Pool) -> list[str]:
+    """Return the names of what a pool reads from a hub at a revision that nobody has read.
+
+    Local files count as known.
+    """
     if spec.kind != "hub":
         return []
-    return [
-        name
-        for family in sorted(spec.sources)
-        for name, revision in hub.revisions(family, spec.source(family)).items()
-        if revision == hub.UNVERIFIED
-    ]
+    names = []
+    for family in sorted(spec.sources):
+        revisions = hub.revisions(family, spec.source(family))
+        names += [name for name, revision in revisions.items() if revision == hub.UNVERIFIED]
+    return names
 
 
-def check_resolved(spec):
-    """Raise UserError, with the command that helps, unless every revision is known: what is released can be read again."""
+def check_resolved(spec: Pool) -> None:
+    """Raise UserError, with the command that helps, unless every revision of a pool is known.
+
+    What is released can then be read again.
+    """
     if names := unresolved(spec):
         raise UserError(
-            f"questions={spec.name} reads {len(names)} data sets at a revision nobody has read ({', '.join(names)}); "
-            f"run `python -m ponder.release.revisions conf/questions/{spec.name}.yaml` where the hub is in reach"
+            f"questions={spec.name} reads {len(names)} data sets at a revision nobody has read "
+            f"({', '.join(names)}); run `python -m ponder.release.revisions "
+            f"conf/questions/{spec.name}.yaml` where the hub is in reach"
         )
 
 
-def _file_question(spec, number, row):
+def _file_question(spec: FilePool, number: int, row: Row) -> Question:
     try:
-        named = {
-            name: tables.cell(row, column) if column else None
-            for name, column in vars(spec.fields).items()
-        }
-        if not isinstance(named["question"], str):
-            raise Unfit(
-                f"column {spec.fields.question} holds {type(named['question']).__name__}, not text"
-            )
-        most = {"domain": tables.MAX_NAME, "family": tables.MAX_NAME}
-        texts = {
-            name: tables.clean(
-                tables.text(value, name, ", "), name, most.get(name, tables.MAX_TEXT)
-            )
-            for name, value in named.items()
-        }
-        if spec.fields.family and not texts["family"]:
-            raise Unfit("no family")
-        return tables.question(
-            texts["question"], texts["answer"], texts["family"] or spec.name, texts["domain"]
-        )
+        texts = _file_texts(spec.fields, row)
+        family = texts["family"] or spec.name
+        return tables.question(texts["question"], texts["answer"], family, texts["domain"])
     except Unfit as error:
         raise UserError(
-            f"{spec.path}, line {number}: {error}; mend or delete the line, or change questions.fields"
+            f"{spec.path}, line {number}: {error}; mend or delete the line, or change "
+            "questions.fields"
         ) from error
+
+
+def _file_texts(fields: Fields, row: Row) -> dict[str, str]:
+    """Return {our field: its text, "" where there is none} of a row; raises Unfit."""
+    values = {}
+    for name, column in vars(fields).items():
+        values[name] = tables.cell(row, column) if column else None
+    if not isinstance(values["question"], str):
+        kind = type(values["question"]).__name__
+        raise Unfit(f"column {fields.question} holds {kind}, not text")
+    texts = {}
+    for name, value in values.items():
+        most = tables.MAX_NAME if name in ("domain", "family") else tables.MAX_TEXT
+        texts[name] = tables.clean(tables.text(value, name, ", "), name, most)
+    if fields.family and not texts["family"]:
+        raise Unfit("no family")
+    return texts

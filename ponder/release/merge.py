@@ -1,9 +1,10 @@
-"""Write a base with its trained weights as one folder that any server opens:
+r"""Write a base with its trained weights as one folder that any server opens:
 
-    python -m ponder.release.merge outputs/merged experiment=cpu subject.adapter=data/cpu/cpu/adapter
+    python -m ponder.release.merge outputs/merged \
+        experiment=cpu subject.adapter=data/cpu/cpu/adapter
 
-The overrides are those of evaluate.py. The folder holds safetensors, tokenizer and chat template, and in source.json what it was
-made of.
+The overrides are those of evaluate.py. The folder holds safetensors, tokenizer and chat template,
+and in source.json what it was made of.
 """
 
 import shutil
@@ -13,11 +14,15 @@ from pathlib import Path
 from ponder import hashing, models, stages, study
 from ponder.errors import UserError, user_errors
 from ponder.runs import ROOT, dump
+from ponder.study import Study
 from ponder.train import sft
 
 
-def merged(plan, folder):
-    """Write the model of a Study whose subject is trained into a new folder; raises UserError for any other subject or folder."""
+def merge(plan: Study, folder: Path) -> None:
+    """Write the model of a Study whose subject is trained into a new folder.
+
+    Raises UserError for any other subject, and for a folder that exists.
+    """
     if plan.subject.kind != "trained":
         raise UserError(
             f"subject={plan.subject.name} has no trained weights; serve its base as it is"
@@ -25,21 +30,21 @@ def merged(plan, folder):
     if folder.exists():
         raise UserError(f"{folder} exists; name a new folder")
     base, weights = models.base_folder(plan.model, plan.out), stages.adapter_folder(plan)
+    assert weights is not None  # a trained subject has one
     network, chat = models.load(base, plan.model.delimiters)
     network = sft.with_weights(network, weights)
     part = folder.with_name(folder.name + ".part")  # a server must not open half a folder
     shutil.rmtree(part, ignore_errors=True)
     network.save_pretrained(part)
     chat.tokenizer.save_pretrained(part)
-    sources = models.source_of(base) | {
-        "weights sha256": hashing.file_sha256(weights / "adapter_model.safetensors")
-    }
+    digest = hashing.file_sha256(weights / "adapter_model.safetensors")
+    sources = models.source_of(base) | {"weights sha256": digest}
     (part / "source.json").write_text(dump(sources, indent=1))
     part.rename(folder)
 
 
 @user_errors
-def main(folder=None, *overrides):
+def main(folder: str | None = None, *overrides: str) -> None:
     """Compose the config of evaluate.py from the overrides and write the folder."""
     from hydra import compose, initialize_config_dir
 
@@ -48,7 +53,8 @@ def main(folder=None, *overrides):
             f"the folder to write is {folder!r}; name it first, then the overrides of evaluate.py"
         )
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        merged(study.read(compose("evaluate", list(overrides))), Path(folder))
+        plan = study.read(compose("evaluate", list(overrides)))
+    merge(plan, Path(folder))
     print(f"wrote {folder}")
 
 

@@ -1,24 +1,35 @@
-"""Run the released evaluations and compare: `make reproduce` (the main arm and the base of the table), `make reproduce-all` (all
-rows of the table, and all runs of the methods compared).
+"""Run the released evaluations again and compare.
 
-Exits with 1 unless the data hashes are equal and each row's accuracy over all test questions lies inside the released
-run's 95% interval. What must be there to compare with is looked for before anything runs.
+`make reproduce` runs the main arm and the base of the table; `make reproduce-all` runs all rows of
+the table, and all runs of the methods compared.
+
+Exits with 1 unless the data hashes are equal and each row's accuracy over all test questions lies
+inside the released run's 95% interval. What must be there to compare with is looked for before
+anything runs.
 """
 
 import json
 import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 
-from ponder import runs, stages, study
+from ponder import lineage, runs, stages, study
 from ponder.errors import UserError, user_errors
 from ponder.hashing import file_sha256
 from ponder.report import released
+from ponder.report.released import MethodRun, TableRow
+from ponder.runs import Run
+from ponder.study import Study
+
+Evaluation = TableRow | MethodRun
+Groups = dict[str, list[str]]  # {group of the table: its families}
 
 
-def script(name, *overrides):
+def script(name: str, *overrides: str) -> None:
     """Run one of the three scripts; stop with its exit code if it fails."""
     print(f"\n$ python {name}.py {' '.join(overrides)}", flush=True)
     code = subprocess.run([sys.executable, f"{name}.py", *overrides], cwd=runs.ROOT).returncode
@@ -26,51 +37,95 @@ def script(name, *overrides):
         sys.exit(code)
 
 
-def planned(stage, *overrides):
+def planned(stage: str, *overrides: str) -> Study:
     """Return the Study of a script's command line."""
     with initialize_config_dir(str(runs.ROOT / "conf"), version_base="1.3"):
         return study.read(compose(stage, list(overrides)))
 
 
-def released_data(experiment):
-    """Return {name: SHA-256} of an experiment's released traces and rows; raises UserError without a manifest.
+# --- names -----------------------------------------------------------------------------
 
-    An experiment that trains on the rows of another one has the hash that its released training names, and no traces.
+
+def name_beside(run: Run, folder: Path) -> str:
+    """Return a line with the name of a run and that of the released one, and why they differ."""
+    line = f"{run.stage}: this run is {run.name}, the released one {folder.name}"
+    if run.name == folder.name:
+        return line
+    here = {**run.config, "inputs": run.inputs}
+    differences = lineage.changed(lineage.identity(folder)[0], here)
+    added = [key for key, (there, _) in differences.items() if there is None]
+    others = [key for key in differences if key not in added]
+    reasons = []
+    if added:
+        parts = ", ".join(dict.fromkeys(key.split(".")[0] for key in added))
+        reasons.append(f"{len(added)} of them came after that release (in {parts})")
+    if others:
+        reasons.append(f"these have another value: {', '.join(others)}")
+    why = " and ".join(reasons) or "they were written in another form"
+    return f"{line}; a name ends with a hash of config and inputs, and {why}"
+
+
+def print_name(run: Run, experiment: str) -> None:
+    """Print the name of a run beside that of the released one; collections and trainings that were
+    not released have none.
+    """
+    try:
+        folder = released.run_folder(run.stage, experiment)
+    except UserError:
+        print(f"{run.stage}: this run is {run.name}; none of {experiment} is released")
+        return
+    print(name_beside(run, folder))
+
+
+# --- data ------------------------------------------------------------------------------
+
+
+def released_data(experiment: str) -> dict[str, str]:
+    """Return {name: SHA-256} of an experiment's released traces and rows; raises UserError without
+    a manifest.
+
+    An experiment that trains on the rows of another one has the hash that its released training
+    names, and no traces.
     """
     path = runs.ROOT / "data" / "cpu" / experiment / "manifest.json"
     if not path.exists():
         raise UserError(f"{path.relative_to(runs.ROOT)} is missing; restore data/ from git")
     files = json.loads(path.read_text())["files"]
     if "train.jsonl" not in files:
-        inputs = json.loads((released.run_folder("train", experiment) / "status.json").read_text())[
-            "inputs"
-        ]
-        return {"train.jsonl": inputs["train.jsonl"]}
+        status = released.run_folder("train", experiment) / "status.json"
+        return {"train.jsonl": json.loads(status.read_text())["inputs"]["train.jsonl"]}
     return {name: files[name]["sha256"] for name in ("traces.jsonl", "train.jsonl")}
 
 
-def same_data(experiment):
-    """Return whether the rows just chosen are the released ones, and say so.
+def same_data(experiment: str) -> bool:
+    """Return whether the rows just chosen are the released ones, and print it.
 
-    A model's rows are the same bytes on the same kind of machine only, so they are compared and not counted.
+    A model's rows are the same bytes on the same kind of machine only, so they are compared and
+    not counted.
     """
-    there, plan = released_data(experiment), planned("collect", f"experiment={experiment}")
-    made = stages.collect_run(plan).folder
-    equal = {name: file_sha256(made / name) == digest for name, digest in there.items()}
-    for name, same in equal.items():
-        other = (
-            "NOT the released bytes"
-            if plan.teacher.kind == "solver"
-            else "other bytes: a model wrote them on another machine"
-        )
-        print(f"{experiment}/{name}: {'the released bytes' if same else other}")
-    return all(equal.values()) or plan.teacher.kind != "solver"
+    plan = planned("collect", f"experiment={experiment}")
+    run = stages.collect_run(plan)
+    print_name(run, experiment)
+    written_by_program = plan.teacher.kind == "solver"
+    difference = "NOT the released bytes"
+    if not written_by_program:
+        difference = "other bytes: a model wrote them on another machine"
+    all_same = True
+    for name, digest in released_data(experiment).items():
+        same = file_sha256(run.folder / name) == digest
+        all_same = all_same and same
+        print(f"{experiment}/{name}: {'the released bytes' if same else difference}")
+    return all_same or not written_by_program
 
 
-def overrides(run):
+# --- evaluations -----------------------------------------------------------------------
+
+
+def overrides(run: Evaluation) -> list[str]:
     """Return the command line of evaluate.py for a row of the table or a run of a method.
 
-    A control or decoding that is named with a number, as tokens32 or sampled8, is its option with that limit or so many samples.
+    A control or decoding that is named with a number, as tokens32 or sampled8, is its option with
+    that limit or so many samples.
     """
     line = [
         f"experiment={run.experiment}",
@@ -78,64 +133,86 @@ def overrides(run):
         f"budget={run.budget}",
         "benchmark.split=test",
     ]
-    for group, key, name, usual in (
-        ("control", "limit", run.control, "none"),
-        ("decoding", "samples", run.decoding, "greedy"),
-    ):
-        option, number = re.fullmatch(r"(\D+)(\d*)", name).groups()
-        line += [f"{group}={option}"] * (name != usual) + [f"{group}.{key}={number}"] * bool(number)
+    if run.control != "none":
+        line += numbered("control", "limit", run.control)
+    if run.decoding != "greedy":
+        line += numbered("decoding", "samples", run.decoding)
     return line
 
 
-def wanted(which):
-    """Return {label: row or run} of what is run: the `main` rows of the table, or `all` of it and the methods, no run twice."""
-    if which == "main":
-        return {row.label: row for row in released.rows() if row.main}
-    rows = {row.label: row for row in released.rows()}
-    known = {row.run_label("test") for row in rows.values()}
-    named = released.methods().named().items()
-    return rows | {
-        f"{method}, {name}": run
-        for (method, name), run in named
-        if run.run_label("test") not in known
+def numbered(group: str, key: str, name: str) -> list[str]:
+    """Return the overrides that an option's name stands for, its number as the value of a key."""
+    match = re.fullmatch(r"(\D+)(\d*)", name)
+    assert match, name
+    option, number = match.groups()
+    line = [f"{group}={option}"]
+    return [*line, f"{group}.{key}={number}"] if number else line
+
+
+def evaluations(which: str) -> dict[str, Evaluation]:
+    """Return {label: row or run} of what is run: the `main` rows of the table, or `all` of it and
+    the methods, no run twice.
+    """
+    rows: dict[str, Evaluation] = {
+        row.label: row for row in released.rows() if row.main or which == "all"
     }
+    if which == "main":
+        return rows
+    in_table = {row.run_label("test") for row in rows.values()}
+    for (method, name), run in released.methods().named().items():
+        if run.run_label("test") not in in_table:
+            rows[f"{method}, {name}"] = run
+    return rows
 
 
-def share(tasks, families):
+def share(tasks: dict[str, dict[str, Any]], families: list[str]) -> float:
     """Return the accuracy over some families of an evaluate run's results."""
     return sum(tasks[f]["correct"] for f in families) / sum(tasks[f]["n"] for f in families)
 
 
-def compare(label, row, groups):
-    """Return whether the accuracy just measured lies inside the released interval; print it, and each group's, beside it."""
-    made = stages.evaluate_run(planned("evaluate", *overrides(row))).folder
-    ours, theirs = (
+def compare(label: str, row: Evaluation, groups: Groups) -> bool:
+    """Return whether the accuracy just measured lies inside the released interval; print it, and
+    each group's, beside it.
+    """
+    run = stages.evaluate_run(planned("evaluate", *overrides(row)))
+    released_folder = released.run_folder("evaluate", row.run_label("test"))
+    results, reference = (
         json.loads((folder / "results.json").read_text())
-        for folder in (made, released.run_folder("evaluate", row.run_label("test")))
+        for folder in (run.folder, released_folder)
     )
-    here, there = ours["all"]["accuracy"], theirs["all"]
-    inside = there["low"] <= here <= there["high"]
+    accuracy, there = results["all"]["accuracy"], reference["all"]
+    inside = there["low"] <= accuracy <= there["high"]
     cells = [
-        f"{share(ours['tasks'], g):7.1%} /{share(theirs['tasks'], g):6.1%}" for g in groups.values()
+        f"{share(results['tasks'], families):7.1%} /{share(reference['tasks'], families):6.1%}"
+        for families in groups.values()
     ]
+    interval = f"[{there['low']:.1%}, {there['high']:.1%}]"
     print(
         f"{label:36}",
         *cells,
-        f"{here:7.1%} /{there['accuracy']:6.1%} [{there['low']:.1%}, {there['high']:.1%}]",
+        f"{accuracy:7.1%} /{there['accuracy']:6.1%} {interval}",
         "inside" if inside else "OUTSIDE",
         sep="  ",
     )
     return inside
 
 
+def print_names(rows: dict[str, Evaluation]) -> None:
+    """Print the name of each evaluation just made beside that of the released one."""
+    print()
+    for row in rows.values():
+        run = stages.evaluate_run(planned("evaluate", *overrides(row)))
+        print_name(run, row.run_label("test"))
+
+
 @user_errors
-def main(which):
+def main(which: str) -> None:
     """Run and compare the `main` rows or `all` there is."""
-    rows = wanted(which)
+    rows = evaluations(which)
     experiments = list(dict.fromkeys(row.experiment for row in rows.values()))
     for row in rows.values():
         released.run_folder("evaluate", row.run_label("test"))
-    released.groups()
+    groups = released.groups()
     for experiment in experiments:
         released_data(experiment)
     good = []
@@ -143,9 +220,10 @@ def main(which):
         script("collect", f"experiment={experiment}")
         good.append(same_data(experiment))
         script("train", f"experiment={experiment}")
+        print_name(stages.train_run(planned("train", f"experiment={experiment}")), experiment)
     for row in rows.values():
         script("evaluate", *overrides(row))
-    groups = released.groups()
+    print_names(rows)
     head = [f"{name:>15}" for name in (*groups, "all")]
     print(f"\n{'test accuracy, here / released':36}", *head, "[95% interval, released]", sep="  ")
     good += [compare(label, row, groups) for label, row in rows.items()]

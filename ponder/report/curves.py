@@ -1,409 +1,245 @@
-"""Accuracy against thinking tokens, by task with what s1 published beside it, or by method. The same rows give the same bytes.
+"""Accuracy against thinking tokens under budget forcing: by group of families, and by family.
 
-Reads nothing: rows come in, an SVG or PNG goes out. Letters are paths of the font that matplotlib brings along, as in
-ponder/card/plots.py; a name from the data is text to draw, never mark-up.
+A cut and "Wait" are different interventions: cuts are a solid line up to the point without
+forcing, and "Wait" is a dashed line from there. Reads nothing.
 """
 
-import contextlib
 import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from ponder import statistics
-from ponder.card.plots import STYLE, plain
-from ponder.config import check_choice
-from ponder.errors import UserError
+from ponder.card.plots import plain
+from ponder.report import canvas
+from ponder.report.canvas import NORMAL, SMALL, Theme
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
-PUBLISHED, PAPER = "#555555", "s1-32B as published, interval ours"
-MARKS = {
-    "cap": ("o", "thinking cut at a cap"),
-    "free": ("s", "no forcing"),
-    "wait": ("^", "end ignored, text appended"),
-    "other": ("v", "other control of the length"),
-}
-METHODS = {  # colour, mark, line; white inside where nothing is forced
-    "BF": ("#0072B2", "o", "-"),
-    "TCC": ("#D55E00", "s", "--"),
-    "TCC+BF": ("#D55E00", "s", "-"),
-    "SCC": ("#009E73", "^", "--"),
-    "SCC+BF": ("#009E73", "^", "-"),
-    "CCC": ("#CC79A7", "D", "--"),
-    "RS": ("#E69F00", "v", "--"),
-    "BF without SFT": ("#56B4E9", "o", "-"),
-    "majority vote": ("#222222", "P", "-"),
-    "coverage": ("#222222", "X", ":"),
-}
-ARMS = {
-    "SFT": ("#0072B2", None, "cpu"),
-    "SFT with doubt": ("#D55E00", "white", "cpu-correct"),
-}  # of the released table
+Rows = Sequence[Mapping[str, Any]]
+ARMS = {"SFT": ("cpu", "blue"), "SFT with doubt": ("cpu-correct", "orange")}
 LEVELS = {
-    "base, 4 examples": ("#555555", "Base, 4 worked examples"),
-    "answers only": ("#007A5A", "SFT on answers only"),
+    "base, 4 examples": "Base, 4 worked examples",
+    "answers only": "SFT on answers only",
 }
-KEYS = ("kind", "thinking_tokens", "accuracy", "low", "high", "n")
-TICKS = 5  # on the axis of tokens, at most
-COLUMNS = 4  # panels beside each other, at most
+LEVEL_ENDS = 0.74  # of the width of the panel with names: where the lines of LEVELS end
+COLUMNS = 3  # panels of families beside each other
+PAPER = "s1-32B as published"
 
 
-def published_rows(published, task):
-    """Return the points of s1's Figure 1 for a task as rows of `draw`, [] for a task that the figure does not have.
+def cuts(rows: Rows) -> list[Mapping[str, Any]]:
+    """Return the rows of a curve that are cut at a cap, then the one without forcing, in order.
 
-    `published` is the value of paper/published.yaml. Their intervals are Wilson's at 95% for one greedy run over all
-    questions, which is ours to say: the paper draws none. Raises UserError for a percentage that cannot be (scaling.exact).
+    The turn of an untrained base has a cap as well: its longest is the one without forcing.
+    """
+    return sorted(
+        (row for row in rows if "wait" not in row["budget"]), key=lambda r: r["thinking_tokens"]
+    )
+
+
+def waits(rows: Rows) -> list[Mapping[str, Any]]:
+    """Return the row without forcing and those with "Wait" appended, in order; [] for none."""
+    more = sorted(
+        (row for row in rows if "wait" in row["budget"]), key=lambda r: r["thinking_tokens"]
+    )
+    return [*cuts(rows)[-1:], *more] if more else []
+
+
+def published_rows(published: Mapping[str, Any], task: str) -> list[dict[str, Any]]:
+    """Return the points of s1's figure 1 for a task as rows, [] for a task that it does not have.
+
+    `published` is the value of paper/published.yaml. Their intervals are Wilson's at 95% for one
+    greedy run over all questions, which is ours to say: the paper draws none. Raises UserError
+    for a percentage that cannot be (statistics.exact).
     """
     if task == "source" or task not in published["figure1"]:
         return []
-    drawn, questions = published["figure1"][task], published["questions"][task]
+    points, questions = published["figure1"][task], published["questions"][task]
     rows = []
-    for tokens, percent in zip(drawn["thinking"], drawn["accuracy"], strict=True):
+    for tokens, percent in zip(points["thinking"], points["accuracy"], strict=True):
         right = round(statistics.exact(percent, questions) * questions)
-        rows.append(
-            {
-                "thinking_tokens": tokens,
-                **statistics.accuracy([True] * right + [False] * (questions - right)),
-            }
-        )
+        flags = [True] * right + [False] * (questions - right)
+        rows.append({"thinking_tokens": tokens, **statistics.accuracy(flags)})
     return rows
 
 
-def draw(path, ours, published):
-    """Write the figure to `path`, SVG or PNG by its suffix, and return the number of points drawn in each panel.
+# --- by group --------------------------------------------------------------------------
 
-    `ours` is {task: {name of a curve: rows}}; a row is statistics.summary's (thinking_tokens, a mean; accuracy, low and
-    high, shares with their 95% interval; n, questions) and its "kind", a key of MARKS. A name has one colour in all
-    panels. `published` is the value of paper/published.yaml: a panel shows its Figure 1 where that has the task, and the
-    tasks that only Figure 1 has come in panels of their own behind ours. The axis of tokens doubles from step to step, and
-    is linear near 0 where a run did not think at all. Raises UserError for nothing to draw, a row that lacks a key or
-    has a value that cannot be, and more curves than colours.
+
+def draw_groups(
+    path: Path, results: Mapping[str, Any], groups: Sequence[str], theme: Theme
+) -> None:
+    """Write the figure of the arms of the table: a panel for each group that has families.
+
+    The first panel is large and has the names; `results` is what ponder.report.numbers makes.
     """
-    names = list(dict.fromkeys(name for curves in ours.values() for name in curves))
-    if not names or not all(any(curves.values()) for curves in ours.values()):
-        raise UserError(
-            f"a task of {', '.join(ours) or 'none'} has no rows to draw; evaluate it first, or leave it out"
-        )
-    if len(names) > len(COLOURS):
-        raise UserError(
-            f"{len(names)} curves need more than the {len(COLOURS)} colours there are; draw fewer in one figure"
-        )
-    for task, curves in ours.items():
-        for name, rows in curves.items():
-            for row in rows:
-                _check(row, f"{task}, {name}", KEYS)
-                check_choice(f"{task}, {name}: kind", row["kind"], tuple(MARKS))
-    colours = dict(zip(names, COLOURS, strict=False))
-    theirs = {task: published_rows(published, task) for task in [*ours, *published["figure1"]]}
-    shown = {task: ours.get(task, {}) for task, points in theirs.items() if task in ours or points}
-    columns = min(COLUMNS, len(shown))
-    lines = math.ceil(len(shown) / columns)
-    with _figure(path, 0.5 + 2.1 * max(3, columns), 1.6 * lines + 0.9) as figure:
-        panels = figure.subplots(lines, columns, squeeze=False).ravel()
-        for at, (panel, (task, curves)) in enumerate(zip(panels, shown.items(), strict=False)):
-            rows = [row for mine in curves.values() for row in mine]
-            _scale(
-                panel,
-                [row["thinking_tokens"] for row in [*theirs[task], *rows]],
-                at % columns == 0,
-                at + columns >= len(shown),
+    names = [name for name in groups if results["groups"][name]["n"]]
+    words = "; ".join(_arm_words(results, name) for name in names)
+    title = "Accuracy against mean thinking tokens under budget forcing"
+    with canvas.figure(path, 5.3, theme, title, words) as drawing:
+        grid = drawing.add_gridspec(
+            2, 2, height_ratios=(1.55, 1), left=0.095, right=0.985, top=0.95, bottom=0.085,
+            hspace=0.36, wspace=0.12,
+        )  # fmt: skip
+        places = [grid[0, :], grid[1, 0], grid[1, 1]]
+        for number, name in enumerate(names):
+            panel = drawing.add_subplot(places[number])
+            rows = [row | row["groups"][name] for row in results["rows"]]
+            constant = results["groups"][name]["constant"]
+            _group(panel, rows, constant, theme, named=number == 0)
+            canvas.percent_axis(panel, theme, labels=number != 2)
+            members = results["groups"][name]
+            panel.set_title(
+                f"{name} (n={members['n']})", loc="left", fontsize=NORMAL, fontweight="bold"
             )
-            _curve(panel, [(row, "D") for row in theirs[task]], PUBLISHED, "--")
-            for name, mine in curves.items():
-                _curve(panel, [(row, MARKS[row["kind"]][0]) for row in mine], colours[name], "-")
-            counts = sorted({row["n"] for row in [*theirs[task], *rows]})
-            asked = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
-            panel.set_title(f"{'' if curves else 's1: '}{plain(task, 40)} (n={asked})", fontsize=9)
+            if number or len(names) == 1:
+                panel.set_xlabel("mean thinking tokens", fontsize=NORMAL)
+
+
+def _arm_words(results: Mapping[str, Any], group: str) -> str:
+    texts = []
+    for word, (experiment, _) in ARMS.items():
+        points = [
+            f"{row['groups'][group]['accuracy']} at "
+            f"{row['groups'][group]['thinking_tokens']} tokens ({row['budget']})"
+            for row in results["printed"]["rows"]
+            if (row["experiment"], row["subject"]) == (experiment, "trained")
+        ]
+        texts.append(f"{word} {', '.join(points)}")
+    return f"{group}: {'; '.join(texts)}"
+
+
+def _group(panel: Any, rows: Rows, constant: float, theme: Theme, named: bool) -> None:
+    edge = 0.0
+    for word, (experiment, colour_name) in ARMS.items():
+        arm = [
+            row for row in rows if (row["experiment"], row["subject"]) == (experiment, "trained")
+        ]
+        canvas.check(word, arm)
+        colour = getattr(theme, colour_name)
+        _arm(panel, arm, colour)
+        edge = max(edge, *(row["thinking_tokens"] for row in arm))
+        if named:
+            _names(panel, word, arm, colour)
+    levels = [(100 * constant, "constant guess", theme.faint, ":")]
+    for (word, label), style in zip(LEVELS.items(), ("--", "-."), strict=True):
+        row = next(row for row in rows if row["label"] == label)
+        levels.append((100 * row["accuracy"], word, theme.ink, style))
+    for height, _, colour, style in levels:
+        end = LEVEL_ENDS if named else 1
+        panel.axhline(height, 0, end, color=colour, linewidth=0.9, linestyle=style, zorder=1)
+    panel.set_xlim(-0.03 * edge, edge * (1.53 if named else 1.06))
+    if named:
+        labels = [(height, word, colour) for height, word, colour, _ in levels]
+        canvas.end_labels(panel, labels, x=LEVEL_ENDS + 0.012)
+        panel.text(
+            0.99,
+            0.96,
+            'solid: thinking cut at a cap\ndashed: "Wait" appended',
+            color=theme.faint,
+            transform=panel.transAxes,
+            ha="right",
+            va="top",
+            fontsize=SMALL,
+        )
+    panel.set_xticks([tick for tick in panel.get_xticks() if 0 <= tick <= 1.06 * edge])
+    panel.tick_params(axis="x", labelsize=SMALL)
+
+
+def _arm(panel: Any, rows: Rows, colour: str) -> None:
+    canvas.line(panel, cuts(rows), colour, "-", "o")
+    if waits(rows):
+        canvas.line(panel, waits(rows)[:1], colour, "-", "s")
+        canvas.line(panel, waits(rows), colour, "--", "")
+        canvas.line(panel, waits(rows)[1:], colour, "none", "^")
+
+
+def _names(panel: Any, word: str, rows: Rows, colour: str) -> None:
+    """Write the name of an arm at its point without forcing, and "Wait" at its last point."""
+    first = word == next(iter(ARMS))
+    side = ((-5, 6), "right") if first else ((6, 6), "left")
+    places = [(cuts(rows)[-1], word, *side)]
+    places += [(row, "Wait", (6, 5 if first else -6), "left") for row in waits(rows)[-1:]]
+    for row, text, offset, alignment in places:
+        panel.annotate(
+            text,
+            (row["thinking_tokens"], 100 * row["accuracy"]),
+            offset,
+            textcoords="offset points",
+            ha=alignment,
+            va="center",
+            color=colour,
+            fontsize=NORMAL,
+            fontweight="bold",
+        )
+
+
+# --- by family -------------------------------------------------------------------------
+
+
+def draw_families(
+    path: Path, ours: Mapping[str, Mapping[str, Rows]], published: Mapping[str, Any], theme: Theme
+) -> dict[str, dict[str, int]]:
+    """Write the figure by family, and return the number of points drawn in each panel.
+
+    `ours` is {family: {name of a curve: rows}}, at most two curves; a row has its budget. The
+    tasks of s1's figure 1 come in panels of their own behind ours, where `ours` lacks them.
+    """
+    s1_rows = {task: published_rows(published, task) for task in [*ours, *published["figure1"]]}
+    shown = {task: ours.get(task, {}) for task, rows in s1_rows.items() if task in ours or rows}
+    for task, curves in shown.items():
+        for name, rows in curves.items():
+            canvas.check(f"{task}, {name}", rows)
+    lines = math.ceil((len(shown) + 1) / COLUMNS)  # the last place holds the names
+    title = "Accuracy against mean thinking tokens on each family, and what s1 published"
+    words = "; ".join(f"{task}: {', '.join(curves) or PAPER}" for task, curves in shown.items())
+    height = 1.35 * lines + 0.45
+    with canvas.figure(path, height, theme, title, plain(words, 2000)) as drawing:
+        panels = drawing.subplots(lines, COLUMNS, squeeze=False).ravel()
+        for at, (panel, (task, curves)) in enumerate(zip(panels, shown.items(), strict=False)):
+            _family(panel, curves, s1_rows[task], theme)
+            canvas.percent_axis(panel, theme, labels=at % COLUMNS == 0)
+            sizes = sorted({row["n"] for rows in [*curves.values(), s1_rows[task]] for row in rows})
+            n = " to ".join(str(size) for size in dict.fromkeys((sizes[0], sizes[-1])))
+            name = f"{'' if curves else 's1: '}{plain(task, 40).replace('_', ' ')}"
+            panel.set_title(f"{name} (n={n})", fontsize=SMALL, loc="left", pad=3)
         for panel in panels[len(shown) :]:
             panel.set_axis_off()
-        kinds = {
-            row["kind"] for curves in ours.values() for rows in curves.values() for row in rows
-        }
-        _legend(figure, colours, kinds, any(theirs.values()))
-        _margins(figure, 0.9)
+        _key(panels[len(shown)], list(ours), ours, theme)
+        drawing.supxlabel("mean thinking tokens", fontsize=NORMAL, y=0.07 / height)
+        drawing.subplots_adjust(
+            left=0.085, right=0.985, top=1 - 0.22 / height, bottom=0.5 / height, hspace=0.55,
+            wspace=0.1,
+        )  # fmt: skip
     return {
-        task: {"ours": sum(map(len, curves.values())), "published": len(theirs[task])}
+        task: {"ours": sum(map(len, curves.values())), "published": len(s1_rows[task])}
         for task, curves in shown.items()
     }
 
 
-def draw_methods(path, panels):
-    """Write the figure of methods to `path`, SVG or PNG by its suffix; `panels` is {title: {method: rows}}.
-
-    A method is a key of METHODS; a row is as in `draw`, without a kind. Raises UserError for an unknown method, nothing
-    to draw, and a row that lacks a key or has a value that cannot be.
-    """
-    for title, curves in panels.items():
-        for name, rows in curves.items():
-            check_choice(f"{title}: method", name, tuple(METHODS))
-            if not rows:
-                raise UserError(
-                    f"{title}, {name} has no rows to draw; evaluate it first, or leave it out"
-                )
-            for row in rows:
-                _check(row, f"{title}, {name}", KEYS[1:])
-    with _figure(path, 8.9, 4.0) as figure:
-        for at, (panel, (title, curves)) in enumerate(
-            zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True)
-        ):
-            _scale(
-                panel,
-                [row["thinking_tokens"] for rows in curves.values() for row in rows],
-                at == 0,
-                True,
-            )
-            for name, rows in curves.items():
-                colour, mark, line = METHODS[name]
-                _curve(panel, [(row, mark) for row in rows], colour, line)
-            panel.set_title(
-                f"{plain(title, 60)} (n={max(row['n'] for rows in curves.values() for row in rows)})",
-                fontsize=9,
-            )
-            handles = [_handle(*METHODS[name]) for name in curves]
-            panel.legend(
-                handles,
-                list(curves),
-                loc="upper center",
-                bbox_to_anchor=(0.5, -0.17),
-                ncols=3,
-                frameon=False,
-                fontsize=8.5,
-            )
-        _margins(figure, 1.0)
+def _family(panel: Any, curves: Mapping[str, Rows], s1_rows: Rows, theme: Theme) -> None:
+    if s1_rows:
+        canvas.line(panel, s1_rows, theme.faint, "-", "D", 3)
+    for rows, colour in zip(curves.values(), (theme.blue, theme.orange), strict=False):
+        canvas.line(panel, cuts(rows), colour, "-", "o", 3)
+        if waits(rows):
+            canvas.line(panel, waits(rows), colour, "--", "", 3)
+            canvas.line(panel, waits(rows)[1:], colour, "none", "^", 3.5)
+    tokens = [row["thinking_tokens"] for rows in [*curves.values(), s1_rows] for row in rows]
+    edge = max([1, *tokens])
+    panel.set_xlim(-0.06 * edge, 1.08 * edge)
+    panel.locator_params(axis="x", nbins=4)
+    panel.tick_params(axis="x", labelsize=SMALL)
 
 
-def draw_groups(path, results, groups):
-    """Write the figure of the released table's arms: a panel for each of these groups of families that has any.
-
-    `results` is what paper/build.py makes of all runs.
-    """
-    from matplotlib.lines import Line2D
-
-    names = [name for name in groups if results["groups"][name]["n"]]
-    with _figure(path, 10.4, 3.9) as figure:
-        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-        for panel, name in zip(panels, names, strict=True):
-            _group(panel, [row | row["groups"][name] for row in results["rows"]])
-            panel.set_title(f"{name} (n={results['groups'][name]['n']})", fontsize=10)
-        panels[0].set_ylabel("accuracy")
-        marks = {
-            "o": "thinking cut at 0, 16, 32, 64",
-            "s": "no forcing",
-            "^": "end ignored, Wait appended (x1, x2)",
-        }
-        handles = [Line2D([], [], color="#333333", marker=mark, linestyle="") for mark in marks]
-        figure.legend(
-            handles, marks.values(), loc="lower center", ncols=3, frameon=False, fontsize=9
-        )
-        figure.subplots_adjust(left=0.06, right=0.885, bottom=0.23, top=0.92, wspace=0.64)
-
-
-@contextlib.contextmanager
-def _figure(path, width, height):
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
-        matplotlib.rcParams.update(STYLE)
-        figure = Figure(figsize=(width, height), facecolor="white")
-        yield figure
-        nameless = (
-            {"Date": None, "Creator": None} if str(path).endswith(".svg") else {"Software": None}
-        )
-        figure.savefig(path, metadata=nameless, dpi=110)
-
-
-def _check(row, where, keys):
-    missing = [key for key in keys if key not in row]
-    if missing:
-        raise UserError(
-            f"{where}: a row has no {missing[0]}; a row of the figure has {', '.join(keys)}"
-        )
-    if not (
-        0 <= row["low"] <= row["accuracy"] <= row["high"] <= 1
-        and 0 <= row["thinking_tokens"] < math.inf
-    ):
-        raise UserError(
-            f"{where}: {row['thinking_tokens']} thinking tokens with accuracy {row['accuracy']} in [{row['low']}, "
-            f"{row['high']}] cannot be; tokens are 0 or more, shares ordered and from 0 to 1"
-        )
-
-
-def _scale(panel, tokens, first, last):
-    """Set up the axes for these thinking tokens; the `first` of a line of panels names accuracy, the `last` of a column tokens."""
-    ticks = _axis(panel, tokens)
-    panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-    panel.minorticks_off()
-    panel.set_ylim(-2, 103)
-    panel.set_yticks(range(0, 101, 20), [str(tick) if first else "" for tick in range(0, 101, 20)])
-    panel.set_xlabel("mean thinking tokens" if last else "", labelpad=2)
-    panel.set_ylabel("accuracy, %" if first else "")
-    panel.grid(axis="y", color="#dddddd", linewidth=0.6)
-
-
-def _axis(panel, tokens):
-    """Scale the axis of tokens and return its ticks: 0 where a run has it, and powers of two."""
-    above = [count for count in tokens if count > 0] or [1]
-    first, last = math.floor(math.log2(min(above))), math.ceil(math.log2(max(above)))
-    zero = min(tokens) == 0
-    if zero:
-        panel.set_xscale("symlog", base=2, linthresh=2**first)
-        panel.set_xlim(-(2**first) / 4, 1.3 * max(above))
-    else:
-        panel.set_xscale("log", base=2)
-        panel.set_xlim(min(above) / 1.3, 1.3 * max(above))
-    low, high = panel.get_xlim()
-    powers = [
-        2**power if power >= 0 else 2.0**power
-        for power in range(first, last + 1)
-        if low <= 2.0**power <= high
-    ]
-    return [0] * zero + powers[:: math.ceil(len(powers) / (TICKS - zero))]
-
-
-def _curve(panel, rows, colour, line):
-    """Draw [(row, mark)] from left to right, with the interval of each row."""
-    rows = sorted(rows, key=lambda drawn: (drawn[0]["thinking_tokens"], drawn[0]["accuracy"]))
-    panel.plot(
-        [row["thinking_tokens"] for row, _ in rows],
-        [100 * row["accuracy"] for row, _ in rows],
-        color=colour,
-        linewidth=1.1,
-        linestyle=line,
-    )
-    for row, mark in rows:
-        bars = [
-            [max(0, 100 * (row["accuracy"] - row["low"]))],
-            [max(0, 100 * (row["high"] - row["accuracy"]))],
-        ]
-        panel.errorbar(
-            row["thinking_tokens"],
-            100 * row["accuracy"],
-            bars,
-            color=colour,
-            markersize=5,
-            elinewidth=0.9,
-            capsize=2,
-            fmt=mark,
-            mfc=colour if line == "-" else "white",
-        )
-
-
-def _handle(colour, mark, line):
-    from matplotlib.lines import Line2D
-
-    return Line2D(
-        [],
-        [],
-        color=colour,
-        marker=mark,
-        linestyle=line,
-        linewidth=1.1,
-        markersize=5,
-        mfc=colour if line == "-" else "white",
-    )
-
-
-def _legend(figure, colours, kinds, published):
-    from matplotlib.lines import Line2D
-
+def _key(
+    panel: Any, tasks: list[str], ours: Mapping[str, Mapping[str, Rows]], theme: Theme
+) -> None:
+    """Write the names of the curves in an empty place."""
+    names = list(dict.fromkeys(name for task in tasks for name in ours[task]))
     entries = [
-        (Line2D([], [], color=colour, linewidth=2), plain(name, 40))
-        for name, colour in colours.items()
+        *zip(map(plain, names), (theme.blue, theme.orange), strict=False),
+        (PAPER, theme.faint),
+        ("solid: cut at a cap", theme.ink),
+        ('dashed: "Wait" appended', theme.ink),
     ]
-    entries += [(_handle(PUBLISHED, "D", "--"), PAPER)] * published
-    entries += [
-        (Line2D([], [], color="#333333", marker=mark, linestyle=""), word)
-        for kind, (mark, word) in MARKS.items()
-        if kind in kinds
-    ]
-    figure.legend(
-        *zip(*entries, strict=True), loc="lower center", ncols=3, frameon=False, fontsize=8.5
-    )
-
-
-def _margins(figure, bottom):
-    """Leave room for titles above, and this many inches for what stands below the axes."""
-    wide, high = figure.get_figwidth(), figure.get_figheight()
-    figure.subplots_adjust(
-        left=0.6 / wide,
-        right=1 - 0.15 / wide,
-        top=1 - 0.3 / high,
-        bottom=bottom / high,
-        hspace=0.5,
-        wspace=0.12,
-    )
-
-
-def _group(panel, rows):
-    labels = []
-    panel.set_xscale(
-        "symlog", base=2, linthresh=8
-    )  # linear up to 8 tokens, so that the cut at 0 has a place
-    curves = {
-        word: sorted(
-            (row for row in rows if (row["experiment"], row["subject"]) == (experiment, "trained")),
-            key=lambda row: row["thinking_tokens"],
-        )
-        for word, (_, _, experiment) in ARMS.items()
-    }
-    edge = max(64, *(curve[-1]["thinking_tokens"] for curve in curves.values())) * 1.35
-    for word, curve in curves.items():
-        colour, fill, _ = ARMS[word]
-        panel.plot(
-            [row["thinking_tokens"] for row in curve],
-            [row["accuracy"] for row in curve],
-            color=colour,
-            linewidth=1.2,
-        )
-        for row in curve:
-            mark = {"c": "o", "f": "s", "w": "^"}[row["budget"][0]]  # cap, free, wait
-            panel.errorbar(
-                row["thinking_tokens"],
-                row["accuracy"],
-                _bars(row),
-                fmt=mark,
-                color=colour,
-                mfc=fill,
-                markersize=5,
-                elinewidth=0.9,
-                capsize=2,
-            )
-        labels.append((curve[-1]["accuracy"], word, colour))
-    for place, (word, (colour, label)) in enumerate(LEVELS.items()):
-        row = next(row for row in rows if row["label"] == label)
-        panel.axhline(row["accuracy"], color=colour, linestyle=("--", ":")[place], linewidth=1.3)
-        panel.errorbar(
-            edge * (0.92, 0.8)[place],
-            row["accuracy"],
-            _bars(row),
-            fmt="none",
-            color=colour,
-            elinewidth=1.3,
-            capsize=2,
-        )
-        labels.append((row["accuracy"], word, colour))
-    spots = [height for height, _, _ in sorted(labels)]
-    for i in range(1, len(spots)):  # push labels apart, then back under the top
-        spots[i] = max(spots[i], spots[i - 1] + 0.065)
-    excess = max(0, spots[-1] - 1.01)
-    for spot, (_, word, colour) in zip(spots, sorted(labels), strict=True):
-        panel.text(
-            1.02,
-            spot - excess,
-            word,
-            color=colour,
-            transform=panel.get_yaxis_transform(),
-            va="center",
-            fontsize=8.5,
-        )
-    panel.set_xlim(-1, edge)
-    panel.set_ylim(-0.02, 1.03)
-    ticks = [tick for tick in (0, 8, 16, 32, 64, 128) if tick <= edge]
-    panel.set_xticks(ticks, ticks)
-    panel.minorticks_off()
-    panel.set_yticks([i / 5 for i in range(6)], [f"{20 * i}%" for i in range(6)])
-    panel.set_xlabel("mean thinking tokens")
-    panel.grid(axis="y", color="#dddddd", linewidth=0.6)
-
-
-def _bars(row):
-    return [[row["accuracy"] - row["low"]], [row["high"] - row["accuracy"]]]
+    for number, (text, colour) in enumerate(entries):
+        panel.text(0.02, 0.92 - 0.2 * number, text, color=colour, fontsize=SMALL, va="center")

@@ -1,21 +1,47 @@
-"""The numbers of the README and of data/README.md, from those that paper/build.py makes. Pure: it formats, and counts nothing.
+"""The numbers of the Markdown documents, put into them. Pure: it formats and counts nothing.
 
-A document is its own template: a number in its prose stands between `<!--=rows/SFT, no forcing/all/n-->` and `<!--/-->`, which no
-reader sees, and the tables between two `results` comments.
+A document is its own template: a number in its prose stands between `<!--=path-->` and `<!--/-->`,
+which no reader sees, and what is made as a whole between two comments such as `<!-- results -->`
+and `<!-- /results -->`. Every number is a string of results.json under `printed`.
 """
 
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from ponder.card.plots import plain
 from ponder.errors import UserError
+from ponder.report.numbers import GROUPS
+from ponder.report.verdicts import findings
 
 INLINE = re.compile(r"(?<=<!--=)(.+?)-->(.*?)(?=<!--/-->)")
-BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
-GROUPS = ("within reach", "out of reach", "transfer")
+BLOCK = re.compile(r"(?<=<!-- )([\w-]+)( -->\n)(.*?)(?=<!-- /\1 -->)", re.DOTALL)
 
 
-def at(results, path):
-    """Return the value at a path such as `rows/SFT, no forcing/all/n`; in lists by label, name or k. Raises UserError."""
-    value = results
+@dataclass(frozen=True)
+class Document:
+    """A document that holds numbers: how its links reach the root, and the blocks that it has."""
+
+    root: str
+    blocks: tuple[str, ...]
+
+
+DOCUMENTS = {  # by their path from the root of the repository
+    "README.md": Document("", ("s1-table", "example")),
+    "data/README.md": Document("../", ()),
+    "conf/README.md": Document("../", ()),
+    "paper/results.md": Document("../", ("results",)),
+}
+
+
+def at(results: Mapping[str, Any], path: str) -> Any:
+    """Return the value at a path such as `rows/SFT, no forcing/all/n`.
+
+    An item of a list is named by its label, name or k. Raises UserError for a path that is not
+    there.
+    """
+    value: Any = results
     for key in path.split("/"):
         if isinstance(value, list):
             value = {
@@ -23,112 +49,247 @@ def at(results, path):
             }
         if not isinstance(value, dict) or key not in value:
             raise UserError(
-                f"no number is called {path!r}: {key!r} is not there; take a path in paper/generated/results.json"
+                f"no number is called {path!r}: {key!r} is not there; take a path in "
+                "paper/generated/results.json under `printed`"
             )
         value = value[key]
     return value
 
 
-def said(value):
-    """Return a number as the documents print it: whole ones with separators, others with one decimal; a text as it is."""
-    return (
-        value
-        if isinstance(value, str)
-        else f"{value:,}"
-        if isinstance(value, int)
-        else f"{value:.1f}"
-    )
+def filled(text: str, results: Mapping[str, Any], root: str) -> str:
+    """Return a document with its blocks and the numbers in its prose put in anew."""
+
+    def block(match: re.Match) -> str:
+        name, opening, old = match.groups()
+        return name + opening + (BLOCKS[name](results, root) if name in BLOCKS else old)
+
+    def number(match: re.Match) -> str:
+        string = at(results["printed"], match[1])
+        if not isinstance(string, str):
+            raise UserError(f"{match[1]!r} is no single number; take a path that ends at one")
+        return f"{match[1]}-->{string}"
+
+    return INLINE.sub(number, BLOCK.sub(block, text))
 
 
-def filled(text, results, folder):
-    """Return a document with its tables and the numbers in its prose put in anew; figures are in `folder`."""
-    text = BLOCK.sub(lambda _: table(results, folder), text)
-    return INLINE.sub(lambda found: f"{found[1]}-->{said(at(results, found[1]))}", text)
+def blocks(text: str) -> tuple[str, ...]:
+    """Return the names of the blocks of a document, in order."""
+    return tuple(match[1] for match in BLOCK.finditer(text))
 
 
-def table(results, folder):
-    """Return the README's tables as markdown, with the figures in this folder: accuracies by group, comparisons, methods."""
-    groups, main = results["groups"], results["training"]["cpu"]
+def table(head: list[str], align: str, rows: list[list[str]]) -> list[str]:
+    """Return a table as lines; `align` has a letter for each column, l or r."""
+    marks = {"l": "---", "r": "---:"}
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
+    lines.insert(1, "|" + "|".join(marks[letter] for letter in align) + "|")
+    return lines
+
+
+def picture(root: str, name: str, words: str) -> list[str]:
+    """Return a figure that follows the reader's choice of a light or a dark page, as lines."""
+    path = f"{root}paper/generated/{name}"
+    return [
+        "<picture>",
+        f'  <source media="(prefers-color-scheme: dark)" srcset="{path}-dark.svg">',
+        f'  <img src="{path}.svg" alt="{words}">',
+        "</picture>",
+    ]
+
+
+# --- README.md -------------------------------------------------------------------------
+
+
+def s1_table(results: Mapping[str, Any], root: str) -> str:
+    """Return the table of what s1 says, what is measured here, and the verdict."""
+    rows = [
+        [
+            finding.says,
+            f"[{finding.here}]({root}paper/results.md#{finding.section})",
+            finding.verdict,
+        ]
+        for finding in findings(results)
+    ]
+    lines = table(["s1 says", "here, with 95% interval", "verdict"], "lll", rows)
+    lines += [
+        "",
+        f"s1's numbers are of a {results['printed']['cited']['parameters']} model on AIME24, ours "
+        f"of {results['printed']['base']['name']} on generated questions: directions can be "
+        "compared, sizes cannot. Where an interval holds 0, the two are not "
+        "distinguishable, which does not say that they are equal.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def example(results: Mapping[str, Any], root: str) -> str:
+    """Return one question with what the model writes freely, cut, and after "Wait"."""
+    entry = results["printed"]["example"]
+    if entry is None:
+        return (
+            "No test question of a family within reach is right without forcing, cut by the cap "
+            'and wrong after "Wait".\n'
+        )
+    rows = [
+        [
+            f"[{answer['name']}]({root}logs/evaluate/{answer['run']})",
+            written(answer["thinking"]),
+            written(answer["reply"]),
+            answer["verdict"],
+        ]
+        for answer in entry["answers"]
+    ]
+    lines = [
+        f"One question, of the family {spelled(entry['family'])}: "
+        f"`{plain(entry['question'], 400)}` Its answer is `{plain(entry['gold'])}`.",
+        "",
+        *table(["", "thinking", "answer", ""], "llll", rows),
+        "",
+        "**Bold** is forced, the rest is the model's. It is the first test question of a family "
+        'within reach that is right without forcing, cut by the cap, and wrong after "Wait".',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def written(pieces: list[list[str]]) -> str:
+    """Return what a model wrote for a cell of a table: as code, forced pieces in bold.
+
+    The text is hostile: as code and without line breaks, bars or backticks it is text alone.
+    """
+    lines: list[str] = [""]
+    for kind, text in pieces:
+        for number, line in enumerate(text.split("\n")):
+            if number:
+                lines.append("")
+            if line.strip():
+                code = f"`{plain(line.strip(), 200)}`"
+                lines[-1] += (" " if lines[-1] else "") + (
+                    f"**{code}**" if kind == "forced" else code
+                )
+    return "<br>".join(line for line in lines if line)
+
+
+def spelled(family: str) -> str:
+    """Return the name of a family in words."""
+    return family.replace("_", " ")
+
+
+# --- paper/results.md ------------------------------------------------------------------
+
+
+def results_page(results: Mapping[str, Any], root: str) -> str:
+    """Return every row, comparison and method as tables, with the figures."""
+    printed = results["printed"]
+    lines = [
+        *_accuracies(results, printed, root),
+        *_comparisons(printed),
+        *_methods(printed["methods"], root),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _accuracies(results: Mapping[str, Any], printed: Mapping[str, Any], root: str) -> list[str]:
+    groups, rows = printed["groups"], printed["rows"]
     head = [
         "subject",
         *(f"{name} (n={groups[name]['n']})" for name in GROUPS),
-        f"all (n={results['rows'][0]['all']['n']})",
+        f"all (n={rows[0]['all']['n']})",
         "mean thinking tokens",
     ]
-    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * 5 + "|"]
-    for row in results["rows"]:
-        cells = [row["groups"][name]["text"] if row["groups"][name] else "-" for name in GROUPS]
-        lines.append(
-            "| "
-            + " | ".join(
-                [row["label"], *cells, row["all"]["text"], f"{row['all']['thinking_tokens']:.1f}"]
-            )
-            + " |"
-        )
-    lines += [
-        "",
-        f"![Accuracy against mean thinking tokens on the test questions, by group of families]({folder}scaling.svg)",
+    cells = []
+    for row in rows:
+        members = [row["groups"][name] for name in GROUPS]
+        shares = [entry["text"] if entry else "-" for entry in [*members, row["all"]]]
+        label = f"[{row['label']}]({root}logs/evaluate/{row['run']})"
+        cells.append([label, *shares, row["all"]["thinking_tokens"]])
+    guesses = [
+        f"{name} {groups[name]['constant']}" for name in GROUPS if results["groups"][name]["n"]
     ]
-    guess = ", ".join(
-        f"{name} {groups[name]['constant']:.1%}" for name in GROUPS if groups[name]["n"]
-    )
-    lines += [
+    return [
+        "## Accuracy",
+        "",
+        *table(head, "lrrrrr", cells),
         "",
         "Accuracy on test questions with 95% intervals (Wilson). "
         + " ".join(f"{name.capitalize()}: {groups[name]['words']}." for name in GROUPS)
-        + f" Always giving the most frequent answer of each family would score: {guess}. The groups were fixed on other"
-        " questions (dev): a family that is trained on is within reach when SFT without forcing gets half of it"
-        " right there and beats that constant guess. Transfer families are never trained on.",
+        + " Always giving the most frequent answer of each family would score: "
+        + ", ".join(guesses)
+        + ". The groups were fixed on other questions (dev): a family that is trained on is within "
+        "reach when SFT without forcing gets half of it right there and beats that constant "
+        "guess. Transfer families are never trained on.",
+        "",
+        *picture(root, "models", "Accuracy of each model without forcing, by group of families"),
+        "",
+        *picture(root, "scaling", "Accuracy against mean thinking tokens, by group of families"),
+        "",
+        *picture(root, "families", "Accuracy against mean thinking tokens, by family"),
         "",
     ]
-    n = [results["comparisons"][0][scope]["n"] for scope in ("trained", "transfer")]
-    lines += [
-        f"| difference in points | trained families (n={n[0]}) | transfer (n={n[1]}) |",
-        "|---|---:|---:|",
-    ]
-    lines += [
-        f"| {c['ours']} minus {c['theirs']} | {c['trained']['text']} | {c['transfer']['text']} |"
-        for c in results["comparisons"]
-    ]
-    lines += [
-        "",
-        "Paired by question, 95% intervals by bootstrap; an interval that holds 0 shows no difference. Each model was"
-        " trained once: the intervals cover the choice of questions, not the training seed. "
-        f"Base: {results['base']['name']} from {results['base']['loaded_from']}. Training: {main['rows']:,} rows, "
-        f"{main['steps']} steps, {main['tokens']:,} tokens, {main['minutes']} minutes ({main['machine']}).",
-        "",
-    ]
-    return "\n".join(lines + _methods(results["methods"], folder)) + "\n"
 
 
-def _methods(found, folder):
-    """Return the lines of the README's table of methods and its figure."""
-    lines = [
-        "| method | runs | Control, % | single samples, % | Scaling, points per doubling | Performance, % "
-        "| s1's Control, Scaling, Performance |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+def _comparisons(printed: Mapping[str, Any]) -> list[str]:
+    pairs, main, base = printed["comparisons"], printed["training"]["cpu"], printed["base"]
+    scopes = {"trained": "trained families", "transfer": "transfer"}
+    head = [f"{words} (n={pairs[0][scope]['n']})" for scope, words in scopes.items()]
+    cells = [
+        [f"{pair['ours']} minus {pair['theirs']}", *(pair[scope]["text"] for scope in scopes)]
+        for pair in pairs
     ]
-    for row in found["table"]:
-        cells = [
-            row["text"][key] for key in ("control", "control_per_sample", "scaling", "performance")
-        ]
-        theirs = "{control}, {scaling}, {performance}".format(**row["s1"]) if row["s1"] else "-"
-        lines.append(
-            "| "
-            + " | ".join([f"{row['name']}: {row['title']}", str(row["runs"]), *cells, theirs])
-            + " |"
+    return [
+        "## Differences",
+        "",
+        *table(["difference in points", *head], "lrr", cells),
+        "",
+        "Paired by question, 95% intervals by bootstrap. Where an interval holds 0, the two are "
+        "not distinguishable, which does not say that they are equal. "
+        + "".join(
+            f"Pre-registered ({plan['name']}): {plan['expected']}, {plan['outcome']}. "
+            for plan in printed["preregistered"]
         )
-    lines += [
-        "",
-        f"![Accuracy against mean thinking tokens on all test questions, by method]({folder}methods.svg)",
+        + "Each model was trained once: the intervals cover the choice of questions, not the "
+        f"training seed. Base: {base['name']} from {base['loaded_from']}. Training: "
+        f"{main['rows']} rows, {main['steps']} steps, {main['tokens']} tokens, {main['minutes']} "
+        f"minutes ({main['machine']}).",
         "",
     ]
-    votes = "; ".join(f"{point['k']}: {point['accuracy']['text']}" for point in found["voting"])
-    lines += [
-        "The methods of s1's table 3 with the metrics of its section 3.2, over all test questions. Control: runs whose mean "
-        "thinking lies within what was asked, beside it the same of single samples. Scaling: mean slope over all pairs of "
-        "runs. Performance: the best run, chosen on these questions. The last column is s1's, 32B on AIME24: other "
-        "questions, another model, so its values are not comparable with ours. Accuracy in % when so many samples of the "
-        f"model without forcing vote: {votes}."
+
+
+def _methods(methods: Mapping[str, Any], root: str) -> list[str]:
+    head = [
+        "method",
+        "runs",
+        "Control, %",
+        "single samples, %",
+        "Scaling, points per doubling",
+        "Performance, %",
+        "s1's Control, Scaling, Performance",
     ]
-    return lines
+    keys = ("control", "control_per_sample", "scaling", "performance")
+    cells = []
+    for row in methods["table"]:
+        s1 = row["s1"]
+        published = (
+            ", ".join(s1[key] for key in ("control", "scaling", "performance")) if s1 else "-"
+        )
+        texts = [row["text"][key] for key in keys]
+        cells.append([f"{row['name']}: {row['title']}", row["runs"], *texts, published])
+    votes = "; ".join(f"{point['k']}: {point['accuracy']['text']}" for point in methods["voting"])
+    return [
+        "## Methods",
+        "",
+        *table(head, "lrrrrrr", cells),
+        "",
+        *picture(root, "methods", "Tokens asked for against tokens got, and accuracy, by method"),
+        "",
+        "The methods of s1's table 3 with the metrics of its section 3.2, over all test questions. "
+        "Control: runs whose mean thinking lies within what was asked, beside it the same of "
+        "single samples. Scaling: mean slope over all pairs of runs. Performance: the best run, "
+        "chosen on these questions. The last column is s1's, 32B on AIME24: other questions, "
+        "another model, so its values are not comparable with ours. Accuracy in % when so many "
+        f"samples of the model without forcing vote: {votes}.",
+    ]
+
+
+BLOCKS: dict[str, Callable[[Mapping[str, Any], str], str]] = {
+    "s1-table": s1_table,
+    "example": example,
+    "results": results_page,
+}

@@ -1,24 +1,36 @@
-"""The methods that s1 compares (section 3.2, table 3), from the samples of their runs: metrics, votes, rejections. Pure."""
+"""The methods that s1 compares (section 3.2, table 3), from the samples of their runs. Pure."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ponder import statistics
 from ponder.errors import UserError
-from ponder.grading import families as grading
+from ponder.grading.families import extract, normal
+from ponder.report.printed import interval_text
+from ponder.report.released import Method
+from ponder.statistics import Sample
+
+Limit = tuple[float | None, float | None]  # least, most mean thinking tokens; None: no limit
 
 
-def tokens_per_step(rows, seen, counted, plain):
-    """Return how many thinking tokens a step of the step-conditional training rows has, and from what that follows.
+def tokens_per_step(
+    rows: list[dict], seen: list[str], counted: int, plain: int
+) -> dict[str, float]:
+    """Return how many thinking tokens a step of the step-conditional training rows has.
 
-    `rows` are the rows chosen for training, `seen` the ids that training saw, once for each time. A row's `tokens` are those
-    of its trace, a step is a line of it. What counts the steps down ("8 steps left") is thinking too, and is in no row but
-    in the loss: `counted` are the loss tokens of the step-conditional training and `plain` those of the training that saw the
-    same rows without it. {"tokens_per_step", "steps", "trace", "countdown": thinking tokens of the two kinds, over all seen}.
+    `rows` are the rows chosen for training, `seen` the ids that training saw, once for each time.
+    A row's `tokens` are those of its trace, a step is a line of it. What counts the steps down
+    ("8 steps left") is thinking too, and is in no row but in the loss: `counted` are the loss
+    tokens of the step-conditional training and `plain` those of the training that saw the same
+    rows without it. {"tokens_per_step", "steps", "trace", "countdown": thinking tokens of the two
+    kinds, over all seen}.
     """
     by_id = {row["id"]: row for row in rows}
     if unknown := set(seen) - set(by_id):
         raise UserError(
-            f"training saw row {min(unknown)}, which is not among the rows of its experiment; restore them from git"
+            f"training saw row {min(unknown)}, which is not among the rows of its experiment; "
+            "restore them from git"
         )
     steps = sum(len(by_id[ident]["think"].split("\n")) for ident in seen)
     trace, countdown = sum(by_id[ident]["tokens"] for ident in seen), counted - plain
@@ -30,99 +42,83 @@ def tokens_per_step(rows, seen, counted, plain):
     }
 
 
-def limits(method, units):
-    """Return the (least, most) mean thinking tokens of each run of a released.Method; `units` says how many its unit has.
+def limits(method: Method, units: Mapping[str, float]) -> list[Limit]:
+    """Return the (least, most) mean thinking tokens of each run of a method.
 
-    The tokens of the run without an instruction are themselves no limit that is obeyed (s1, table 14: short is below them).
+    `units` says how many tokens its unit has. The tokens of the run without an instruction are
+    themselves no limit that is obeyed (s1, table 14: short is below them).
     """
     unit = units[method.unit]
-    if method.unit == "unasked":
-        return [
-            (
-                None if run.least is None else math.nextafter(run.least * unit, math.inf),
-                None if run.most is None else math.nextafter(run.most * unit, 0),
-            )
-            for run in method.runs
-        ]
-    return [
-        (
-            None if run.least is None else run.least * unit,
-            None if run.most is None else run.most * unit,
-        )
-        for run in method.runs
-    ]
+
+    def tokens(limit: float | None, towards: float) -> float | None:
+        if limit is None:
+            return None
+        return math.nextafter(limit * unit, towards) if method.unit == "unasked" else limit * unit
+
+    return [(tokens(run.least, math.inf), tokens(run.most, 0)) for run in method.runs]
 
 
-def row(method, units, samples, published):
-    """Return a method's row of table 3: scaling.intervals, their texts, its runs as "points", and s1's row, in percent, as "s1".
+def row(
+    method: Method,
+    units: Mapping[str, float],
+    samples: Sequence[list[Sample]],
+    published: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return a method's row of table 3: statistics.intervals, their texts, and its runs.
 
-    `samples` holds one list for each run, of the same questions; `published` is the value of paper/published.yaml. A method
-    that s1 does not have has None there.
+    `samples` holds one list for each run, of the same questions; `published` is the value of
+    paper/published.yaml. "points" are the runs, "s1" is s1's row in percent, None for a method
+    that s1 does not have.
     """
     ends = limits(method, units)
-    found = statistics.intervals(
-        *statistics.grid([[run] for run in samples]), f"paper/methods/{method.name}", ends
-    )
+    correct, tokens = statistics.grid([[run] for run in samples])
+    metrics = statistics.intervals(correct, tokens, f"paper/methods/{method.name}", ends)
     points = [
         {
             "name": run.name,
-            "least": low,
-            "most": high,
-            **statistics.summary(made),
-            "within": sum(
-                (low or 0) <= s["num_thinking"] <= (math.inf if high is None else high)
-                for s in made
-            ),
+            "least": least,
+            "most": most,
+            **statistics.summary(answers),
+            "within": sum(_within(sample["num_thinking"], least, most) for sample in answers),
         }
-        for run, (low, high), made in zip(method.runs, ends, samples, strict=True)
+        for run, (least, most), answers in zip(method.runs, ends, samples, strict=True)
     ]
     return {
         "name": method.name,
         "title": method.title,
-        **found,
-        "slope": slope(found["scaling"]),
+        **metrics,
+        "slope": slope(metrics["scaling"]),
         "points": points,
         "text": {
-            "control": text(found["control"], 100, 0, bare=method.unit == "unasked"),
-            "control_per_sample": text(found["control_per_sample"], 100, 1),
-            "scaling": text(found["scaling"], 1, 1, "+"),
-            "scaling_per_token": text(found["scaling_per_token"], 1, 2, "+"),
-            "performance": text(found["performance"], 100, 1),
+            "control": interval_text(metrics["control"], 100, 0, bare=method.unit == "unasked"),
+            "control_per_sample": interval_text(metrics["control_per_sample"], 100, 1),
+            "scaling": interval_text(metrics["scaling"], 1, 1, "+"),
+            "scaling_per_token": interval_text(metrics["scaling_per_token"], 1, 2, "+"),
+            "performance": interval_text(metrics["performance"], 100, 1),
         },
         "s1": published["table3"]["rows"].get(method.name),
     }
 
 
-def slope(found):
+def _within(tokens: int, least: float | None, most: float | None) -> bool:
+    return (least or 0) <= tokens <= (math.inf if most is None else most)
+
+
+def slope(scaling: Mapping[str, float] | None) -> str:
     """Return what the interval of a Scaling says, to stand after "is"."""
-    if found is None:
+    if scaling is None:
         return "not defined"
-    return (
-        "positive"
-        if found["low"] > 0
-        else "negative"
-        if found["high"] < 0
-        else "not distinguishable from 0"
-    )
+    if scaling["low"] > 0:
+        return "positive"
+    return "negative" if scaling["high"] < 0 else "not distinguishable from 0"
 
 
-def text(found, factor, digits, sign="", bare=False):
-    """Return an interval times a factor as "value [low, high]", "-" where there is none; never a zero with a minus sign.
+def rejection(samples: list[Sample]) -> dict[str, float]:
+    """Return what rejection sampling threw away.
 
-    With `bare` the value alone: what is obeyed to is itself measured on the same questions, and no resample moves it.
+    {"tries": draws for each question, "thrown": mean thinking tokens of the draws thrown away,
+    "spent": mean of all thinking tokens drawn, "unanswered": questions without an accepted draw}.
     """
-    if found is None:
-        return "-"
-    value, low, high = (
-        format(round(factor * found[key], digits) + 0.0, f"{sign}.{digits}f")
-        for key in ("value", "low", "high")
-    )
-    return value if bare else f"{value} [{low}, {high}]"
-
-
-def rejection(samples):
-    """Return what rejection sampling threw away: {"tries": draws for each question, "thrown": mean thinking tokens of the draws
-    thrown away, "spent": mean of all thinking tokens drawn, "unanswered": questions without an accepted draw}."""
     thrown = sum(s["thrown"] for s in samples) / len(samples)
     return {
         "tries": sum(s["tries"] for s in samples) / len(samples),
@@ -132,55 +128,61 @@ def rejection(samples):
     }
 
 
-def by_question(samples):
+def by_question(samples: list[Sample]) -> dict[tuple[str, str], list[Sample]]:
     """Return {(task, id): samples in their order} of a run with several samples of each question.
 
     Raises UserError unless every question has the samples 0, 1, 2 and so on, equally many.
     """
-    found = {}
+    questions: dict[tuple[str, str], list[Sample]] = {}
     for sample in sorted(samples, key=lambda s: (s["task"], s["id"], s["sample"])):
-        found.setdefault((sample["task"], sample["id"]), []).append(sample)
-    most = max(map(len, found.values()), default=0)
-    for (task, ident), mine in found.items():
-        if [s["sample"] for s in mine] != list(range(most)):
+        questions.setdefault((sample["task"], sample["id"]), []).append(sample)
+    most = max(map(len, questions.values()), default=0)
+    for (task, ident), answers in questions.items():
+        places = [answer["sample"] for answer in answers]
+        if places != list(range(most)):
             raise UserError(
-                f"{task} {ident} has the samples {[s['sample'] for s in mine]}, not 0 to {most - 1}; evaluate anew"
+                f"{task} {ident} has the samples {places}, not 0 to {most - 1}; evaluate anew"
             )
-    return found
+    return questions
 
 
-def voting(samples, votes):
-    """Return what majority voting gives when the first k samples of each question vote, for each k of `votes`.
+def voting(samples: list[Sample], votes: Sequence[int]) -> list[dict[str, Any]]:
+    """Return what majority voting gives when the first k samples of each question vote.
 
-    Answers are compared in the form in which the grader compares them. Each point has k, "tokens" (mean thinking tokens of
-    the k samples together), "accuracy" of the vote and "coverage" (pass@k from all samples), both with intervals and their
-    text in percent, "tied" and "unanswered" questions, and "scores", the vote of each question in the order of `by_question`.
+    A point for each k of `votes`. Answers are compared in the form in which the grader compares
+    them. Each point has k, "tokens" (mean thinking tokens of the k samples together), "accuracy"
+    of the vote and "coverage" (pass@k from all samples), both with intervals and their text in
+    percent, "tied" and "unanswered" questions, and "scores", the vote of each question in the
+    order of `by_question`.
     """
-
-    def said(found):
-        return found | {"text": text(found, 100, 1)}
-
-    asked = list(by_question(samples).values())
-    given = [([vote_of(s["reply"]) for s in mine], [s["correct"] for s in mine]) for mine in asked]
+    questions = list(by_question(samples).values())
+    ballots = [
+        ([vote_of(s["reply"]) for s in answers], [s["correct"] for s in answers])
+        for answers in questions
+    ]
+    flags = [correct for _, correct in ballots]
     points = []
     for k in votes:
-        voted, covered = (
-            statistics.voting(given, k),
-            statistics.coverage([flags for _, flags in given], k),
-        )
+        vote = statistics.voting(ballots, k)
+        tokens = sum(s["num_thinking"] for answers in questions for s in answers[:k])
         points.append(
             {
                 "k": k,
-                "tokens": sum(s["num_thinking"] for mine in asked for s in mine[:k]) / len(asked),
-                "accuracy": said(statistics.interval(voted["scores"], "paper/methods/votes")),
-                "coverage": said(statistics.interval(covered, "paper/methods/votes")),
-                **{key: voted[key] for key in ("n", "tied", "unanswered", "scores")},
+                "tokens": tokens / len(questions),
+                "accuracy": _mean(vote["scores"]),
+                "coverage": _mean(statistics.coverage(flags, k)),
+                **{key: vote[key] for key in ("n", "tied", "unanswered", "scores")},
             }
         )
     return points
 
 
-def vote_of(reply):
+def _mean(scores: list[float]) -> dict[str, Any]:
+    interval = statistics.interval(scores, "paper/methods/votes")
+    return interval | {"text": interval_text(interval, 100, 1)}
+
+
+def vote_of(reply: str) -> Any:
     """Return the answer of a reply as the grader compares it, or None for a reply without one."""
-    found = grading.extract(reply)
-    return None if found is None else grading.normal(found)
+    answer = extract(reply)
+    return None if answer is None else normal(answer)

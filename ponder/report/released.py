@@ -1,4 +1,7 @@
-"""The released records: the rows of the table, the methods compared, and the runs in logs/ behind them. Reads files alone."""
+"""The released records: the rows of the table, the methods compared, the runs in logs/ behind them.
+
+Reads files alone, and counts nothing.
+"""
 
 import json
 from dataclasses import dataclass
@@ -11,6 +14,9 @@ from ponder.config import build
 from ponder.errors import UserError
 from ponder.runs import ROOT, read_jsonl
 from ponder.stages import evaluate_label
+from ponder.statistics import Sample
+
+HASH = len("-") + 8  # characters that end the name of a run
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class TableRow:
     main: bool
     control, decoding = "none", "greedy"
 
-    def run_label(self, split):
+    def run_label(self, split: str) -> str:
         """Return the name of the row's evaluate run, without its hash."""
         return evaluate_label(
             self.experiment, self.subject, self.control, self.budget, self.decoding, split
@@ -33,7 +39,10 @@ class TableRow:
 
 @dataclass(frozen=True)
 class MethodRun:
-    """One run of a method, and the mean thinking tokens within which it obeys, in the unit of its method; None: no limit."""
+    """One run of a method, and the mean thinking tokens within which it obeys.
+
+    `least` and `most` are in the unit of its method; None: no limit.
+    """
 
     name: str
     experiment: str
@@ -44,7 +53,11 @@ class MethodRun:
     least: float | None
     most: float | None
 
-    run_label = TableRow.run_label
+    def run_label(self, split: str) -> str:
+        """Return the name of its evaluate run, without its hash."""
+        return evaluate_label(
+            self.experiment, self.subject, self.control, self.budget, self.decoding, split
+        )
 
 
 @dataclass(frozen=True)
@@ -61,81 +74,85 @@ class Method:
 class Methods:
     """What is compared (paper/methods.yaml)."""
 
-    unasked: (
-        MethodRun  # without an instruction: class-conditional control is to be shorter or longer
-    )
+    # Without an instruction: class-conditional control is to be shorter or longer than this.
+    unasked: MethodRun
     voting: MethodRun  # several samples of each question
     votes: tuple[int, ...]  # how many of them vote
     methods: tuple[Method, ...]
 
-    def named(self):
-        """Return {(method, run): MethodRun} of all runs, each label once: `unasked` is a run of budget forcing as well."""
+    def named(self) -> dict[tuple[str, str], MethodRun]:
+        """Return {(method, run): MethodRun} of all runs, each label once.
+
+        `unasked` is a run of budget forcing as well, and keeps the name that it has there.
+        """
         runs = {(method.name, run.name): run for method in self.methods for run in method.runs}
         runs |= {
             ("unasked", self.unasked.name): self.unasked,
             ("voting", self.voting.name): self.voting,
         }
-        labels = {}
+        first_key: dict[str, tuple[str, str]] = {}
         for key, run in runs.items():
-            labels.setdefault(run.run_label("test"), key)
-        return {key: runs[key] for key in labels.values()}
+            first_key.setdefault(run.run_label("test"), key)
+        return {key: runs[key] for key in first_key.values()}
 
 
-def rows():
+def rows() -> list[TableRow]:
     """Return the rows of the released table, in its order."""
-    return [
-        build(TableRow, node) for node in yaml.safe_load((ROOT / "paper" / "rows.yaml").read_text())
-    ]
+    nodes = yaml.safe_load((ROOT / "paper" / "rows.yaml").read_text())
+    return [build(TableRow, node) for node in nodes]
 
 
-def methods():
+def methods() -> Methods:
     """Return the Methods that the paper compares."""
     return build(Methods, yaml.safe_load((ROOT / "paper" / "methods.yaml").read_text()))
 
 
-def run_folder(stage, label, logs=ROOT / "logs"):
+def run_folder(stage: str, label: str, logs: Path | str = ROOT / "logs") -> Path:
     """Return the one completed run of a stage whose name is `label` plus a hash.
 
-    Runs that logs/corrections.jsonl supersedes are passed over. Raises UserError when there is none or more than one: a
-    released run is superseded by an entry there, never silently.
+    Runs that logs/corrections.jsonl supersedes are passed over. Raises UserError when there is
+    none or more than one: a released run is superseded by an entry there, never silently.
     """
-    size, gone = len(label) + len("-") + 8, superseded(logs)
-    found = [
-        p.parent
-        for p in sorted(Path(logs, stage).glob(f"{label}-*/manifest.json"))
-        if len(p.parent.name) == size
+    size, gone = len(label) + HASH, superseded(logs)
+    folders = [
+        path.parent
+        for path in sorted(Path(logs, stage).glob(f"{label}-*/manifest.json"))
+        if len(path.parent.name) == size and f"{stage}/{path.parent.name}" not in gone
     ]
-    found = [
-        p
-        for p in found
-        if json.loads((p / "status.json").read_text())["status"] == "completed"
-        and f"{stage}/{p.name}" not in gone
+    completed = [
+        folder
+        for folder in folders
+        if json.loads((folder / "status.json").read_text())["status"] == "completed"
     ]
-    if len(found) != 1:
+    if len(completed) != 1:
         raise UserError(
-            f"{stage} run {label} is {len(found)} times in {Path(logs).name}/, but must be there once; "
-            "release it with make release, or say in logs/corrections.jsonl which one the other supersedes"
+            f"{stage} run {label} is {len(completed)} times in {Path(logs).name}/, but must be "
+            "there once; release it with make release, or say in logs/corrections.jsonl which one "
+            "the other supersedes"
         )
-    return found[0]
+    return completed[0]
 
 
-def superseded(logs=ROOT / "logs"):
-    """Return {what: entry} of logs/corrections.jsonl: released runs ("stage/name") and paths that no longer count, and why."""
+def superseded(logs: Path | str = ROOT / "logs") -> dict[str, dict]:
+    """Return {what: entry} of logs/corrections.jsonl.
+
+    What no longer counts are released runs ("stage/name") and paths; the entry says why.
+    """
     path = Path(logs) / "corrections.jsonl"
     return {entry["supersedes"]: entry for entry in (read_jsonl(path) if path.exists() else ())}
 
 
-def groups():
+def groups() -> dict[str, list[str]]:
     """Return {group: families} of the released table: within reach, out of reach, transfer."""
     path = ROOT / "paper" / "generated" / "results.json"
     if not path.exists():
         raise UserError(
             "paper/generated/results.json is missing; restore it from git, or run make paper"
         )
-    found = json.loads(path.read_text())["groups"]
-    return {name: group["families"] for name, group in found.items() if group["families"]}
+    entries = json.loads(path.read_text())["groups"]
+    return {name: entry["families"] for name, entry in entries.items() if entry["families"]}
 
 
-def samples(folder):
+def samples(folder: Path | str) -> list[Sample]:
     """Return the samples of an evaluate run."""
     return read_jsonl(Path(folder) / "samples.jsonl")

@@ -1,45 +1,58 @@
-"""What a training run would cost on machines that nobody here has: bytes per GPU, FLOPs, hours (issue 4, "Plan before you pay").
+"""What a training run would cost on machines that nobody here has: bytes per GPU, FLOPs, hours.
 
-Nothing runs: the network is built on the meta device, the rest is arithmetic. Assumed: FSDP2 with a group per decoder layer and one
-for the rest, which stays gathered (the default for a root); layers gathered in bfloat16, gradients reduced in float32; a checkpoint
-per layer without re-entry, so that computing it again stops before its last product; a loss in chunks of rows; fused AdamW. One GPU
+Nothing runs: the network is built on the meta device, the rest is arithmetic. Assumed: FSDP2 with a
+group per decoder layer and one for the rest, which stays gathered (the default for a root); layers
+gathered in bfloat16, gradients reduced in float32; a checkpoint per layer without re-entry, so that
+computing it again stops before its last product; a loss in chunks of rows; fused AdamW. One GPU
 shards nothing and computes in the type of its weights.
 """
+
+from __future__ import annotations
 
 import bisect
 import dataclasses
 import math
 import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ponder.config import at_least, build, check_choice
 from ponder.errors import UserError
-from ponder.models import num_parameters
+from ponder.models import Dimensions, Model, num_parameters
+
+if TYPE_CHECKING:
+    import torch
+    from _typeshed import DataclassInstance
+
+    from ponder.study import Study, Train
 
 GIB = 2**30
 BYTES = {"float32": 4, "bfloat16": 2}
+WIDTH = 130  # of the printed notes, in characters
+Part = TypeVar("Part", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
 class Chip:
-    """A GPU: its memory, its dense bf16 peak, and the share of the peak that a run is assumed to reach."""
+    """A GPU: its memory, its dense bf16 peak, and the share of the peak that a run should reach."""
 
     title: str
     gib: float
     tflops: float
     utilisation: float
-    source: str  # of both
+    source: str  # of the peak and the share
 
 
 @dataclass(frozen=True)
 class Option:
-    """One way to train: so many GPUs of a kind, a method, and the type in which weights and AdamW's state are kept."""
+    """One way to train: how many GPUs of which kind, the method, the type of weights and AdamW."""
 
     chip: str
     gpus: int
-    method: str
+    method: Literal["full", "lora"]
     lora_rank: int
-    weights: str
+    weights: Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -56,42 +69,41 @@ class Paper:
 
 @dataclass(frozen=True)
 class Machines:
-    """What a plan compares (conf/machines); `chips` and `options` are Chips and Options by name, as mappings."""
+    """What a plan compares (conf/machines): Chips and Options by name, as mappings."""
 
     name: str
     reserve_gib: float
     paper: Paper
-    chips: dict
-    options: dict
+    chips: dict[str, Any]
+    options: dict[str, Any]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, "machines.paper", self.paper, "rows", "tokens", "gpus", "minutes")
         chips = parts(Chip, self.chips, "chips")
         check_choice("machines.paper.chip", self.paper.chip, tuple(chips))
         for name, chip in chips.items():
             if not 0 < chip.utilisation <= 1:
                 raise UserError(
-                    f"machines.chips.{name}.utilisation is {chip.utilisation}, but must be above 0 and at most 1"
+                    f"machines.chips.{name}.utilisation is {chip.utilisation}, but must be above 0 "
+                    "and at most 1"
                 )
         for name, option in parts(Option, self.options, "options").items():
             at_least(1, f"machines.options.{name}", option, "gpus")
-            for key, choices in (
-                ("chip", tuple(chips)),
-                ("weights", tuple(BYTES)),
-                ("method", ("full", "lora")),
-            ):
-                check_choice(f"machines.options.{name}.{key}", getattr(option, key), choices)
+            check_choice(f"machines.options.{name}.chip", option.chip, tuple(chips))
 
 
-def parts(cls, named, where):
-    """Return {name: cls} of a mapping of mappings in conf/machines; raises UserError like config.build."""
+def parts(cls: type[Part], named: Mapping[str, Any], where: str) -> dict[str, Part]:
+    """Return {name: cls} of a mapping in conf/machines; raises UserError like config.build."""
     return {name: build(cls, part, f"machines.{where}.{name}") for name, part in named.items()}
 
 
-def network(model, architecture, recipe, weights, device="meta"):
-    """Return the network of a Model, its values left to chance, with what `recipe` trains requiring gradients.
+def network(
+    model: Model, architecture: str, recipe: Train, weights: str, device: str = "meta"
+) -> Any:
+    """Return the network of a Model, its values left to chance, what `recipe` trains set to train.
 
-    `architecture`: transformers' word for it (qwen2, llama), for Dimensions know no biases. `weights`: their type.
+    `architecture`: transformers' word for it (qwen2, llama), for Dimensions know no biases.
+    `weights`: their type.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -111,9 +123,8 @@ def network(model, architecture, recipe, weights, device="meta"):
         max_position_embeddings=model.context,
     )
     with torch.device(device):
-        return sft.trainable(
-            AutoModelForCausalLM.from_config(shape, dtype=getattr(torch, weights)), model, recipe, 0
-        )
+        base = AutoModelForCausalLM.from_config(shape, dtype=getattr(torch, weights))
+        return sft.trainable(base, model, recipe, 0)
 
 
 @dataclass(frozen=True)
@@ -130,178 +141,193 @@ class Sizes:
     head_trained: int  # of the output embeddings; 0 when frozen
     products: int  # in matrices of all decoder layers, biases and norms left out
     products_trained: int
-    unasked: int  # in matrices of the first layer whose input needs no gradient: behind it nothing is trained
-    last: int  # of a layer's last matrix
+    no_input_gradient: int  # in matrices of the first layer, where nothing before it is trained
+    last_matrix: int  # of a layer
     adapter_bytes: int  # per number in an adapter; 0 without adapters
     ranks: int  # sum of a layer's adapter ranks
 
 
-def sizes(built):
+def sizes(network: Any) -> Sizes:
     """Return the Sizes of a network, on whatever device."""
-    weights = list(built.parameters())
-    trained = [p for p in weights if p.requires_grad]
-    layers = built.get_decoder().layers
-    matrices, one = [p for p in layers.parameters() if p.dim() == 2], list(layers[0].parameters())
-    inner = [p for p in one if p.dim() == 2]
-    head = built.get_output_embeddings().weight
-    adapters = (
-        [p for p in inner if p.requires_grad] if any(not p.requires_grad for p in inner) else []
-    )
-    behind = (
-        not adapters or built.get_input_embeddings().weight.requires_grad
-    )  # without adapters the first norm is trained
-    first = (
-        ()
-        if behind
-        else (
-            p
-            for name, p in layers[0].named_parameters()
-            if p.dim() == 2
-            and "lora_B" not in name
-            and any(part in name for part in ("q_proj", "k_proj", "v_proj"))
-        )
-    )
-
-    def count(parts):
-        return sum(p.numel() for p in parts)
-
+    weights = list(network.parameters())
+    layers = network.get_decoder().layers
+    layer = list(layers[0].parameters())
+    layer_matrices = [p for p in layer if p.dim() == 2]
+    matrices = [p for p in layers.parameters() if p.dim() == 2]
+    head = network.get_output_embeddings().weight
+    adapters = []
+    if any(not p.requires_grad for p in layer_matrices):
+        adapters = [p for p in layer_matrices if p.requires_grad]
     return Sizes(
-        parameters=count(weights),
-        trained=count(trained),
+        parameters=_count(weights),
+        trained=_count(_trained(weights)),
         weight_bytes=sum(p.nbytes for p in weights),
-        trained_bytes=sum(p.nbytes for p in trained),
-        tensors=len(trained),
-        layer=count(one),
-        layer_trained=count(p for p in one if p.requires_grad),
+        trained_bytes=sum(p.nbytes for p in _trained(weights)),
+        tensors=len(_trained(weights)),
+        layer=_count(layer),
+        layer_trained=_count(_trained(layer)),
         head_trained=head.numel() if head.requires_grad else 0,
-        products=count(matrices),
-        products_trained=count(p for p in matrices if p.requires_grad),
-        unasked=count(first),
-        last=inner[-1].numel(),
+        products=_count(matrices),
+        products_trained=_count(_trained(matrices)),
+        no_input_gradient=_count(_without_input_gradient(network, adapters)),
+        last_matrix=layer_matrices[-1].numel(),
         adapter_bytes=adapters[0].element_size() if adapters else 0,
         ranks=sum(min(p.shape) for p in adapters) // 2,
     )
 
 
-def saved_bytes(d, s, compute, adapter):
-    """Return the bytes per token that autograd keeps of one decoder layer on the way back, the layer's own input left out.
+def _count(weights: Iterable[torch.Tensor]) -> int:
+    return sum(weight.numel() for weight in weights)
 
-    Counted in transformers 5, its attention keeping no scores. `compute` and `adapter` (0: none) are bytes per number.
+
+def _trained(weights: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    return [weight for weight in weights if weight.requires_grad]
+
+
+def _without_input_gradient(network: Any, adapters: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the matrices of the first layer whose input needs no gradient.
+
+    Without adapters the norm before them is trained, and trained embeddings lie before them too:
+    then there are none.
+    """
+    if not adapters or network.get_input_embeddings().weight.requires_grad:
+        return []
+    return [
+        weight
+        for name, weight in network.get_decoder().layers[0].named_parameters()
+        if weight.dim() == 2
+        and "lora_B" not in name
+        and any(part in name for part in ("q_proj", "k_proj", "v_proj"))
+    ]
+
+
+def saved_bytes(d: Dimensions, s: Sizes, compute: int, adapter: int) -> int:
+    """Return the bytes per token that autograd keeps of one decoder layer, its input left out.
+
+    Counted in transformers 5, its attention keeping no scores. `compute` and `adapter` (0: none)
+    are bytes per number.
     """
     kv = d.hidden * d.kv_heads // d.heads
-    norms = (
-        4 if compute == 4 else 8
-    ) * d.hidden + 8  # the sum before the second; in bfloat16 a float32 copy for each
-    attention = (
-        compute * (2 * d.hidden + 2 * kv) + 4 * d.heads
-    )  # query, key, value, output, and log-sums in float32
+    # The sum before the second norm; in bfloat16 a float32 copy for each.
+    norms = (4 if compute == 4 else 8) * d.hidden + 8
+    # Query, key, value, output, and log-sums in float32.
+    attention = compute * (2 * d.hidden + 2 * kv) + 4 * d.heads
     if not adapter:
         return norms + attention + compute * (5 * d.hidden + 4 * d.intermediate)
-    inputs = (
-        3 if adapter == compute else 6
-    ) * d.hidden + d.intermediate  # an adapter of another type keeps its own copy
+    # An adapter of another type keeps its own copy.
+    inputs = (3 if adapter == compute else 6) * d.hidden + d.intermediate
     return norms + attention + 3 * compute * d.intermediate + adapter * (inputs + s.ranks)
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes per GPU. From `hidden` on they live for a part of a step only; `peak` is the most that lives at one moment."""
+    """Bytes per GPU. From `hidden` on they live for a part of a step only."""
 
     weights: int
     gradients: int
     optimizer: int
     hidden: int  # checkpoints: one hidden state per layer and token
     layer: int  # one layer computed again, on its way back
-    gathered: (
-        int  # weights put together from all GPUs: this layer, the next one, and what no layer holds
-    )
-    reducing: int  # gradients on their way to all GPUs: the head's, a matrix of this layer, all of the layer before
+    gathered: int  # weights put together: this layer, the next one, and what no layer holds
+    reducing: int  # gradients on their way: the head's, a matrix of this layer, the layer before
     loss: int  # a chunk of the loss, and the last hidden states
-    temporary: int  # the largest working set beside the first four: a layer's way back, the loss, or the last reduction
-    peak: int
+    temporary: int  # the most beside the first four: a layer's way back, loss, or last reduction
+    peak: int  # the most that lives at one moment
 
 
-def memory(d, s, gpus, compute, tokens, loss_rows, accumulates):
-    """Return the Memory of a step on at most `tokens` tokens per GPU at once; `compute` is bytes per number in a layer.
+def memory(
+    d: Dimensions,
+    s: Sizes,
+    gpus: int,
+    compute: int,
+    tokens: int,
+    loss_rows: int,
+    accumulates: bool,
+) -> Memory:
+    """Return the Memory of a step on at most `tokens` tokens per GPU at once.
 
-    `accumulates`: gradients of earlier rows are there while later rows go through; else they come as hidden states go.
+    `compute`: bytes per number in a layer. `accumulates`: gradients of earlier rows are there while
+    later rows go through; else they come as hidden states go.
     """
     weights, gradients, moments = (
         -(-size // gpus) for size in (s.weight_bytes, s.trained_bytes, 2 * s.trained_bytes)
     )
-    row = compute * d.hidden * tokens
-    adapter = (
-        compute if gpus > 1 and s.adapter_bytes else s.adapter_bytes
-    )  # gathered in the type of the layer
-    passing = (
-        2 * compute * d.intermediate * tokens + (2 if adapter in (0, compute) else 6) * row
-    )  # gradients of activations
-    layer = saved_bytes(d, s, compute, adapter) * tokens + passing
-    ends = 5 * row + (
-        4 * d.hidden * tokens if compute < 4 else 0
-    )  # the last norm, its output, the rows with loss, a gradient
-    logit = (
-        4 if compute == 4 else 4 + compute
-    )  # one float32 copy of a chunk, and what it is multiplied in
-    loss = logit * min(loss_rows, tokens) * d.vocabulary + ends
-    rest, rest_trained = s.parameters - d.layers * s.layer, s.trained - d.layers * s.layer_trained
-    head, last = (
-        compute * s.head_trained,
-        compute * (0 if adapter else s.last),
-    )  # their gradients, when a layer's way back begins
-    whole = compute if gpus > 1 else 0  # per number in weights and gradients put together
-    gathered, reducing = (
-        whole * (rest + 2 * s.layer),
-        (4 * s.layer_trained + head + last if whole else 0),
-    )
-    ending = whole * rest + (whole + 4 if whole else 0) * rest_trained
-    back, at_loss = (
-        layer + gathered + reducing,
-        loss + (logit if head else 0) * s.head_trained + whole * rest,
-    )
-    hidden, earlier = d.layers * row, gradients if accumulates else 0
-    others = (
-        gradients - gradients * s.layer_trained // s.trained + (0 if whole else last)
-    )  # the first layer's come at the end
+    optimizer = moments + 4 * s.tensors  # and a count of steps per tensor
+    states = compute * d.hidden * tokens  # one hidden state of every token
+    gathers = compute if gpus > 1 else 0  # bytes per number in what is put together, if anything is
+    layer = _layer_bytes(d, s, compute, tokens, gpus > 1)
+    logit = 4 if compute == 4 else 4 + compute  # a float32 copy, and what it is multiplied in
+    loss = logit * min(loss_rows, tokens) * d.vocabulary + _ends_bytes(d, compute, tokens)
+    rest = s.parameters - d.layers * s.layer  # in no layer
+    rest_trained = s.trained - d.layers * s.layer_trained
+    # Gradients that are there when a layer's way back begins: of the head, of its last matrix.
+    head = compute * s.head_trained
+    last = 0 if s.adapter_bytes else compute * s.last_matrix
+    gathered = gathers * (rest + 2 * s.layer)
+    reducing = 4 * s.layer_trained + head + last if gathers else 0
+    # The moments at which the most may live: a layer's way back, the loss, the last reduction.
+    back = layer + gathered + reducing
+    at_loss = loss + (logit * s.head_trained if head else 0) + gathers * rest
+    ending = gathers * rest + ((gathers + 4) * rest_trained if gathers else 0)
+    hidden = d.layers * states
+    earlier = gradients if accumulates else 0
+    # All gradients but those of the first layer, which come at the end.
+    others = gradients - gradients * s.layer_trained // s.trained + (0 if gathers else last)
     most = max(
         hidden + earlier + at_loss,
-        hidden + max(earlier, 0 if whole else head + last) + back,
+        hidden + max(earlier, 0 if gathers else head + last) + back,
         gradients + ending,
-        row + max(earlier, others) + back,
+        states + max(earlier, others) + back,
     )
-    optimizer = moments + 4 * s.tensors  # and a count of steps per tensor
     return Memory(
-        weights,
-        gradients,
-        optimizer,
-        hidden,
-        layer,
-        gathered,
-        reducing,
-        loss,
-        max(back, at_loss, ending),
-        weights + optimizer + most,
+        weights=weights,
+        gradients=gradients,
+        optimizer=optimizer,
+        hidden=hidden,
+        layer=layer,
+        gathered=gathered,
+        reducing=reducing,
+        loss=loss,
+        temporary=max(back, at_loss, ending),
+        peak=weights + optimizer + most,
     )
 
 
-def flops(d, s, tokens, loss_tokens, pairs, recompute):
-    """Return (useful, executed) FLOPs of going forward and back over tokens; a multiplication and an addition are two.
+def _layer_bytes(d: Dimensions, s: Sizes, compute: int, tokens: int, sharded: bool) -> int:
+    """Return the bytes of one layer computed again: what autograd keeps, and passing gradients."""
+    # Adapters are gathered in the type of the layer.
+    adapter = compute if sharded and s.adapter_bytes else s.adapter_bytes
+    states = compute * d.hidden * tokens
+    passing = 2 * compute * d.intermediate * tokens
+    passing += (2 if adapter in (0, compute) else 6) * states
+    return saved_bytes(d, s, compute, adapter) * tokens + passing
 
-    useful: matrix products forward once and back twice (frozen ones once, where the layer before needs it), the head on loss
-    tokens only, scores of the `pairs` of tokens that see each other. executed: also what flash attention's way back computes
-    again, and with `recompute` a checkpoint per layer, which asks for a gradient of the first layer's input whoever needs it.
-    Look-ups, norms and the optimizer are left out.
+
+def _ends_bytes(d: Dimensions, compute: int, tokens: int) -> int:
+    """Return the bytes around the loss: last norm and its output, rows with loss, a gradient."""
+    float32_copy = 4 * d.hidden * tokens if compute < 4 else 0
+    return 5 * compute * d.hidden * tokens + float32_copy
+
+
+def flops(
+    d: Dimensions, s: Sizes, tokens: int, loss_tokens: int, pairs: int, recompute: bool
+) -> tuple[int, int]:
+    """Return (useful, executed) FLOPs of going forward and back over tokens.
+
+    A multiplication and an addition are two. useful: matrix products forward once and back twice
+    (frozen ones once, where the layer before needs it), the head on loss tokens only, scores of the
+    `pairs` of tokens that see each other. executed: also what flash attention's way back computes
+    again, and with `recompute` a checkpoint per layer, which asks for a gradient of the first
+    layer's input whoever needs it. Look-ups, norms and the optimizer are left out.
     """
     products = 2 * tokens * s.products
     scores = 4 * pairs * d.hidden * d.layers
     head = 2 * loss_tokens * d.vocabulary * d.hidden
-    useful = (
-        2 * products
-        + 2 * tokens * (s.products_trained - s.unasked)
-        + 3 * scores
-        + (3 if s.head_trained else 2) * head
-    )
-    again = products - 2 * tokens * (d.layers * s.last - s.unasked) + scores if recompute else 0
+    back = products + 2 * tokens * (s.products_trained - s.no_input_gradient)
+    useful = products + back + 3 * scores + (3 if s.head_trained else 2) * head
+    again = 0
+    if recompute:
+        again = products - 2 * tokens * (d.layers * s.last_matrix - s.no_input_gradient) + scores
     return useful, useful + again + scores // 2
 
 
@@ -322,114 +348,138 @@ class PlanRow:
     hours: float
 
 
-def plan(study, machines, architecture):
-    """Return a PlanRow for every option of `machines`: study.model trained by study.train on what the paper trained on.
+def plan(study: Study, machines: Machines, architecture: str) -> list[PlanRow]:
+    """Return a PlanRow for every option of `machines`.
 
-    The method of an option replaces that of the recipe. Takes seconds, most of them imports. Raises UserError for a recipe of
-    another kind than the arithmetic here is of.
+    Each is study.model trained by study.train on what the paper trained on; the method of an option
+    replaces that of the recipe. Takes seconds, most of them imports. Raises UserError for a recipe
+    of another kind than the arithmetic here is of.
     """
-    d, recipe, paper = study.model.dimensions, study.train, machines.paper
+    recipe = study.train
     if recipe.compute != "bfloat16" or not recipe.recompute:
         raise UserError(
             "plan=true counts what computes in bfloat16 and computes layers again, but "
             f"train={recipe.name} has train.compute={recipe.compute} and train.recompute="
             f"{str(recipe.recompute).lower()}; give both, or take train=s1"
         )
+    chips = parts(Chip, machines.chips, "chips")
+    return [
+        _plan_row(name, option, chips[option.chip], study, machines, architecture)
+        for name, option in parts(Option, machines.options, "options").items()
+    ]
+
+
+def _plan_row(
+    name: str,
+    option: Option,
+    chip: Chip,
+    study: Study,
+    machines: Machines,
+    architecture: str,
+) -> PlanRow:
+    recipe, paper, d = study.train, machines.paper, study.model.dimensions
+    recipe_of_option = dataclasses.replace(
+        recipe,
+        method=option.method,
+        lora_rank=option.lora_rank,
+        lora_alpha=2 * option.lora_rank,
+    )
+    s = sizes(network(study.model, architecture, recipe_of_option, option.weights))
+    compute = 2 if option.gpus > 1 else BYTES[option.weights]
+    accumulates = recipe.batch_rows > option.gpus
+
+    def need(block: int) -> Memory:
+        return memory(d, s, option.gpus, compute, block, recipe.loss_rows, accumulates)
+
+    limit = int((chip.gib - machines.reserve_gib) * GIB)
+    blocks = range(1, study.model.context + 1)
+    longest = bisect.bisect_right(blocks, limit, key=lambda block: need(block).peak)
     tokens, mean = paper.tokens * recipe.epochs, paper.tokens / paper.rows
-    rows = []
-    for name, option in parts(Option, machines.options, "options").items():
-        chip = parts(Chip, machines.chips, "chips")[option.chip]
-        own = dataclasses.replace(
-            recipe,
-            method=option.method,
-            lora_rank=option.lora_rank,
-            lora_alpha=2 * option.lora_rank,
-        )
-        s = sizes(network(study.model, architecture, own, option.weights))
-
-        def need(block, s=s, option=option):
-            compute = 2 if option.gpus > 1 else BYTES[option.weights]
-            return memory(
-                d, s, option.gpus, compute, block, recipe.loss_rows, recipe.batch_rows > option.gpus
-            )
-
-        limit = int((chip.gib - machines.reserve_gib) * GIB)
-        longest = bisect.bisect_right(
-            range(1, study.model.context + 1), limit, key=lambda block, need=need: need(block).peak
-        )
-        useful, executed = flops(
-            d, s, tokens, tokens, round(tokens * (mean + 1) / 2), recompute=True
-        )
-        hours = executed / (option.gpus * chip.tflops * 1e12 * chip.utilisation * 3600)
-        title = f"{option.gpus} {chip.title} {'LoRA %d' % option.lora_rank if s.adapter_bytes else 'full'}, {option.weights}"
-        rows.append(
-            PlanRow(
-                name,
-                title,
-                option,
-                chip,
-                s,
-                need(recipe.max_tokens),
-                limit,
-                longest,
-                useful,
-                executed,
-                hours,
-            )
-        )
-    return rows
+    useful, executed = flops(d, s, tokens, tokens, round(tokens * (mean + 1) / 2), recompute=True)
+    method = f"LoRA {option.lora_rank}" if s.adapter_bytes else "full"
+    return PlanRow(
+        name=name,
+        title=f"{option.gpus} {chip.title} {method}, {option.weights}",
+        option=option,
+        chip=chip,
+        sizes=s,
+        memory=need(recipe.max_tokens),
+        limit=limit,
+        longest=longest,
+        useful=useful,
+        executed=executed,
+        hours=executed / (option.gpus * chip.tflops * 1e12 * chip.utilisation * 3600),
+    )
 
 
-NOTES = """room: the GPU less {machines.reserve_gib:g} GiB for what is not counted: CUDA context, NCCL's buffers, fragmentation
-- hidden: a state per layer and token of a block of {recipe.max_tokens:,} tokens. temporary: the most that lives beside it, in a
-layer's way back or in the loss, {recipe.loss_rows:,} rows at once; float32 logits of the block, {logits:.1f} GiB, never live
-- peak: with gradients of earlier packs where a GPU may take several of a step's {recipe.batch_rows} rows; else they grow while
-hidden states go. longest block: what fits, up to the model's {model.context:,}
-- useful: forward and back. executed: also what is computed again. hours = executed / (GPUs x peak x utilisation)
-- host: every process first reads all weights into its own memory as they lie on disk, {host:.0f} GiB in bfloat16
-- not in the FLOPs: questions and answers (the paper tells thinking tokens only), norms, AdamW; the scores are those of rows of the
-mean length, {mean:,.0f} tokens, hence too few
-- in the utilisation: communication, and waiting for the longest row. In nothing: loading, saving, queueing"""
-
-
-def report(study, machines, rows):
-    """Return a plan as text: what it is for, three tables, and what it assumes and leaves out."""
-    recipe, paper, chips = study.train, machines.paper, parts(Chip, machines.chips, "chips")
-    whole = next((row for row in rows if row.option.method == "full"), rows[0])
-    fit = [
-        "GiB per GPU|trained|weights|gradients|AdamW|hidden|temporary|peak|room|fits|longest block".split(
-            "|"
-        )
+def report(study: Study, machines: Machines, rows: Sequence[PlanRow]) -> str:
+    """Return a plan as text: what it is for, three tables, what it assumes and leaves out."""
+    recipe, paper = study.train, machines.paper
+    chips = parts(Chip, machines.chips, "chips")
+    reference = next((row for row in rows if row.option.method == "full"), rows[0])
+    costs, notes = _cost_table(rows), _notes(study, machines, rows, reference, chips)
+    if study.model.name == paper.model:
+        costs.append(_paper_row(paper, chips[paper.chip], reference))
+        notes.insert(0, _paper_note(paper, chips[paper.chip], reference))
+    steps = recipe.epochs * math.ceil(paper.rows / recipe.batch_rows)
+    biases = reference.sizes.parameters - num_parameters(study.model.dimensions)
+    lines = [
+        f"plan {study.name}: {study.model.name} by the recipe {recipe.name}, "
+        f"{recipe.epochs} epochs of {paper.rows:,} rows and {paper.tokens:,} tokens: "
+        f"{steps} steps of {recipe.batch_rows} rows",
+        f"{reference.sizes.parameters:,} parameters, built on the meta device; "
+        f"models.num_parameters leaves out {biases:,} biases",
     ]
-    temporary = [
-        "temporary, GiB per GPU|a layer again|weights gathered|gradients reduced|the loss".split(
-            "|"
-        )
-    ]
-    cost = [
-        "the whole run|useful FLOPs|executed|peak TFLOP/s|utilisation|hours|GPU-hours".split("|")
-    ]
+    for table in (_memory_table(rows), _temporary_table(rows), costs):
+        lines += ["", *_aligned(table)]
+    lines.append("")
+    for note in notes:
+        lines.append(textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  "))
+    return "\n".join(lines)
+
+
+def _gib(amount: int) -> str:
+    return f"{amount / GIB:.1f}"
+
+
+def _memory_table(rows: Sequence[PlanRow]) -> list[list[str]]:
+    header = "GiB per GPU|trained|weights|gradients|AdamW|hidden|temporary|peak|room|fits"
+    table = [[*header.split("|"), "longest block"]]
     for row in rows:
-        weights, gradients, optimizer, hidden, *parts_of, largest, peak, room = (
-            f"{amount / GIB:.1f}" for amount in (*vars(row.memory).values(), row.limit)
-        )
-        fit.append(
+        need = row.memory
+        table.append(
             [
                 row.title,
                 f"{row.sizes.trained / 1e9:.2f}B",
-                weights,
-                gradients,
-                optimizer,
-                hidden,
-                largest,
-                peak,
-                room,
-                "yes" if row.memory.peak <= row.limit else "NO",
+                _gib(need.weights),
+                _gib(need.gradients),
+                _gib(need.optimizer),
+                _gib(need.hidden),
+                _gib(need.temporary),
+                _gib(need.peak),
+                _gib(row.limit),
+                "yes" if need.peak <= row.limit else "NO",
                 f"{row.longest:,}",
             ]
         )
-        temporary.append([row.title, *parts_of])
-        cost.append(
+    return table
+
+
+def _temporary_table(rows: Sequence[PlanRow]) -> list[list[str]]:
+    header = "temporary, GiB per GPU|a layer again|weights gathered|gradients reduced|the loss"
+    table = [header.split("|")]
+    for row in rows:
+        need = row.memory
+        amounts = (need.layer, need.gathered, need.reducing, need.loss)
+        table.append([row.title, *map(_gib, amounts)])
+    return table
+
+
+def _cost_table(rows: Sequence[PlanRow]) -> list[list[str]]:
+    header = "the whole run|useful FLOPs|executed|peak TFLOP/s|utilisation|hours|GPU-hours"
+    table = [header.split("|")]
+    for row in rows:
+        table.append(
             [
                 row.title,
                 f"{row.useful:.2e}",
@@ -440,66 +490,86 @@ def report(study, machines, rows):
                 f"{row.hours * row.option.gpus:.1f}",
             ]
         )
-    notes = NOTES.format(
-        machines=machines,
-        recipe=recipe,
-        model=study.model,
-        mean=paper.tokens / paper.rows,
-        host=2 * whole.sizes.parameters / GIB,
-        logits=4 * recipe.max_tokens * study.model.dimensions.vocabulary / GIB,
-    ).split("\n- ")
-    notes += [
-        f"{chip.title}: {chip.source}"
-        for key, chip in chips.items()
-        if any(row.option.chip == key for row in rows)
+    return table
+
+
+def _share_of_peak(flops: int, paper: Paper, chip: Chip) -> float:
+    """Return the share of the peak that so many FLOPs in the paper's time would be."""
+    hours = paper.minutes / 60
+    return flops / (hours * paper.gpus * 3600 * chip.tflops * 1e12)
+
+
+def _paper_row(paper: Paper, chip: Chip, reference: PlanRow) -> list[str]:
+    hours = paper.minutes / 60
+    return [
+        f"the paper: {paper.gpus} {chip.title}",
+        f"{reference.useful:.2e}",
+        f"{reference.executed:.2e}",
+        f"{chip.tflops:g}",
+        f"{_share_of_peak(reference.executed, paper, chip):.0%}",
+        f"{hours:.2f}",
+        f"{hours * paper.gpus:.1f}",
     ]
-    if any((row.option.method, row.option.weights) == ("full", "bfloat16") for row in rows):
-        lost = 2.0 ** (
-            math.floor(math.log2(recipe.lr) + 8) + 1
-        )  # from here on half a unit in the last of 8 bits is above lr
-        notes.append(
-            f"full in bfloat16 is another recipe: updates of {recipe.lr:g} round away on weights of {lost:.4f} or more"
-        )
-    if study.model.name == paper.model:
-        chip, hours = chips[paper.chip], paper.minutes / 60
-        useful, executed = (
-            done / (hours * paper.gpus * 3600 * chip.tflops * 1e12)
-            for done in (whole.useful, whole.executed)
-        )
-        cost.append(
-            [
-                f"the paper: {paper.gpus} {chip.title}",
-                *cost[1 + rows.index(whole)][1:3],
-                f"{chip.tflops:g}",
-                f"{executed:.0%}",
-                f"{hours:.2f}",
-                f"{hours * paper.gpus:.1f}",
-            ]
-        )
-        notes.insert(
-            0,
-            f"the paper's {paper.minutes:g} minutes imply {executed:.1%} of the peak, {useful:.1%} by useful FLOPs "
-            "alone, if it trained these weights on these tokens and checkpointed every layer",
-        )
-    return "\n".join(
-        [
-            f"plan {study.name}: {study.model.name} by the recipe {recipe.name}, {recipe.epochs} epochs of {paper.rows:,} rows and "
-            f"{paper.tokens:,} tokens: {recipe.epochs * math.ceil(paper.rows / recipe.batch_rows)} steps of {recipe.batch_rows} rows",
-            f"{whole.sizes.parameters:,} parameters, built on the meta device; models.num_parameters leaves out "
-            f"{whole.sizes.parameters - num_parameters(study.model.dimensions):,} biases",
-            *(line for table in (fit, temporary, cost) for line in ("", *_table(table))),
-            "",
-            *(
-                textwrap.fill(note, 130, initial_indent="- ", subsequent_indent="  ")
-                for note in notes
-            ),
-        ]
+
+
+def _paper_note(paper: Paper, chip: Chip, reference: PlanRow) -> str:
+    executed = _share_of_peak(reference.executed, paper, chip)
+    useful = _share_of_peak(reference.useful, paper, chip)
+    return (
+        f"the paper's {paper.minutes:g} minutes imply {executed:.1%} of the peak, {useful:.1%} by "
+        "useful FLOPs alone, if it trained these weights on these tokens and checkpointed every "
+        "layer"
     )
 
 
-def _table(cells):
-    """Return the lines of a table: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells
+def _notes(
+    study: Study,
+    machines: Machines,
+    rows: Sequence[PlanRow],
+    reference: PlanRow,
+    chips: Mapping[str, Chip],
+) -> list[str]:
+    """Return what a plan assumes and leaves out, a paragraph each."""
+    recipe, paper, model = study.train, machines.paper, study.model
+    logits = 4 * recipe.max_tokens * model.dimensions.vocabulary / GIB
+    host = 2 * reference.sizes.parameters / GIB
+    notes = [
+        f"room: the GPU less {machines.reserve_gib:g} GiB for what is not counted: CUDA context, "
+        "NCCL's buffers, fragmentation",
+        f"hidden: a state per layer and token of a block of {recipe.max_tokens:,} tokens. "
+        "temporary: the most that lives beside it, in a layer's way back or in the loss, "
+        f"{recipe.loss_rows:,} rows at once; float32 logits of the block, {logits:.1f} GiB, "
+        "never live",
+        "peak: with gradients of earlier packs where a GPU may take several of a step's "
+        f"{recipe.batch_rows} rows; else they grow while hidden states go. longest block: what "
+        f"fits, up to the model's {model.context:,}",
+        "useful: forward and back. executed: also what is computed again. "
+        "hours = executed / (GPUs x peak x utilisation)",
+        "host: every process first reads all weights into its own memory as they lie on disk, "
+        f"{host:.0f} GiB in bfloat16",
+        "not in the FLOPs: questions and answers (the paper tells thinking tokens only), norms, "
+        "AdamW; the scores are those of rows of the mean length, "
+        f"{paper.tokens / paper.rows:,.0f} tokens, hence too few",
+        "in the utilisation: communication, and waiting for the longest row. "
+        "In nothing: loading, saving, queueing",
     ]
+    used = {row.option.chip for row in rows}
+    notes += [f"{chip.title}: {chip.source}" for key, chip in chips.items() if key in used]
+    if any((row.option.method, row.option.weights) == ("full", "bfloat16") for row in rows):
+        # From this weight on, half a unit in the last of 8 bits is above the learning rate.
+        smallest = 2.0 ** (math.floor(math.log2(recipe.lr) + 8) + 1)
+        notes.append(
+            f"full in bfloat16 is another recipe: updates of {recipe.lr:g} round away on weights "
+            f"of {smallest:.4f} or more"
+        )
+    return notes
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for title, *cells in table:
+        columns = [title.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]
+        lines.append("  ".join(columns))
+    return lines

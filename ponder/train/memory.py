@@ -1,40 +1,38 @@
-"""glibc's malloc, told to keep freed memory and to ask for huge pages: the hidden cost of training on a CPU (0006, 0017)."""
+"""Malloc of glibc, set to keep freed memory and to ask for huge pages.
+
+Giving memory back to the system and fetching it again is the hidden cost of training on a CPU
+(decisions 0006 and 0017).
+"""
 
 import ctypes
 import os
 import platform
 from pathlib import Path
 
-TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = (
-    -1,
-    -2,
-    -4,
-)  # <malloc.h>: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX
-ADVISE_HUGE, HUGE_PAGE = 14, 2**21  # <sys/mman.h>: MADV_HUGEPAGE; bytes
+# <malloc.h>: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
+TOP_PAD_BYTES = 512 * 2**20
+ADVISE_HUGE = 14  # <sys/mman.h>: MADV_HUGEPAGE
+HUGE_PAGE = 2**21  # bytes
 
 
-def keep_freed_memory():
-    """Return True when malloc now serves large blocks from its own heap and gives nothing back to the system.
+def keep_freed_memory() -> bool:
+    """Return True when malloc now serves large blocks from its own heap and gives none back.
 
-    Half of the machine's memory is then reserved as heap, in huge pages where the system has them; memory that is never
-    written is never used. Returns False, and changes nothing, where the C library is not glibc.
+    Half of the machine's memory is then reserved as heap, in huge pages where the system has them;
+    memory that is never written is never used. Returns False, and changes nothing, where the C
+    library is not glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    if not all(
-        (
-            libc.mallopt(MMAP_MAX, 0),
-            libc.mallopt(TRIM_THRESHOLD, -1),
-            libc.mallopt(TOP_PAD, 512 * 2**20),
-        )
-    ):
+    options = ((MMAP_MAX, 0), (TRIM_THRESHOLD, -1), (TOP_PAD, TOP_PAD_BYTES))
+    accepted = [libc.mallopt(option, value) for option, value in options]
+    if not all(accepted):
         return False
-    libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = (
-        ctypes.c_void_p,
-        [ctypes.c_size_t],
-        [ctypes.c_void_p],
-    )
+    libc.malloc.restype = ctypes.c_void_p
+    libc.malloc.argtypes = [ctypes.c_size_t]
+    libc.free.argtypes = [ctypes.c_void_p]
     libc.free(libc.malloc(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2))
     libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     for line in Path("/proc/self/maps").read_text().splitlines():

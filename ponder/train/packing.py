@@ -1,6 +1,12 @@
-"""Batches of whole rows without padding, and attention that never leaves a row."""
+"""Batches of whole rows without padding, and attention that never leaves a row.
 
+The suffix of a tensor's name says its shape: T tokens of all rows, L tokens that carry loss, D the
+hidden size, V the vocabulary.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import AttentionInterface
@@ -14,15 +20,16 @@ class Packed:
 
     ids_1T: torch.Tensor
     position_1T: torch.Tensor  # from 0 in each row
-    lengths: tuple  # tokens per row
+    lengths: tuple[int, ...]  # tokens per row
     targets_L: torch.Tensor  # the tokens that carry loss
     before_L: torch.Tensor  # position in T of the token before each of them
 
 
-def pack(rows, device="cpu"):
+def pack(rows: Sequence[tuple[list[int], list[int]]], device: torch.device | str = "cpu") -> Packed:
     """Return the rows (ids, loss) as one Packed batch on `device`.
 
-    Without rows it is one token that carries no loss: a process that has nothing to do in a step still gathers and sums.
+    Without rows it is one token that carries no loss: a process that has nothing to do in a step
+    still gathers and sums.
     """
     rows = rows or [([0], [0])]
     ids = [token for row, _ in rows for token in row]
@@ -38,41 +45,58 @@ def pack(rows, device="cpu"):
     )
 
 
-def attend_in_rows(module, query, key, value, attention_mask, scaling=None, lengths=None, **_):
-    """Causal attention of packed rows, one call per row: exact, and no work on pairs of tokens of different rows.
+def attend_in_rows(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: None,
+    scaling: float | None = None,
+    lengths: tuple[int, ...] | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention of packed rows: exact, and no work on pairs of tokens of different rows.
 
     query, key, value: (1, heads, T, head size); `lengths` comes through the model's forward call.
+    Returns (output, None) as transformers wants it: output is (1, T, heads, head size).
     """
     assert attention_mask is None and lengths is not None and sum(lengths) == query.shape[2]
-    pieces = [
+    by_row = (tensor.split(lengths, dim=2) for tensor in (query, key, value))
+    outputs = [
         torch.nn.functional.scaled_dot_product_attention(
             q, k, v, is_causal=True, scale=scaling, enable_gqa=True
         )
-        for q, k, v in zip(*(t.split(lengths, dim=2) for t in (query, key, value)), strict=True)
+        for q, k, v in zip(*by_row, strict=True)
     ]
-    return torch.cat(pieces, dim=2).transpose(1, 2).contiguous(), None
+    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(ATTENTION, attend_in_rows)
 
 
 class ChunkedLoss(torch.autograd.Function):
-    """The summed cross-entropy of targets_L under hidden_LD @ head_VD.T, which never holds more than `rows` rows of logits.
+    """The summed cross-entropy of targets_L under the logits hidden_LD @ head_VD.T.
 
-    The gradients are made on the way forward, while a chunk's logits are there, and only scaled on the way back.
+    It never holds more than `rows` rows of logits: the gradients are made on the way forward, while
+    a chunk's logits are there, and only scaled on the way back.
     """
 
     @staticmethod
-    def forward(ctx, hidden_LD, head_VD, targets_L, rows):
+    def forward(
+        ctx: Any,
+        hidden_LD: torch.Tensor,
+        head_VD: torch.Tensor,
+        targets_L: torch.Tensor,
+        rows: int,
+    ) -> torch.Tensor:
         """Return the loss as a float32 scalar."""
         d_hidden_LD = torch.empty_like(hidden_LD)
-        d_head_VD = (
-            torch.zeros_like(head_VD, dtype=torch.float32) if ctx.needs_input_grad[1] else None
-        )
+        d_head_VD = None
+        if ctx.needs_input_grad[1]:
+            d_head_VD = torch.zeros_like(head_VD, dtype=torch.float32)
         loss = hidden_LD.new_zeros((), dtype=torch.float32)
-        for hidden, targets, d_hidden in zip(
-            *(t.split(rows) for t in (hidden_LD, targets_L[:, None], d_hidden_LD)), strict=True
-        ):
+        chunks = (tensor.split(rows) for tensor in (hidden_LD, targets_L[:, None], d_hidden_LD))
+        for hidden, targets, d_hidden in zip(*chunks, strict=True):
             logits = (hidden @ head_VD.T).float()
             top = logits.amax(1, keepdim=True)
             own = logits.gather(1, targets) - top
@@ -88,24 +112,27 @@ class ChunkedLoss(torch.autograd.Function):
                 else:
                     d_head_VD += share.T @ hidden
             del logits, share  # before the next chunk is made
-        ctx.made = d_hidden_LD, None if d_head_VD is None else d_head_VD.to(head_VD.dtype)
+        ctx.gradients = d_hidden_LD, None if d_head_VD is None else d_head_VD.to(head_VD.dtype)
         return loss
 
     @staticmethod
-    def backward(ctx, d_loss):
+    def backward(
+        ctx: Any, d_loss: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None, None]:
         """Return the gradients of hidden_LD and head_VD."""
-        d_hidden_LD, d_head_VD = ctx.made
-        ctx.made = None
-        return (
-            d_hidden_LD.mul_(d_loss),
-            None if d_head_VD is None else d_head_VD.mul_(d_loss),
-            None,
-            None,
-        )
+        d_hidden_LD, d_head_VD = ctx.gradients
+        ctx.gradients = None
+        d_hidden_LD.mul_(d_loss)
+        if d_head_VD is not None:
+            d_head_VD.mul_(d_loss)
+        return d_hidden_LD, d_head_VD, None, None
 
 
-def loss_of(network, batch, loss_rows):
-    """Return the summed cross-entropy of the batch's loss tokens; logits exist only where there is loss, `loss_rows` at a time."""
+def loss_of(network: Any, batch: Packed, loss_rows: int) -> torch.Tensor:
+    """Return the summed cross-entropy of the batch's loss tokens, a float32 scalar.
+
+    Logits exist only where there is loss, `loss_rows` tokens at a time.
+    """
     hidden_1TD = network.get_decoder()(
         input_ids=batch.ids_1T,
         position_ids=batch.position_1T,
@@ -121,12 +148,12 @@ def loss_of(network, batch, loss_rows):
 
 
 class Objective(torch.nn.Module):
-    """A network with its loss as one module: calling it with a Packed batch is what FSDP2 gathers weights around."""
+    """A network with its loss as one module, around which FSDP2 gathers weights."""
 
-    def __init__(self, network, loss_rows):
+    def __init__(self, network: Any, loss_rows: int) -> None:
         super().__init__()
         self.network, self.loss_rows = network, loss_rows
 
-    def forward(self, batch):
+    def forward(self, batch: Packed) -> torch.Tensor:
         """Return loss_of the batch."""
         return loss_of(self.network, batch, self.loss_rows)

@@ -1,18 +1,28 @@
-"""The processes of one training: alone, or many that torchrun started (torchrun --nproc-per-node 8 train.py ...)."""
+"""The processes of one training: one alone, or many that torchrun started.
+
+torchrun --nproc-per-node 8 train.py ...
+"""
+
+from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from ponder.errors import UserError
 
-PATIENCE = timedelta(
-    hours=4
-)  # the first process downloads and rewrites 65 GB of weights while the others wait
+if TYPE_CHECKING:
+    from ponder.study import Train
+
+Result = TypeVar("Result")
+# The first process downloads and rewrites 65 GB of weights while the others wait.
+PATIENCE = timedelta(hours=4)
 
 
 @dataclass(frozen=True)
@@ -24,40 +34,36 @@ class Processes:
     device: torch.device
 
     @property
-    def first(self):
+    def first(self) -> bool:
         """Whether this is the process that writes."""
         return self.rank == 0
 
 
 @contextlib.contextmanager
-def joined(kind, recipe):
-    """Give the Processes that torchrun describes in the environment, or a single one; `kind` is cpu or cuda.
+def process_group(kind: str, recipe: Train) -> Iterator[Processes]:
+    """Give the Processes that torchrun describes in the environment, or a single one.
 
-    A process alone gets a group too where the `recipe` computes in another type than that of its weights: sharding.placed
-    gathers them then. Raises UserError when this machine has no GPU for this process, or when the environment names several
-    processes and not where they meet.
+    `kind` is cpu or cuda. A process alone gets a group too where the `recipe` computes in another
+    type than that of its weights: sharding.shard gathers them then. Raises UserError when this
+    machine has no GPU for this process, or when the environment names several processes and not
+    where they meet.
     """
     world = int(os.environ.get("WORLD_SIZE", 1))
-    rank, local = (
-        int(os.environ.get(name, 0)) if world > 1 else 0 for name in ("RANK", "LOCAL_RANK")
-    )
-    if world > 1 and not {"RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
-        raise UserError(
-            f"WORLD_SIZE={world} is set, but not RANK, MASTER_ADDR and MASTER_PORT; start the script with torchrun, "
-            "or unset it"
-        )
-    if kind == "cuda":
-        if local >= torch.cuda.device_count():
+    rank = local_rank = 0
+    if world > 1:
+        if not {"RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
             raise UserError(
-                f"hardware.device=cuda asks for GPU {local}, but this machine has {torch.cuda.device_count()}; "
-                "start as many processes as there are GPUs, or set hardware=cpu2"
+                f"WORLD_SIZE={world} is set, but not RANK, MASTER_ADDR and MASTER_PORT; start the "
+                "script with torchrun, or unset it"
             )
-        torch.cuda.set_device(local)
-    device = torch.device(kind, local) if kind == "cuda" else torch.device(kind)
-    if world > 1 or recipe.compute != recipe.weights:
-        alone = {"store": dist.HashStore(), "rank": 0, "world_size": 1} if world == 1 else {}
+        rank, local_rank = (int(os.environ.get(name, 0)) for name in ("RANK", "LOCAL_RANK"))
+    device = _device(kind, local_rank)
+    backend = "cuda:nccl,cpu:gloo" if kind == "cuda" else "gloo"
+    if world > 1:
+        dist.init_process_group(backend, timeout=PATIENCE)
+    elif recipe.compute != recipe.weights:
         dist.init_process_group(
-            "cuda:nccl,cpu:gloo" if kind == "cuda" else "gloo", timeout=PATIENCE, **alone
+            backend, timeout=PATIENCE, store=dist.HashStore(), rank=0, world_size=1
         )
     try:
         yield Processes(rank, world, device)
@@ -66,38 +72,60 @@ def joined(kind, recipe):
             dist.destroy_process_group()
 
 
-def barrier():
+def _device(kind: str, local_rank: int) -> torch.device:
+    """Return the device of this process, made torch's current one where it is a GPU."""
+    if kind != "cuda":
+        return torch.device(kind)
+    if local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"hardware.device=cuda asks for GPU {local_rank}, but this machine has "
+            f"{torch.cuda.device_count()}; start as many processes as there are GPUs, or set "
+            "hardware=cpu2"
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device(kind, local_rank)
+
+
+def barrier() -> None:
     """Wait until every process is here."""
     if dist.is_initialized():
         dist.barrier()
 
 
-def total(number):
-    """Return the sum of a scalar tensor over all processes."""
+def sum_over_processes(number: torch.Tensor) -> torch.Tensor:
+    """Return the sum of a scalar tensor over all processes; the tensor itself is changed to it."""
     if dist.is_initialized():
         dist.all_reduce(number)
     return number
 
 
-def agreed(problem=None):
-    """Raise in every process when one of them has a problem, so that none waits for one that has gone.
+def in_any_process(fact: bool) -> bool:
+    """Return in every process whether `fact` holds in one of them; each calls it."""
+    return sum_over_processes(torch.tensor(float(fact))).item() > 0
+
+
+def stop_together(problem: Exception | None = None) -> None:
+    """Raise in every process when one of them has a problem, so that none waits for one that left.
 
     Each calls it, with what went wrong in it or None; the others raise UserError.
     """
-    count = total(torch.tensor(float(problem is not None)))
+    count = sum_over_processes(torch.tensor(float(problem is not None)))
     if problem:
         raise problem
     if count:
         raise UserError("another process stopped; its own sentence says why")
 
 
-def made_once(make, processes):
-    """Return what `make` returns: called by the first process alone, and then by the others, for whom it is there already."""
-    made = problem = None
+def first_process_first(make: Callable[[], Result], processes: Processes) -> Result:
+    """Return what `make` returns.
+
+    The first process calls it alone, and then the others, for whom it is there already.
+    """
+    problem = None
     if processes.first:
         try:
-            made = make()
+            result = make()
         except Exception as error:  # whatever it is, the others must not wait for it
             problem = error
-    agreed(problem)
-    return made if processes.first else make()
+    stop_together(problem)
+    return result if processes.first else make()

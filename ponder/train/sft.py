@@ -1,56 +1,80 @@
-"""What the training loop in train.py calls: rows to tokens, which weights move, the learning rate, the weights' file."""
+"""The parts of the training loop in train.py.
+
+Rows to tokens, which weights are trained, the learning rate, and the file of the trained weights.
+"""
+
+from __future__ import annotations
 
 import math
 import os
 import shutil
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ponder import control
+from ponder import control, rows
+from ponder.chat import Chat
 from ponder.errors import UserError
-from ponder.runs import dump, read_jsonl
+from ponder.models import Model
+from ponder.rows import Trace
+from ponder.runs import Run, dump, read_jsonl
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from ponder.study import Train
+
+ADAPTER_FIELDS = ("r", "lora_alpha", "lora_dropout", "bias")  # copied from peft's own description
 
 
-def tokenised(path, chat, recipe):
-    """Return a `datasets.Dataset` of the rows in `path` with columns id, ids, loss.
+def tokenise_rows(path: Path, chat: Chat, recipe: Train) -> Dataset:
+    """Return a `datasets.Dataset` of the traces in `path` with columns id, ids, loss.
 
-    Raises UserError for a row longer than train.max_tokens (never cut: s1, table 8) or one without a loss token.
+    Raises UserError for a row longer than train.max_tokens (never cut: s1, table 8) or one without
+    a loss token.
     """
     from datasets import Dataset
 
     records = []
-    for row in read_jsonl(path):
-        think, wrong = (row["think"], row["wrong"]) if recipe.trace == "full" else ("", [])
-        limit = (
-            None if recipe.control == "none" else control.bound(chat.length(think, recipe.control))
-        )
-        question = control.asked(row["question"], recipe.control, limit)
-        ids, loss = chat.row(question, think, row["answer"], () if recipe.loss_on_wrong else wrong)
+    for trace in rows.read(Trace, path):
+        ids, loss = _tokens_of(trace, chat, recipe)
         if len(ids) > recipe.max_tokens:
             raise UserError(
-                f"row {row['id']} has {len(ids)} tokens, but train.max_tokens is {recipe.max_tokens}; "
-                "raise it or drop the row in selection"
+                f"row {trace.id} has {len(ids)} tokens, but train.max_tokens is "
+                f"{recipe.max_tokens}; raise it or drop the row in selection"
             )
         if not any(loss):
-            raise UserError(f"row {row['id']} has no token that carries loss; drop it in selection")
-        records.append({"id": row["id"], "ids": ids, "loss": loss})
+            raise UserError(f"row {trace.id} has no token that carries loss; drop it in selection")
+        records.append({"id": trace.id, "ids": ids, "loss": loss})
     return Dataset.from_list(records)
 
 
-def trainable(network, model, recipe, seed):
-    """Return the network in training mode with only the weights of train.method requiring gradients.
+def _tokens_of(trace: Trace, chat: Chat, recipe: Train) -> tuple[list[int], list[int]]:
+    """Return (ids, loss) of a trace in the form that the recipe trains on."""
+    think, wrong = (trace.think, trace.wrong) if recipe.trace == "full" else ("", [])
+    limit = None
+    if recipe.control != "none":
+        limit = control.bound(chat.length(think, recipe.control))
+    question = control.instruct(trace.question, recipe.control, limit)
+    return chat.row(question, think, trace.answer, () if recipe.loss_on_wrong else wrong)
 
-    lora: adapters of peft on model.lora_targets, their initial values drawn from `seed`. full: all weights, or without
-    train.train_embeddings all but the input embeddings, and with them the output embeddings that they are tied to.
+
+def trainable(network: Any, model: Model, recipe: Train, seed: int) -> Any:
+    """Return the network in training mode, gradients required of what train.method trains alone.
+
+    lora: adapters of peft on model.lora_targets, their initial values drawn from `seed`. full: all
+    weights, or without train.train_embeddings all but the input embeddings, and with them the
+    output embeddings that they are tied to.
     """
     if recipe.method == "lora":
         from peft import LoraConfig, get_peft_model
 
-        warnings.filterwarnings(
-            "ignore", message=".*is_gradient_checkpointing.*"
-        )  # peft's business, not the user's
-        shape = LoraConfig(
+        # A warning about how peft loads the module, which asks nothing of the user.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+        adapter = LoraConfig(
             r=recipe.lora_rank,
             lora_alpha=recipe.lora_alpha,
             lora_dropout=0.0,
@@ -60,115 +84,124 @@ def trainable(network, model, recipe, seed):
         )
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            network = get_peft_model(network, shape)
+            network = get_peft_model(network, adapter)
     elif not recipe.train_embeddings:
         network.get_input_embeddings().requires_grad_(False)
     return network.train()
 
 
-def counts(batch):
-    """Return how many tokens the rows of a step have, and how many of them carry loss; nothing predicts the first of a row."""
-    return sum(len(row["ids"]) for row in batch), sum(sum(row["loss"][1:]) for row in batch)
+def count_tokens(batch: Sequence[dict]) -> tuple[int, int]:
+    """Return how many tokens the rows of a step have, and how many of them carry loss.
+
+    The first token of a row never carries loss: nothing predicts it.
+    """
+    tokens = sum(len(row["ids"]) for row in batch)
+    loss_tokens = sum(sum(row["loss"][1:]) for row in batch)
+    return tokens, loss_tokens
 
 
-def learning_rate(step, num_steps, recipe):
-    """Return the rate of a step (from 1): linear warm-up over a share of the steps, then cosine to 0 (s1, appendix D)."""
+def learning_rate(step: int, num_steps: int, recipe: Train) -> float:
+    """Return the learning rate of a step, counted from 1 (s1, appendix D).
+
+    Linear warm-up over the share train.warmup of the steps, then a cosine to 0.
+    """
     warm = math.ceil(recipe.warmup * num_steps)
     if step <= warm:
         return recipe.lr * step / warm
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, num_steps - warm)))
 
 
-def check_finite(loss, norm, step):
-    """Raise UserError when the loss or the gradient is no longer a number."""
+def check_finite(loss: torch.Tensor, norm: torch.Tensor, step: int) -> None:
+    """Raise UserError when the loss or the gradient norm is infinite or not a number."""
     if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
         raise UserError(
             f"step {step} has loss {loss.item()} and gradient norm {norm.item()}; lower train.lr"
         )
 
 
-def save_weights(network, folder, writes=True):
-    """Write the trained weights in bf16: an adapter as peft opens it, or else the trained weights by their names.
+def save_weights(network: Any, folder: Path, writes: bool = True) -> None:
+    """Write the trained weights in bf16: an adapter as peft opens it, or weights by their names.
 
-    Every process calls it, for shards are put together tensor by tensor; only the one with `writes` keeps and writes them, each
-    file whole or not at all. Raises UserError when there is no room.
+    Every process calls it, for shards are put together tensor by tensor; only the one with `writes`
+    keeps and writes them, each file whole or not at all. Raises UserError when there is no room.
     """
-    from ponder.train import checkpoints, sharding
+    from ponder.train import sharding
 
-    record = None
+    adapter = None
     if hasattr(network, "peft_config"):
         from peft import get_peft_model_state_dict
 
-        shape = network.peft_config["default"]
-        keep = (
-            "peft_type",
-            "task_type",
-            "r",
-            "lora_alpha",
-            "lora_dropout",
-            "bias",
-            "target_modules",
-        )
-        record = {key: getattr(shape, key) for key in keep}
-        record |= {
-            "target_modules": sorted(shape.target_modules),
-            "base_model_name_or_path": None,
-            "inference_mode": True,
-            "peft_type": str(shape.peft_type.value),
-            "task_type": "CAUSAL_LM",
-        }
-        found = get_peft_model_state_dict(network)
+        adapter = _adapter_config(network.peft_config["default"])
+        weights = get_peft_model_state_dict(network)
     else:
-        found = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    state = {}
-    for name, value in sorted(found.items()):
-        value = sharding.whole(value.detach().to(torch.bfloat16))
+        weights = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    tensors = {}
+    for name, weight in sorted(weights.items()):
+        tensor = sharding.full_tensor(weight.detach().to(torch.bfloat16))
         if writes:
-            state[name] = value.cpu().contiguous()
-    if not writes:
-        return
+            tensors[name] = tensor.cpu().contiguous()
+    if writes:
+        _write_weights(tensors, adapter, folder)
+
+
+def _adapter_config(adapter: Any) -> dict:
+    """Return what adapter_config.json says of an adapter: what peft needs to open it."""
+    return {
+        **{field: getattr(adapter, field) for field in ADAPTER_FIELDS},
+        "target_modules": sorted(adapter.target_modules),
+        "base_model_name_or_path": None,
+        "inference_mode": True,
+        "peft_type": str(adapter.peft_type.value),
+        "task_type": "CAUSAL_LM",
+    }
+
+
+def _write_weights(tensors: dict[str, torch.Tensor], adapter: dict | None, folder: Path) -> None:
+    """Write adapter_model.safetensors, and adapter_config.json for an adapter, into a folder."""
+    from ponder.train import checkpoints
+
     part = folder / "part"
-    shutil.rmtree(part, ignore_errors=True)  # what a kill left
+    shutil.rmtree(part, ignore_errors=True)  # left by a run that was killed
     try:
         part.mkdir(parents=True)
-        checkpoints.write(state, part / "adapter_model.safetensors")
-        if record:
-            (part / "adapter_config.json").write_text(dump(record, indent=1))
+        checkpoints.write(tensors, part / "adapter_model.safetensors")
+        if adapter:
+            (part / "adapter_config.json").write_text(dump(adapter, indent=1))
             os.replace(part / "adapter_config.json", folder / "adapter_config.json")
         os.replace(part / "adapter_model.safetensors", folder / "adapter_model.safetensors")
     except OSError as error:
         raise UserError(
-            f"the trained weights cannot be written to {folder} ({error.strerror}); free some space, and the same "
-            "command goes on from the last checkpoint"
+            f"the trained weights cannot be written to {folder} ({error.strerror}); free some "
+            "space, and the same command goes on from the last checkpoint"
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def with_weights(network, folder):
-    """Return the base network with the weights that save_weights wrote, in evaluation mode, an adapter merged in."""
+def with_weights(network: Any, folder: Path) -> Any:
+    """Return the base network with the weights that save_weights wrote, in evaluation mode.
+
+    An adapter is merged into the weights of the network.
+    """
     if (folder / "adapter_config.json").exists():
         from peft import PeftModel
 
         return PeftModel.from_pretrained(network, folder).merge_and_unload().eval()
     from safetensors.torch import load_file
 
-    loaded = network.load_state_dict(
-        {k: v.float() for k, v in load_file(folder / "adapter_model.safetensors").items()},
-        strict=False,
-    )
-    assert not loaded.unexpected_keys, "the weights belong to another model"
+    tensors = load_file(folder / "adapter_model.safetensors")
+    weights = {name: tensor.float() for name, tensor in tensors.items()}
+    mismatch = network.load_state_dict(weights, strict=False)
+    assert not mismatch.unexpected_keys, "the weights belong to another model"
     return network.eval()
 
 
-def report(run, cost):
-    """Return the last line of a training run, from its metrics and what meter.record said of its cost."""
-    last, seconds, tokens = (
-        read_jsonl(run.folder / "metrics.jsonl")[-1],
-        cost["seconds"],
-        cost["tokens"],
-    )
+def report(run: Run, cost: dict) -> str:
+    """Return the last line that a training prints, from its metrics and its cost (meter.record)."""
+    last_loss = read_jsonl(run.folder / "metrics.jsonl")[-1]["loss"]
+    seconds, tokens = cost["seconds"], cost["tokens"]
     return (
-        f"train {run.name}: {cost['rows']} rows, {cost['steps']} steps, {tokens} tokens, last loss {last['loss']:.4f}, "
-        f"{seconds / 60:.1f} min, {tokens / seconds:.0f} tokens/s -> {run.folder}"
+        f"train {run.name}: {cost['rows']} rows, {cost['steps']} steps, {tokens} tokens, "
+        f"last loss {last_loss:.4f}, {seconds / 60:.1f} min, {tokens / seconds:.0f} tokens/s "
+        f"-> {run.folder}"
     )

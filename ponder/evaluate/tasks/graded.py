@@ -1,28 +1,29 @@
-"""lm-eval's hooks into our benchmarks and their grader, for our own harness and for stock `lm_eval --include_path ponder/evaluate/tasks`."""
+"""lm-eval's hooks into our benchmarks and their grader.
 
-import sys
-from pathlib import Path
+For our own harness and for stock `lm_eval --include_path ponder/evaluate/tasks`.
+"""
 
-sys.path.append(
-    str(Path(__file__).resolve().parents[3])
-)  # the `lm_eval` command does not look in the repository
+from typing import Any
 
-from ponder.config import build  # noqa: E402
-from ponder.grading import verify  # noqa: E402
+from ponder.config import build
+from ponder.grading import verify
 from ponder.questions import benchmarks
 
 
-def load(data, local=None, **metadata):
+def load(
+    data: dict[str, Any], local: dict[str, dict[str, Any]] | None = None, **metadata: Any
+) -> dict[str, Any]:
     """Return {"test": Dataset} for `data`, what a task file says of its data set.
 
-    `local` is {task: what differs in a local copy}, as in conf/benchmark; TaskManager(metadata={"local": ...}) and
-    `lm_eval --metadata '{"local": ...}'` give it, among other `metadata` that say nothing here.
+    `local` is {task: what differs in a local copy}, as in conf/benchmark. It comes from
+    TaskManager(metadata={"local": ...}) or `lm_eval --metadata '{"local": ...}'`, among other
+    `metadata` that mean nothing here.
     """
     changes = (local or {}).get(data["task"], {})
     return benchmarks.load(build(benchmarks.Data, {**data, **changes}, f"local.{data['task']}"))
 
 
-def process_results(doc, results):
+def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """Return {"acc", "acc_second", "differ"} of one question's reply, each 0.0 or 1.0."""
     grade = verify.grade(results[0], doc["answer"], doc["options"])
     return {

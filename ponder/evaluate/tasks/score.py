@@ -1,15 +1,13 @@
-"""lm-eval's hook into our grader, for our own harness and for stock `lm_eval --include_path ponder/evaluate/tasks`."""
+"""lm-eval's hook into our grader of drawn questions.
 
-import sys
-from pathlib import Path
+For our own harness and for stock `lm_eval --include_path ponder/evaluate/tasks`.
+"""
 
-sys.path.append(
-    str(Path(__file__).resolve().parents[3])
-)  # the `lm_eval` command does not look in the repository
+from typing import Any
 
-from ponder.grading.families import is_correct  # noqa: E402
+from ponder.grading.families import is_correct
 
 
-def process_results(doc, results):
+def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """Return {"acc": 0.0 or 1.0} for one question's reply."""
     return {"acc": float(is_correct(results[0], doc["answer"]))}

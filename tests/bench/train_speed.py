@@ -1,22 +1,29 @@
-"""How fast train.py trains on a CPU, beside TRL's SFTTrainer: the same 1,000 rows, the same frozen embeddings, 16 rows a step.
+"""How fast train.py trains on a CPU, beside TRL's SFTTrainer: the same 1,000 rows, the same frozen
+embeddings, 16 rows a step.
 
-    python tests/bench_train.py                  # every arm twice in turn, a fresh process each; about a quarter of an hour
-    python tests/bench_train.py --turns 1 --seconds 4 --arms ponder trl-packed    # a look
+    # every arm twice in turn, a fresh process each; about a quarter of an hour
+    PYTHONPATH=tests python tests/bench/train_speed.py
+    # a look
+    PYTHONPATH=tests python tests/bench/train_speed.py --turns 1 --arms ponder trl-packed
 
-Tokens per second are the median over an arm's steps, the first three of a process left out. All tokens of a step's rows count,
-padding never does. The steps of all arms are the same rows in the same order. After each step a process measures one square
-matrix product, so that a share of this ceiling was taken while the machine was as busy as it was for that step.
+Tokens per second are the median over an arm's steps, the first three of a process left out. All
+tokens of a step's rows count, padding never does. The steps of all arms are the same rows in the
+same order. After each step a process measures one square matrix product, so that a share of this
+ceiling was taken while the machine was as busy as it was for that step.
 
     ponder          train.py as it is (its own train function, called with a clock in it), float32
-    ponder-bf16     the same with the layers' arithmetic in bfloat16, weights and optimizer in float32
-    trl             SFTTrainer as installed: its defaults (8 rows at once, bf16 autocast, gradient checkpointing), plus use_cpu,
-                    without which its bf16 default refuses a machine that has no GPU, and two accumulations for 16 rows a step
+    ponder-bf16     the same with the layers' arithmetic in bfloat16, weights in float32
+    trl             SFTTrainer as installed: its defaults (8 rows at once, bf16 autocast, gradient
+                    checkpointing), plus use_cpu, without which its bf16 default refuses a machine
+                    that has no GPU, and two accumulations for 16 rows a step
     trl-float32     the same with bf16 and gradient checkpointing off
-    trl-packed      trl-float32 without padding, fewer rows at once, and with the allocator told what ponder.train.memory tells it
+    trl-packed      trl-float32 without padding, fewer rows at once, and with the allocator told
+                    what ponder.train.memory tells it
     trl-packed-bf16 the same with bf16 autocast
 
-"As installed" is the faster of the two unpacked arms, "at its best" the fastest of all four; each is held against the faster of
-ours. The ceiling is float32 for `ponder` and bfloat16 for arms that compute in it. Exits with 1 when a goal is missed.
+"As installed" is the faster of the two unpacked arms, "at its best" the fastest of all four; each
+is held against the faster of ours. The ceiling is float32 for `ponder` and bfloat16 for arms that
+compute in it. Exits with 1 when a goal is missed.
 """
 
 import argparse
@@ -48,7 +55,7 @@ RECIPE = (
 )  # a step is one block and never saved
 SIDE = 4096  # of the square matrices of the ceiling
 WARM, LEAST = 3, 5  # steps of a process that do not count, while its memory grows; that must
-INSTALLED, BEST, CEILING = 4, 1.5, 0.85  # issue 4
+INSTALLED, BEST, CEILING = 4, 1.5, 0.85
 OFF = {"bf16": False, "gradient_checkpointing": False}
 PACKED = OFF | {
     "padding_free": True,
@@ -110,10 +117,12 @@ GROUPS = {  # what a profile's events belong to, by a part of the name; the firs
 def peer(
     network, tokenizer, rows, batches, folder, optimizers=(None, None), callbacks=(), **settings
 ):
-    """Return TRL's SFTTrainer over the tokenised `rows` (columns ids, loss), in the order of `batches`, on the CPU.
+    """Return TRL's SFTTrainer over the tokenised `rows` (columns ids, loss), in the order of
+    `batches`, on the CPU.
 
-    `settings` are SFTConfig's; what neither they nor this call name keeps TRL's default. A row enters as the loop of train.py
-    sees it: input_ids, and labels that are -100 where there is no loss.
+    `settings` are SFTConfig's; what neither they nor this call name keeps TRL's default. A row
+    enters as the loop of train.py sees it: input_ids, and labels that are -100 where there is no
+    loss.
     """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -166,7 +175,8 @@ def kind_of(arm):
 
 
 def clock(seconds, kind="float32"):
-    """Return (lap, laps): `lap` is called at the end of each step and returns whether `seconds` have been measured.
+    """Return (lap, laps): `lap` is called at the end of each step and returns whether `seconds`
+    have been measured.
 
     laps: {"seconds": of each step, "ceiling": FLOP/s of a square product right after it}.
     """
@@ -190,7 +200,9 @@ def clock(seconds, kind="float32"):
 
 
 def rows_at(folder, *overrides):
-    """Return the Study of the measured training: the released rows lie under `folder` as if collect.py had just chosen them."""
+    """Return the Study of the measured training: the released rows lie under `folder` as if
+    collect.py had just chosen them.
+    """
     from ponder import stages
 
     plan = study_of(*RECIPE, *overrides, f"out={folder}")
@@ -203,7 +215,9 @@ def rows_at(folder, *overrides):
 
 
 def batches_of(plan, rows):
-    """Return ([indices of a step's rows], [what costs count of a step: tokens, loss tokens, pairs that see each other])."""
+    """Return ([indices of a step's rows], [what costs count of a step: tokens, loss tokens, pairs
+    that see each other]).
+    """
     from ponder.train.batches import order
 
     batches = order(len(rows), plan.train.epochs, plan.train.batch_rows, plan.seed)
@@ -224,18 +238,20 @@ def loaded(plan):
     from ponder.train import sft
 
     network, chat = models.load(models.base_folder(plan.model, plan.out), plan.model.delimiters)
-    return sft.tokenised(stages.chosen_rows(plan), chat, plan.train), network, chat.tokenizer
+    return sft.tokenise_rows(stages.chosen_rows(plan), chat, plan.train), network, chat.tokenizer
 
 
 def ours(plan, ended):
-    """Run train.py's train on a run of the plan and call `ended` at the end of each step, until it raises Enough."""
+    """Run train.py's train on a run of the plan and call `ended` at the end of each step, until it
+    raises Enough.
+    """
     from ponder import stages
     from ponder.train import processes
 
     run = stages.train_run(plan)
     with (
         contextlib.suppress(Enough),
-        processes.joined(plan.hardware.device, plan.train) as group,
+        processes.process_group(plan.hardware.device, plan.train) as group,
         run,
     ):
         timing = run.timing
@@ -250,7 +266,9 @@ def ours(plan, ended):
 
 
 def theirs(plan, settings, ended):
-    """Run TRL's SFTTrainer on the plan's rows and call `ended` at the end of each step, until it raises Enough."""
+    """Run TRL's SFTTrainer on the plan's rows and call `ended` at the end of each step, until it
+    raises Enough.
+    """
     import torch
     from transformers import TrainerCallback
 
@@ -279,7 +297,9 @@ def theirs(plan, settings, ended):
 
 
 def measure(arm, seconds):
-    """Return laps (see clock) of an arm in this process, with the counts of each step; those of warming up are left out."""
+    """Return laps (see clock) of an arm in this process, with the counts of each step; those of
+    warming up are left out.
+    """
     import torch
 
     with tempfile.TemporaryDirectory() as folder:
@@ -298,10 +318,11 @@ def measure(arm, seconds):
 
 
 def products(seconds):
-    """Return the matrix products of a step alone, over all layers: ({shape: FLOP/s}, {"products": FLOP/s, "ceiling": FLOP/s}).
+    """Return the matrix products of a step alone, over all layers: ({shape: FLOP/s}, {"products":
+    FLOP/s, "ceiling": FLOP/s}).
 
-    Each decoder weight three times: forward, back to its input, back to itself; the head forward and back to its input, on as
-    many tokens as have loss.
+    Each decoder weight three times: forward, back to its input, back to itself; the head forward
+    and back to its input, on as many tokens as have loss.
     """
     import torch
 
@@ -359,7 +380,9 @@ def products(seconds):
 
 
 def profile():
-    """Return {group: microseconds} of one step of train.py after a first one, and the events that no group claims."""
+    """Return {group: microseconds} of one step of train.py after a first one, and the events that
+    no group claims.
+    """
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as watch
 
@@ -402,7 +425,7 @@ def in_a_process(*arguments):
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
     if done.returncode:
-        raise SystemExit(f"bench_train.py {' '.join(map(str, arguments))} failed:\n{done.stderr}")
+        raise SystemExit(f"train_speed.py {' '.join(map(str, arguments))} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -411,7 +434,8 @@ def report(results, sizes, dimensions):
     from ponder.train import costs
 
     print(
-        f"\n{'':<17}{'tokens/s':>9}{'turns from':>12}{'to':>6}{'useful GFLOP/s':>16}{'ceiling':>9}{'share':>7}{'steps':>7}"
+        f"\n{'':<17}{'tokens/s':>9}{'turns from':>12}{'to':>6}{'useful GFLOP/s':>16}"
+        f"{'ceiling':>9}{'share':>7}{'steps':>7}"
     )
     found = {}
     for arm, turns in results.items():
@@ -432,8 +456,10 @@ def report(results, sizes, dimensions):
         ]
         found[arm] = statistics.median(rates), statistics.median(shares)
         print(
-            f"{arm:<17}{found[arm][0]:9.0f}{min(medians):12.0f}{max(medians):6.0f}{statistics.median(done) / 1e9:16.1f}"
-            f"{statistics.median(c for _, _, c in steps) / 1e9:9.1f}{found[arm][1]:7.0%}{len(steps):7}",
+            f"{arm:<17}{found[arm][0]:9.0f}{min(medians):12.0f}{max(medians):6.0f}"
+            f"{statistics.median(done) / 1e9:16.1f}"
+            f"{statistics.median(c for _, _, c in steps) / 1e9:9.1f}{found[arm][1]:7.0%}"
+            f"{len(steps):7}",
             flush=True,
         )
     return found
@@ -498,11 +524,13 @@ def main():
     arms = asked.arms
     if not importlib.util.find_spec("trl"):
         print(
-            "TRL is not installed, so its arms and goals are left out; pip install -e '.[trl]' brings it"
+            "TRL is not installed, so its arms and goals are left out; pip install -e '.[trl]' "
+            "brings it"
         )
         arms = [arm for arm in arms if own(arm)]
     print(
-        f"{ROWS.relative_to(ROOT)}, {plan.model.name}: {sizes.trained:,} of {sizes.parameters:,} parameters trained, "
+        f"{ROWS.relative_to(ROOT)}, {plan.model.name}: {sizes.trained:,} of {sizes.parameters:,} "
+        "parameters trained, "
         f"{plan.train.batch_rows} rows a step, {plan.hardware.threads} threads"
     )
     results = {arm: [] for arm in arms}
@@ -519,7 +547,8 @@ def main():
     rates, whole = in_a_process("--part", "products", "--seconds", asked.seconds)
     share = whole["products"] / whole["ceiling"]
     print(
-        f"\nthe matrix products of a step alone: {whole['products'] / 1e9:.1f} GFLOP/s, {share:.0%} of the "
+        f"\nthe matrix products of a step alone: {whole['products'] / 1e9:.1f} GFLOP/s, "
+        f"{share:.0%} of the "
         f"{whole['ceiling'] / 1e9:.1f} of {SIDE} x {SIDE} x {SIDE} measured in turn with them"
     )
     for name, rate in rates.items():

@@ -1,7 +1,11 @@
-"""A model teacher in this process: what is asked, what is kept raw, and what its replies become. Servers of tests/servers.py."""
+"""A model teacher in this process: what it is asked, which calls are kept, what replies become.
+
+The servers are those of tests/servers.py.
+"""
 
 import contextlib
 import gzip
+import io
 import json
 import shutil
 from types import SimpleNamespace
@@ -12,11 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import HANG, RESET, Misbehaving, acts, answer, status, truncated
 
-from ponder import stages
+from ponder import rows, stages
+from ponder.api import replies
 from ponder.collect import calls, teachers, traces
-from ponder.errors import UserError
+from ponder.errors import RecordError, UserError
 from ponder.questions import pools
 from ponder.questions.drawn import Question
+from ponder.rows import Call
 from ponder.runs import dump, read_jsonl
 
 QUICK = ("client.timeout=60", "client.attempts=2", "client.backoff=0.01", "client.concurrency=3")
@@ -60,6 +66,25 @@ def calls_of(run):
     ]
 
 
+def call(key, **more):
+    """A Call of a teacher behind a server."""
+    fields = {
+        "key": key,
+        "purpose": "trace",
+        "id": "0" * 16,
+        "teacher": "openai",
+        "model": "fake",
+        "revision": None,
+        "request": "{}",
+        "response": "{}",
+        "status": "answered",
+        "reason": "",
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+    }
+    return Call(**fields | more)
+
+
 def first_questions(number):
     return pools.read(study_of(*SMOKE, f"questions.limit={number}").questions)[0]
 
@@ -67,10 +92,10 @@ def first_questions(number):
 def test_a_server_gives_a_data_set_in_release_form(out):
     with Misbehaving() as server:
         run = collect(out, server.url)
-    calls, traces = calls_of(run), read_jsonl(run.folder / "traces.jsonl")
-    assert len(calls) == len(traces) == 12 and len(server.requests) == 12
-    assert [t["id"] for t in traces] == [q.id for q in first_questions(12)]
-    assert {(t["think"], t["answer"], t["rejected"], t["teacher"]) for t in traces} == {
+    written = rows.read(rows.Trace, run.folder / "traces.jsonl")
+    assert len(calls_of(run)) == len(written) == 12 and len(server.requests) == 12
+    assert [trace.id for trace in written] == [question.id for question in first_questions(12)]
+    assert {(trace.think, trace.answer, trace.rejected, trace.teacher) for trace in written} == {
         ("2 + 2 is 4.", "4", "", "openai")
     }
     assert {
@@ -116,10 +141,10 @@ def test_the_record_of_a_call_is_what_was_asked_and_said_and_nothing_of_the_acco
 
 
 def test_calls_that_fail_and_replies_that_are_no_trace_are_kept_with_their_reason(out):
-    asked = first_questions(7)
-    said = dict(
+    questions = first_questions(7)
+    script_of = dict(
         zip(
-            [q.question for q in asked],
+            [q.question for q in questions],
             [
                 [status(500)],
                 [truncated()],
@@ -131,7 +156,7 @@ def test_calls_that_fail_and_replies_that_are_no_trace_are_kept_with_their_reaso
             ],
         )
     )
-    with Misbehaving(acts(said)) as server:
+    with Misbehaving(acts(script_of)) as server:
         run = collect(out, server.url, "client.give_up=9", "client.timeout=1")
     reasons = [t["rejected"] for t in read_jsonl(run.folder / "traces.jsonl")]
     assert all(reason.startswith("failed: ") for reason in reasons[:4])
@@ -140,17 +165,19 @@ def test_calls_that_fail_and_replies_that_are_no_trace_are_kept_with_their_reaso
         and reasons[7:] == [""] * 5
     )
     assert [
-        server.counts[text] for text in server.counts if any(q.question in text for q in asked[:4])
+        server.counts[text]
+        for text in server.counts
+        if any(q.question in text for q in questions[:4])
     ] == [2] * 4
     funnel = json.loads((run.folder / "funnel.json").read_text())
     dropped = {row["id"]: row for row in read_jsonl(run.folder / "dropped.jsonl")}
-    assert (dropped[asked[4].id]["step"], dropped[asked[4].id]["reason"]) == (
+    assert (dropped[questions[4].id]["step"], dropped[questions[4].id]["reason"]) == (
         "quality",
         "rejected: empty reasoning",
     )
     assert funnel["after"]["pool"] == 12 and funnel["after"]["quality"] == 5
     status_of = {call["id"]: call["status"] for call in calls_of(run)}
-    assert [status_of[q.id] for q in asked] == ["failed"] * 4 + ["answered"] * 3
+    assert [status_of[q.id] for q in questions] == ["failed"] * 4 + ["answered"] * 3
 
 
 def test_reasoning_in_the_content_counts_where_the_config_says_it_ends(out):
@@ -216,26 +243,54 @@ def test_another_choice_of_rows_pays_for_no_call_again_and_needs_no_server(out):
 
 def test_a_line_that_a_kill_cut_short_is_dropped_even_where_it_is_the_only_one(tmp_path):
     path = tmp_path / "calls.jsonl"
-    for whole in ("", dump({"key": "a"})):
+    for whole in ("", dump(calls.line_of(call("a")))):
         path.write_text(whole + '{"key": "b", "id"')
-        assert set(calls.kept(path)) == ({"a"} if whole else set())
-        calls.append(path, [{"key": "c"}])
-        assert "c" in calls.kept(path)
+        assert set(calls.read_calls(path)) == ({"a"} if whole else set())
+        calls.append_calls(path, [call("c")])
+        assert "c" in calls.read_calls(path)
+
+
+@pytest.mark.parametrize("absent", [(), ("teacher", "revision")])
+def test_a_call_comes_back_from_its_line_in_a_running_file(absent):
+    texts = {"request": '{"a": [1, "\u00e9"], "b": null}', "response": '{"choices": []}'}
+    whole = call("a", prompt_tokens=None, **texts, **dict.fromkeys(absent, rows.ABSENT))
+    line = calls.line_of(whole)
+    assert line["request"] == {"a": [1, "\u00e9"], "b": None}
+    assert line["usage"] == {"prompt_tokens": None, "completion_tokens": 5}
+    assert not {"prompt_tokens", "completion_tokens", *absent} & set(line)
+    assert calls.call_of(json.loads(dump(line))) == whole
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ([1], "row 1 is no call; delete the line"),
+        ({"key": "a"}, "row 1 is no call; delete the line"),
+        ({"key": "a", "usage": {}}, "row 1 has no purpose"),
+        (calls.line_of(call("a")) | {"key": 7}, "row 1: key is of type int"),
+        (calls.line_of(call("a")) | {"account": "x"}, "row 1 has 'account', which no Call has"),
+    ],
+)
+def test_a_line_that_is_no_call_is_told(tmp_path, line, words):
+    path = tmp_path / "calls.jsonl"
+    path.write_text(dump(line))
+    with pytest.raises(RecordError, match=words):
+        calls.read_calls(path)
 
 
 def test_two_collections_never_ask_one_server_at_once(tmp_path):
     run = SimpleNamespace(out=tmp_path)
-    with calls.store("http://127.0.0.1:1/v1", run) as path:
-        calls.append(path, [{"key": "a"}])
-        calls.kept(path)
+    with calls.locked_store("http://127.0.0.1:1/v1", run) as path:
+        calls.append_calls(path, [call("a")])
+        calls.read_calls(path)
         with (
             pytest.raises(UserError, match="is being written by another collection"),
-            calls.store("http://127.0.0.1:1/v1", run),
+            calls.locked_store("http://127.0.0.1:1/v1", run),
         ):
             pass
-        with calls.store("http://127.0.0.1:2/v1", run):
+        with calls.locked_store("http://127.0.0.1:2/v1", run):
             pass
-    with calls.store("http://127.0.0.1:1/v1", run):
+    with calls.locked_store("http://127.0.0.1:1/v1", run):
         pass
 
 
@@ -366,8 +421,8 @@ def local(out, *more):
     return stages.collect_run(study_of(*overrides))
 
 
-def asked(out, *more):
-    """Return a run of which no trace need pass the filters: what was asked and answered is there all the same."""
+def asked_locally(out, *more):
+    """Return a run of a local model, of which no trace need pass the filters: calls are there."""
     with contextlib.suppress(SystemExit):
         local(out, *more)
     return stages.collect_run(study_of(*LOCAL, f"out={out}", *more))
@@ -382,23 +437,19 @@ def asked(out, *more):
     ],
 )
 def test_a_local_model_gives_the_same_calls_twice_and_after_a_kill(out, more, tmp_path):
-    run = asked(out, *more)
+    run = asked_locally(out, *more)
     whole = {p.name: p.read_bytes() for p in run.folder.iterdir()}
-    calls = calls_of(run)
-    assert len(calls) == 20 and all(len(c["response"]["ids"]) <= 12 + 8 + 40 for c in calls)
+    answers = calls_of(run)
+    assert len(answers) == 20
+    assert all(len(each["response"]["ids"]) <= 12 + 8 + 40 for each in answers)
     shutil.rmtree(run.folder)
     run.folder.mkdir()
-    kept = [
-        dump(
-            {
-                **call,
-                "usage": {name: call.pop(name) for name in ("prompt_tokens", "completion_tokens")},
-            }
-        )
-        for call in calls[:6]
-    ]
-    (run.folder / "calls.jsonl").write_text("".join(kept[:5]) + kept[5][:30])  # as a kill leaves it
-    again = asked(out, *more)
+    with gzip.open(io.BytesIO(whole["calls.jsonl.gz"]), "rt") as packed:
+        first = [rows.row_of(Call, json.loads(line)) for line in packed][:6]
+    lines = [dump(calls.line_of(each)) for each in first]
+    # As a kill leaves it.
+    (run.folder / "calls.jsonl").write_text("".join(lines[:5]) + lines[5][:30])
+    again = asked_locally(out, *more)
     for name in ("calls.jsonl.gz", "traces.jsonl", "teacher.json", "config.yaml"):
         assert (again.folder / name).read_bytes() == whole[name], name
 
@@ -406,7 +457,7 @@ def test_a_local_model_gives_the_same_calls_twice_and_after_a_kill(out, more, tm
 def test_each_row_of_a_sampled_batch_draws_from_its_own_stream(out):
     alone, together = (
         calls_of(
-            asked(
+            asked_locally(
                 out, "teacher.temperature=1.0", f"hardware.decode_rows={rows}", f"name=rows{rows}"
             )
         )
@@ -418,7 +469,7 @@ def test_each_row_of_a_sampled_batch_draws_from_its_own_stream(out):
 
 
 def test_thinking_that_is_cut_is_rejected_and_still_graded(out):
-    traces = read_jsonl(asked(out, "teacher.max_thinking=1").folder / "traces.jsonl")
+    traces = read_jsonl(asked_locally(out, "teacher.max_thinking=1").folder / "traces.jsonl")
     assert {t["rejected"] for t in traces} <= {
         "thinking cut",
         "finish reason length",
@@ -475,18 +526,15 @@ def test_no_text_of_a_teacher_becomes_a_delimiter_or_breaks_a_row(chat, think, r
         "choices": [{"message": {"content": reply, "reasoning": think}, "finish_reason": "stop"}],
         "usage": None,
     }
-    from ponder.api import replies
-
     record, _ = replies.record_of(json.dumps(body))
     question = Question("0" * 16, "f", "What is 3 + 4?", "7", "k", {})
-    row = traces.trace_of(
-        question, {"status": "answered", "response": record, "reason": ""}, plan.teacher, chat
-    )
-    assert json.loads(json.dumps(row)) == row and json.dumps(row, ensure_ascii=False).encode()
-    if not row["rejected"]:
-        ids, loss = chat.row(row["question"], row["think"], row["answer"])
+    trace = traces.trace_of(question, call("a", response=dump(record)), plan.teacher, chat)
+    values = rows.values_of(trace)
+    assert json.loads(json.dumps(values)) == values and dump(values).encode()
+    if not trace.rejected:
+        ids, loss = chat.row(trace.question, trace.think, trace.answer)
         special = {chat.turn_start, chat.turn_end}
-        frame, _ = chat.row(row["question"], "a", "b")
+        frame, _ = chat.row(trace.question, "a", "b")
         assert sum(i in special for i in ids) == sum(i in special for i in frame), (
             "a text became a delimiter"
         )
@@ -509,13 +557,35 @@ def test_ten_megabytes_of_thinking_make_one_row(chat):
             }
         ]
     }
-    row = traces.trace_of(
-        question, {"status": "answered", "response": record, "reason": ""}, plan.teacher, chat
-    )
-    assert row["correct"] and row["tokens"] > 10_000_000 - 1
+    trace = traces.trace_of(question, call("a", response=dump(record)), plan.teacher, chat)
+    assert trace.correct and trace.tokens > 10_000_000 - 1
 
 
 def test_a_teacher_that_solves_is_asked_nothing(chat):
-    plan = study_of(*SMOKE)
-    rows = teachers.write(first_questions(3), plan, None, chat)
-    assert [row["teacher"] for row in rows] == ["solver"] * 3 and "rejected" not in rows[0]
+    solved = teachers.write(first_questions(3), study_of(*SMOKE), None, chat)
+    assert [trace.teacher for trace in solved] == ["solver"] * 3
+    assert "rejected" not in rows.values_of(solved[0])
+
+
+# --- what calls take, in words -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "prices, words",
+    [
+        ((), "0 of 0 calls answered, 0 prompt and 0 completion tokens, 0 dollars"),
+        ((0.5, 1.0), "2 of 2 calls answered, 20 prompt and 10 completion tokens, 1.5000 dollars"),
+        ((None,), "1 of 1 calls answered, 10 prompt and 5 completion tokens, 1 of unknown price"),
+        (
+            (None, 2.0),
+            "2 of 2 calls answered, 20 prompt and 10 completion tokens, 2.0000 dollars and 1 of "
+            "unknown price",
+        ),
+    ],
+)
+def test_a_summary_names_what_was_paid_and_what_nobody_knows(prices, words):
+    results = [
+        SimpleNamespace(status="answered", prompt_tokens=10, completion_tokens=5, dollars=price)
+        for price in prices
+    ]
+    assert calls.summary(results) == words

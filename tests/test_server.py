@@ -1,8 +1,9 @@
-"""The engine `server` against a server of token ids over the engine `hf`, against hostile ones, and against a real one."""
+"""The engine `server` against a server of token ids over the engine `hf`, and against hostile ones."""
 
 import asyncio
 import dataclasses
 import gc
+import itertools
 import json
 import random
 import threading
@@ -65,18 +66,18 @@ def connected(server, chat, client=QUICK, model=None):
 
 def served(server, chat, prompts, rows, client=QUICK, **options):
     """Return what the rows return, in the order of the prompts."""
-    made = dict(completions.run(connected(server, chat, client), prompts, rows, **options))
-    assert len(made) == len(prompts)
-    return [made[index] for index in range(len(prompts))]
+    results = dict(completions.run(connected(server, chat, client), prompts, rows, **options))
+    assert len(results) == len(prompts)
+    return [results[index] for index in range(len(prompts))]
 
 
 def refused(server, chat, prompts=(), rows=(), client=QUICK, model=None):
     """Return what is said when connecting or running is refused."""
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as message:
         connection = connected(server, chat, client, model)
         list(completions.run(connection, prompts, rows))
-    assert str(told.value).isprintable() and len(str(told.value)) < 600
-    return str(told.value)
+    assert str(message.value).isprintable() and len(str(message.value)) < 600
+    return str(message.value)
 
 
 def rows_of(budget, marks, number):
@@ -87,20 +88,18 @@ def rows_of(budget, marks, number):
 
 
 def test_both_engines_of_conf_are_what_the_code_reads():
-    made = [
-        config.build(cls, OmegaConf.load(f"conf/engine/{name}.yaml"))
-        for cls, name in ((HfEngine, "hf"), (ServerEngine, "server"))
-    ]
-    assert made == [
-        HfEngine("hf", "hf"),
-        ServerEngine("server", "server", "http://127.0.0.1:8000/v1", None),
-    ]
+    for name, engine in (
+        ("hf", HfEngine("hf", "hf")),
+        ("server", ServerEngine("server", "server", "http://127.0.0.1:8000/v1", None)),
+    ):
+        node = OmegaConf.load(f"conf/engine/{name}.yaml")
+        assert config.build(type(engine), node) == engine
 
 
 def test_an_address_with_a_secret_in_it_is_refused_and_not_repeated():
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as message:
         ServerEngine("server", "test", "http://me:hunter2@host/v1", None)
-    assert "environment variable" in str(told.value) and "hunter2" not in str(told.value)
+    assert "environment variable" in str(message.value) and "hunter2" not in str(message.value)
 
 
 def test_a_limit_on_dollars_is_refused_where_none_are_counted(chat):
@@ -127,19 +126,14 @@ BUDGETS = {
 
 
 def long_marks(network):
-    """Return Marks whose stops have several tokens that the network really says, and others that only begin like them."""
-    said = [
-        sample.ids
-        for sample in hf.decode(
-            network,
-            PROMPTS,
-            rule(24, max_answer=1),
-            dataclasses.replace(MARKS, ends=(), answer_ends=()),
-            8,
-        )
-    ]
-    ends = tuple(tuple(ids[4 + at : 6 + at + at % 2]) for at, ids in enumerate(said))
-    decoys = tuple((ids[2], 256, ids[3]) for ids in said)
+    """Return Marks whose stops have several tokens that the network really samples.
+
+    Others only begin like those.
+    """
+    endless = dataclasses.replace(MARKS, ends=(), answer_ends=())
+    samples = hf.decode(network, PROMPTS, rule(24, max_answer=1), endless, 8)
+    ends = tuple(tuple(s.ids[4 + at : 6 + at + at % 2]) for at, s in enumerate(samples))
+    decoys = tuple((sample.ids[2], 256, sample.ids[3]) for sample in samples)
     return dataclasses.replace(
         MARKS, ends=ends + decoys, answer_ends=(*ENDS, *ends), answer=ends[0]
     )
@@ -181,10 +175,14 @@ def test_stops_of_several_tokens_end_where_they_end_on_the_engine_hf(network, ch
 def test_the_rows_of_a_sweep_are_rows_like_any_other(network, chat):
     chosen = [rule(3), rule(), rule(num_ignore=2), rule(0), rule(force_answer="never")]
     marks = [MARKS] * len(chosen)
-    wanted = dict(hf.run(network, PROMPTS, [sweep.swept(chosen, marks) for _ in PROMPTS], 8))
+
+    def rows():
+        return [sweep.row_of_budgets(chosen, marks) for _ in PROMPTS]
+
+    wanted = dict(hf.run(network, PROMPTS, rows(), 8))
     with Tokens(network) as server:
-        made = served(server, chat, PROMPTS, [sweep.swept(chosen, marks) for _ in PROMPTS])
-    assert made == [wanted[index] for index in range(6)]
+        samples = served(server, chat, PROMPTS, rows())
+    assert samples == [wanted[index] for index in range(6)]
 
 
 def test_a_row_that_asks_for_nothing_and_no_rows_at_all_send_nothing(network, chat):
@@ -213,10 +211,10 @@ STOPS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=3).map(tuple),
 def test_calls_that_stop_at_single_tokens_make_what_one_row_of_tokens_makes(
     seed, stops, suppress, limit, keep
 ):
-    """Three tokens, so that stops begin in each other; a fourth, 3, is what is said where the others are barred."""
+    """Three tokens, so that stops begin in each other; a fourth, 3, comes where they are barred."""
 
-    def say(held, said, barred=()):
-        rng = random.Random(f"{seed}/{held}/{list(said)}")
+    def next_token(context, barred=()):
+        rng = random.Random(f"{seed}/{list(context)}")
         return next((token for token in rng.sample(range(3), 3) if token not in barred), 3)
 
     def row():
@@ -227,21 +225,19 @@ def test_calls_that_stop_at_single_tokens_make_what_one_row_of_tokens_makes(
     numbers = []
 
     async def call(number, prompt, most, singles, barred):
+        assert most >= 1 and (not barred or most == 1)
+        assert all(type(token) is int for token in singles)
         numbers.append(number)
-        held, said = prompt[1:], []
-        while len(said) < most and not (said and said[-1] in singles):
-            said.append(
-                say([], held + said, barred)
-            )  # one text, wherever the prompt ends and the completion begins
-        assert (
-            most >= 1 and (not barred or most == 1) and all(type(token) is int for token in singles)
-        )
-        return tuple(said)
+        sampled = []
+        while len(sampled) < most and not (sampled and sampled[-1] in singles):
+            # The same context, wherever the prompt ends and the completion begins.
+            sampled.append(next_token([*prompt[1:], *sampled], barred))
+        return tuple(sampled)
 
-    made = asyncio.run(completions.decoded([0], row(), call))
-    assert made == answered(
-        row(), lambda held, said, barred: say([], list(held) + list(said), barred)
-    )
+    def say(held, sampled, barred):
+        return next_token([*held, *sampled], barred)
+
+    assert asyncio.run(completions.decode_row([0], row(), call)) == answered(row(), say)
     assert numbers == list(range(len(numbers)))
 
 
@@ -262,23 +258,17 @@ def test_a_stop_of_several_tokens_costs_no_call_until_it_begins():
 
 
 def test_the_models_own_ends_count_only_where_they_are_asked_for(network, chat):
-    """vLLM ends at the tokens of its generation_config.json as well, and its min_tokens bars them."""
-    wanted = hf.decode(network, PROMPTS, rule(num_ignore=2, nudge=""), NONE, 8)
-    said = {token for sample in wanted for token in sample.ids}
-    with Tokens(network, ends=tuple(said)) as server:
-        assert (
-            served(server, chat, PROMPTS, rows_of(rule(num_ignore=2, nudge=""), NONE, 6)) == wanted
-        )
+    """vLLM ends at tokens of its generation_config.json as well, and its min_tokens bars them."""
+    budget = rule(num_ignore=2, nudge="")
+    wanted = hf.decode(network, PROMPTS, budget, NONE, 8)
+    tokens = {token for sample in wanted for token in sample.ids}
+    with Tokens(network, ends=tuple(tokens)) as server:
+        assert served(server, chat, PROMPTS, rows_of(budget, NONE, 6)) == wanted
         bodies = [request["body"] for request in server.requests[1:]]
-    assert all(
-        body["ignore_eos"] and "min_tokens" not in body and "stop" not in body for body in bodies
-    )
-    assert all(
-        body["top_p"] == body["repetition_penalty"] == 1
-        and body["top_k"] == -1
-        and body["min_p"] == 0
-        for body in bodies
-    )
+    for body in bodies:
+        assert body["ignore_eos"] and "min_tokens" not in body and "stop" not in body
+        assert body["top_p"] == body["repetition_penalty"] == 1
+        assert body["top_k"] == -1 and body["min_p"] == 0
 
 
 # --- order, chance and failures --------------------------------------------------------
@@ -286,53 +276,37 @@ def test_the_models_own_ends_count_only_where_they_are_asked_for(network, chat):
 
 @pytest.mark.parametrize("concurrency", [1, 3, 16])
 def test_answers_in_any_order_and_any_number_at_once_change_nothing(network, chat, concurrency):
-    wanted = hf.decode(network, PROMPTS, rule(num_ignore=2), MARKS, 8)
+    budget = rule(num_ignore=2)
+    wanted = hf.decode(network, PROMPTS, budget, MARKS, 8)
     waits = random.Random("waits")
     with Tokens(network, wait=lambda nth: waits.choice((0, 0, 0.02))) as server:
         client = dataclasses.replace(QUICK, concurrency=concurrency)
-        assert (
-            served(server, chat, PROMPTS, rows_of(rule(num_ignore=2), MARKS, 6), client) == wanted
-        )
-        assert (
-            server.most == min(concurrency, 6) or concurrency > 1 and 1 < server.most <= concurrency
-        )
+        assert served(server, chat, PROMPTS, rows_of(budget, MARKS, 6), client) == wanted
+        several = concurrency > 1 and 1 < server.most <= concurrency
+        assert several or server.most == min(concurrency, 6)
 
 
 def test_what_is_drawn_depends_on_the_purpose_and_the_call_alone(network, chat):
     names = ["a", "b", "c", "d", "e", "f"]
-    made = []
+    samples = []
     for concurrency, purposes in ((1, names), (6, names), (6, names[::-1])):
+        client = dataclasses.replace(QUICK, concurrency=concurrency)
+        drawing = {"temperature": 1.0, "purposes": purposes}
+        rows = rows_of(rule(num_ignore=1), MARKS, 6)
         with Tokens(network, wait=lambda nth: 0.01 * (nth % 3)) as server:
-            client = dataclasses.replace(QUICK, concurrency=concurrency)
-            made.append(
-                served(
-                    server,
-                    chat,
-                    PROMPTS,
-                    rows_of(rule(num_ignore=1), MARKS, 6),
-                    client,
-                    temperature=1.0,
-                    purposes=purposes,
-                )
-            )
-            seeds = [
-                request["body"]["seed"] for request in server.requests if "seed" in request["body"]
-            ]
-            assert len(set(seeds)) == len(seeds) > 6 and all(0 <= seed < 2**63 for seed in seeds)
-    assert made[0] == made[1] != made[2]
+            samples.append(served(server, chat, PROMPTS, rows, client, **drawing))
+            bodies = [request["body"] for request in server.requests]
+        seeds = [body["seed"] for body in bodies if "seed" in body]
+        assert len(set(seeds)) == len(seeds) > 6 and all(0 <= seed < 2**63 for seed in seeds)
+    assert samples[0] == samples[1] != samples[2]
 
 
 def test_one_prompt_drawn_for_several_purposes_gives_several_answers(network, chat):
     with Tokens(network) as server:
-        made = served(
-            server,
-            chat,
-            [PROMPTS[0]] * 4,
-            rows_of(rule(), MARKS, 4),
-            temperature=1.0,
-            purposes=list("abcd"),
-        )
-    assert len({tuple(sample.ids) for sample in made}) > 1
+        drawing = {"temperature": 1.0, "purposes": list("abcd")}
+        rows = rows_of(rule(), MARKS, 4)
+        samples = served(server, chat, [PROMPTS[0]] * 4, rows, **drawing)
+    assert len({tuple(sample.ids) for sample in samples}) > 1
 
 
 def test_greedy_decoding_sends_no_seed(network, chat):
@@ -354,9 +328,11 @@ def test_a_temperature_that_the_server_would_change_is_refused(temperature):
 )
 def test_an_attempt_that_fails_is_made_again(network, chat, first):
     wanted = hf.decode(network, PROMPTS, rule(num_ignore=1), MARKS, 8)
-    with Tokens(
-        network, script=lambda text, nth: first if nth == 1 and len(text) % 2 else None
-    ) as server:
+
+    def script(text, nth):
+        return first if nth == 1 and len(text) % 2 else None
+
+    with Tokens(network, script=script) as server:
         assert served(server, chat, PROMPTS, rows_of(rule(num_ignore=1), MARKS, 6)) == wanted
         assert max(server.counts.values()) > 1
 
@@ -379,8 +355,9 @@ def test_a_server_that_dies_midway_and_comes_back_changes_nothing(network, chat)
     client = dataclasses.replace(QUICK, attempts=40, backoff=0.05)
     with Tokens(network, script=script) as first:
         connection = connected(first, chat, client)
-        made = dict(completions.run(connection, PROMPTS, rows_of(rule(num_ignore=1), MARKS, 6)))
-        assert [made[index] for index in range(6)] == wanted
+        rows = rows_of(rule(num_ignore=1), MARKS, 6)
+        samples = dict(completions.run(connection, PROMPTS, rows))
+        assert [samples[index] for index in range(6)] == wanted
     assert second[0].requests and dead.is_set()
     second[0].__exit__()
 
@@ -402,18 +379,19 @@ def test_a_server_that_fails_for_good_is_said_in_one_sentence(network, chat, act
     sent = str(PROMPTS[0])
     client = dataclasses.replace(QUICK, timeout=1.0, attempts=1) if act is HANG else QUICK
     with Tokens(network, script=lambda text, nth: act if text == sent else None) as server:
-        told = refused(server, chat, PROMPTS, rows_of(rule(), MARKS, 6), client)
-    assert words in told and "hunter2" not in told and "\n" not in told
+        message = refused(server, chat, PROMPTS, rows_of(rule(), MARKS, 6), client)
+    assert words in message and "hunter2" not in message and "\n" not in message
 
 
 def test_what_is_done_is_handed_out_while_others_are_under_way(network, chat):
     stuck = str(PROMPTS[0])
     client = dataclasses.replace(QUICK, timeout=5.0, attempts=1)
     with Tokens(network, script=lambda text, nth: HANG if text == stuck else None) as server:
-        made = completions.run(connected(server, chat, client), PROMPTS, rows_of(rule(), MARKS, 6))
-        assert 0 not in {index for index, _ in (next(made) for _ in range(5))}
+        connection = connected(server, chat, client)
+        results = completions.run(connection, PROMPTS, rows_of(rule(), MARKS, 6))
+        assert 0 not in {index for index, _ in itertools.islice(results, 5)}
         with pytest.raises(UserError, match="no whole reply in 5 seconds"):
-            next(made)
+            next(results)
 
 
 def test_rows_that_fail_together_are_told_once(monkeypatch, caplog):
@@ -430,9 +408,9 @@ def test_rows_that_fail_together_are_told_once(monkeypatch, caplog):
 
 def test_an_iterator_that_is_left_early_leaves_nothing_behind(network, chat):
     with Tokens(network) as server:
-        made = completions.run(connected(server, chat), PROMPTS, rows_of(rule(), MARKS, 6))
-        next(made)
-        made.close()
+        results = completions.run(connected(server, chat), PROMPTS, rows_of(rule(), MARKS, 6))
+        next(results)
+        results.close()
 
 
 # --- what a server may return ----------------------------------------------------------
@@ -440,6 +418,11 @@ def test_an_iterator_that_is_left_early_leaves_nothing_behind(network, chat):
 
 def reply(choice, *more):
     return json.dumps({"choices": [choice, *more]})
+
+
+def read(text, limit=5):
+    """Return what is read of a completion of the prompt [1, 2] that ends with a 9."""
+    return completions.read_completion(text, [1, 2], limit, [9], 258)
 
 
 GOOD = {"token_ids": [4, 5, 9], "finish_reason": "stop", "prompt_token_ids": [1, 2]}
@@ -481,8 +464,8 @@ HOSTILE = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_what_does_not_fit_is_not_believed(case):
     choice, words = HOSTILE[case]
-    ids, wrong = completions.read(reply(choice), [1, 2], 5, [9], 258)
-    assert ids == () and words in wrong
+    ids, problem = read(reply(choice))
+    assert ids == () and words in problem
 
 
 @pytest.mark.parametrize(
@@ -503,17 +486,16 @@ def test_what_does_not_fit_is_not_believed(case):
     ],
 )
 def test_what_is_no_completion_is_not_believed(text):
-    assert completions.read(text, [1, 2], 5, [9], 258) == ((), "returns no single completion")
+    assert read(text) == ((), "returns no single completion")
 
 
 def test_a_completion_that_fits_is_taken_as_it_is():
-    assert completions.read(reply(GOOD), [1, 2], 5, [9], 258) == ((4, 5, 9), "")
-    silent = {
-        key: value for key, value in GOOD.items() if key != "prompt_token_ids"
-    }  # not every server repeats the prompt
-    assert completions.read(reply(silent), [1, 2], 5, [9], 258) == ((4, 5, 9), "")
+    assert read(reply(GOOD)) == ((4, 5, 9), "")
+    # Not every server repeats the prompt.
+    silent = {key: value for key, value in GOOD.items() if key != "prompt_token_ids"}
+    assert read(reply(silent)) == ((4, 5, 9), "")
     cut = GOOD | {"token_ids": [4, 5], "finish_reason": "length"}
-    assert completions.read(reply(cut), [1, 2], 2, [9], 258) == ((4, 5), "")
+    assert read(reply(cut), limit=2) == ((4, 5), "")
 
 
 def changed(reply, **fields):
@@ -563,15 +545,11 @@ def test_a_server_that_cannot_be_forced_is_refused_before_any_row_is_asked(netwo
 
     server = Without(network) if "drop" in options else Tokens(network, **options)
     with server:
-        told = refused(server, chat)
-        assert (
-            words in told
-            and told.endswith(completions.NEEDED)
-            and told.startswith("http://127.0.0.1:")
-        )
-        assert {str(request["body"]["prompt"]) for request in server.requests} == {
-            str(chat.prompt("2 + 2"))
-        }
+        message = refused(server, chat)
+        assert words in message and message.endswith(completions.REQUIREMENT)
+        assert message.startswith("http://127.0.0.1:")
+        prompts = {str(request["body"]["prompt"]) for request in server.requests}
+        assert prompts == {str(chat.prompt("2 + 2"))}
 
 
 @pytest.mark.parametrize(
@@ -586,13 +564,12 @@ def test_a_server_that_cannot_be_forced_is_refused_before_any_row_is_asked(netwo
     ],
 )
 def test_a_server_that_turns_hostile_is_refused_midway(network, chat, fields, words):
-    prompt = str(PROMPTS[0])
-    with Tokens(
-        network,
-        alter=lambda body, r, nth: changed(r, **fields) if str(body["prompt"]) == prompt else r,
-    ) as server:
-        told = refused(server, chat, PROMPTS, rows_of(rule(), MARKS, 6))
-    assert words in told and told.endswith(completions.NEEDED)
+    def alter(body, reply, nth):
+        return changed(reply, **fields) if body["prompt"] == PROMPTS[0] else reply
+
+    with Tokens(network, alter=alter) as server:
+        message = refused(server, chat, PROMPTS, rows_of(rule(), MARKS, 6))
+    assert words in message and message.endswith(completions.REQUIREMENT)
 
 
 def test_a_reply_of_any_size_is_read_up_to_a_limit(network, chat, monkeypatch):
@@ -600,8 +577,8 @@ def test_a_reply_of_any_size_is_read_up_to_a_limit(network, chat, monkeypatch):
     prompt = str(PROMPTS[0])
     huge = Act(body=b" " * (1 << 20))
     with Tokens(network, script=lambda text, nth: huge if text == prompt else None) as server:
-        told = refused(server, chat, PROMPTS, rows_of(rule(), MARKS, 6))
-    assert "a reply of more than 65536 bytes" in told
+        message = refused(server, chat, PROMPTS, rows_of(rule(), MARKS, 6))
+    assert "a reply of more than 65536 bytes" in message
 
 
 def test_a_bias_that_is_not_kept_to_is_noticed(network, chat):
@@ -609,11 +586,9 @@ def test_a_bias_that_is_not_kept_to_is_noticed(network, chat):
     first = hf.decode(network, [PROMPTS[0]], rule(1), MARKS, 1)[0].ids[0]
 
     def alter(body, reply, nth):
-        return (
-            changed(reply, token_ids=[first], finish_reason="stop")
-            if str(first) in body.get("logit_bias", {})
-            else reply
-        )
+        if str(first) not in body.get("logit_bias", {}):
+            return reply
+        return changed(reply, token_ids=[first], finish_reason="stop")
 
     def row():
         return (yield Request(0, (), 5, ((first,),), True))
@@ -626,7 +601,7 @@ def test_a_bias_that_is_not_kept_to_is_noticed(network, chat):
 
 
 @pytest.mark.parametrize(
-    "options, said",
+    "options, engine",
     [
         ({}, "vllm 0.33.0"),
         ({"version": None}, "vllm version not stated"),
@@ -639,13 +614,11 @@ def test_a_bias_that_is_not_kept_to_is_noticed(network, chat):
         ),
     ],
 )
-def test_the_engine_and_its_version_are_what_the_server_states(network, chat, options, said):
+def test_the_engine_and_its_version_are_what_the_server_states(network, chat, options, engine):
     with Tokens(network, **options) as server:
         connection = connected(server, chat)
-    assert (connection.said, connection.vocabulary) == (said, 258) and connection.model in (
-        "pocket",
-        "m",
-    )
+    assert (connection.engine, connection.vocabulary) == (engine, 258)
+    assert connection.model in ("pocket", "m")
 
 
 @pytest.mark.parametrize(
@@ -663,8 +636,8 @@ def test_a_server_that_lists_no_single_model_leaves_the_choice_to_the_user(
     network, chat, offer, words
 ):
     with Tokens(network, models=offer) as server:
-        told = refused(server, chat)
-        assert words in told and "engine.model=..." in told
+        message = refused(server, chat)
+        assert words in message and "engine.model=..." in message
         assert connected(server, chat, model="named").model == "named"
 
 
@@ -685,9 +658,8 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(network, chat,
             for request in server.requests
         )
     assert "hunter2" not in repr(connection)
-    with Tokens(
-        network, script=lambda text, nth: status(400, "bad key sk-hunter2-secret")
-    ) as server:
+    echo = status(400, "bad key sk-hunter2-secret")
+    with Tokens(network, script=lambda text, nth: echo) as server:
         assert "hunter2" not in refused(server, chat, client=client)
     monkeypatch.delenv("PONDER_TEST_KEY")
     assert "PONDER_TEST_KEY" in refused(server, chat, client=client)
@@ -699,11 +671,10 @@ def test_a_real_transformers_serve_is_refused_because_it_takes_text_alone(
 ):
     with servers.transformers_serve(pocket_folder, tmp_path) as url:
         server = ServerEngine("server", "test", url, str(pocket_folder))
-        with pytest.raises(UserError) as told:
+        with pytest.raises(UserError) as message:
             completions.connect(server, dataclasses.replace(QUICK, timeout=300.0), chat)
-    told = str(told.value)
     length = len(chat.prompt("2 + 2"))
-    assert (
-        told
-        == f"{url[:-3]} refuses a prompt of {length} token ids, 1 to follow, with status 400; {completions.NEEDED}"
+    assert str(message.value) == (
+        f"{url[:-3]} refuses a prompt of {length} token ids, 1 to follow, with status 400; "
+        f"{completions.REQUIREMENT}"
     )

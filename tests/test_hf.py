@@ -1,4 +1,7 @@
-"""Decoding rows together gives what decoding each row alone would give, whatever leaves, joins, cuts back or goes on."""
+"""Decoding rows together gives what decoding each row alone would give.
+
+Whatever leaves, joins, is cut back or goes on.
+"""
 
 import random
 
@@ -30,9 +33,10 @@ def prompts_of(*lengths, prefix=()):
 def alone(network, prompt, row):
     """Return what a row returns when every token is chosen greedily from everything read again."""
 
-    def say(held, said, barred):
+    def say(held, sampled, barred):
+        tokens = torch.tensor([prompt + held + sampled])
         with torch.no_grad():
-            logits = network(torch.tensor([prompt + held + said]), use_cache=False).logits[0, -1]
+            logits = network(tokens, use_cache=False).logits[0, -1]
         logits[list(barred)] = float("-inf")
         return int(logits.argmax())
 
@@ -94,18 +98,18 @@ def test_rows_leave_at_different_times_and_others_take_their_place(network, size
 
 
 def test_what_is_done_when_never_depends_on_a_clock(network, monkeypatch):
-    seen = []
+    passes = []
     forward = attention.forward
 
     def spied(network, store, feeds, tokens, ready):
-        seen[-1].append((feeds, tokens, ready))
+        passes[-1].append((feeds, tokens, ready))
         return forward(network, store, feeds, tokens, ready)
 
     monkeypatch.setattr(attention, "forward", spied)
     for _ in range(2):
-        seen.append([])
+        passes.append([])
         hf.decode(network, prompts_of(*range(3, 19)), RULES["wait"], MARKS, 4)
-    assert seen[0] == seen[1] and max(len(feeds) for feeds, _, _ in seen[0]) == 4
+    assert passes[0] == passes[1] and max(len(feeds) for feeds, _, _ in passes[0]) == 4
 
 
 def test_a_model_that_varies_is_what_this_file_tests(network):
@@ -126,10 +130,10 @@ def test_a_long_prompt_is_read_in_parts_while_others_go_on(network, monkeypatch)
 
 def asks(*requests):
     """Return a row of fixed requests; it returns its completions."""
-    got = []
+    completions = []
     for request in requests:
-        got.append((yield request))
-    return got
+        completions.append((yield request))
+    return completions
 
 
 def test_a_row_may_be_cut_back_to_any_length_and_goes_on_from_there(network):
@@ -143,9 +147,9 @@ def test_a_row_may_be_cut_back_to_any_length_and_goes_on_from_there(network):
         )
 
     prompts = prompts_of(6, 2, 11)
-    made = dict(hf.run(network, prompts, [row() for _ in prompts], 64))
-    assert [made[i] for i in range(3)] == [alone(network, prompt, row()) for prompt in prompts]
-    assert made[0][2].ids == made[0][0].ids[4:9], "the same tokens before, the same after"
+    results = dict(hf.run(network, prompts, [row() for _ in prompts], 64))
+    assert [results[i] for i in range(3)] == [alone(network, prompt, row()) for prompt in prompts]
+    assert results[0][2].ids == results[0][0].ids[4:9], "the same tokens before, the same after"
 
 
 def test_each_row_has_its_own_limit_and_stops(network):
@@ -156,16 +160,18 @@ def test_each_row_has_its_own_limit_and_stops(network):
         asks(Request(0, (), 8, ((free[1],),), False)),
         asks(Request(0, (), 8, (free[2:5],), False)),
     ]
-    made = dict(hf.run(network, prompts, rows, 3))
-    assert made[0][0] == Completion(free[:3], ())
-    assert made[1][0].stop == (free[1],) and made[1][0].ids == free[: free.index(free[1]) + 1]
-    assert made[2][0] == Completion(free[:5], free[2:5])
+    results = dict(hf.run(network, prompts, rows, 3))
+    assert results[0][0] == Completion(free[:3], ())
+    assert results[1][0].stop == (free[1],) and results[1][0].ids == free[: free.index(free[1]) + 1]
+    assert results[2][0] == Completion(free[:5], free[2:5])
 
 
 def test_a_stop_is_not_the_first_thing_sampled_where_it_is_suppressed(network):
-    first = dict(hf.run(network, [[5, 6, 7]], [asks(Request(0, (), 1, (), False))], 1))[0][0].ids
-    done = dict(hf.run(network, [[5, 6, 7]], [asks(Request(0, (), 4, (first,), True))], 1))[0][0]
-    assert done.ids[:1] != first
+    def completion_of(request):
+        return dict(hf.run(network, [[5, 6, 7]], [asks(request)], 1))[0][0]
+
+    first = completion_of(Request(0, (), 1, (), False)).ids
+    assert completion_of(Request(0, (), 4, (first,), True)).ids[:1] != first
 
 
 def test_fault_3_4_b_no_rows_and_rows_that_ask_for_nothing_are_no_error(network):
@@ -178,21 +184,17 @@ def test_fault_3_4_b_no_rows_and_rows_that_ask_for_nothing_are_no_error(network)
         0: "nothing",
         1: "nothing",
     }
-    made = dict(
-        hf.run(
-            network, [[1], [2], [3]], [silent(), asks(Request(0, (), 2, (), False)), silent()], 1
-        )
-    )
-    assert made[0] == made[2] == "nothing" and len(made[1][0].ids) == 2
+    rows = [silent(), asks(Request(0, (), 2, (), False)), silent()]
+    results = dict(hf.run(network, [[1], [2], [3]], rows, 1))
+    assert results[0] == results[2] == "nothing" and len(results[1][0].ids) == 2
 
 
 def test_fault_3_4_e_thinking_and_answer_come_from_the_same_weights(network):
-    """There several GPUs, or an adapter, gave the thinking to another model than the answer, or to none."""
+    """There, with several GPUs or an adapter, another model, or none, did the thinking."""
     before = hf.decode(network, prompts_of(9), RULES["free"], MARKS, 1)[0]
     with torch.no_grad():
-        network.model.layers[0].self_attn.q_proj.weight.mul_(
-            -1
-        )  # what merging an adapter does: new weights, in place
+        # New weights, in place, as merging an adapter does it.
+        network.model.layers[0].self_attn.q_proj.weight.mul_(-1)
     after = hf.decode(network, prompts_of(9), RULES["free"], MARKS, 1)[0]
     assert after == alone(network, prompts_of(9)[0], budgets.forced(RULES["free"], MARKS))
     assert after.ids[: after.num_thinking] != before.ids[: before.num_thinking]
@@ -210,7 +212,7 @@ def test_fault_3_4_g_an_id_that_the_tokenizer_does_not_have_is_never_sampled(net
 
 @pytest.mark.parametrize("says", ["one token for ever", "the end and nothing else"])
 def test_a_repetition_loop_and_a_model_that_ends_at_once_are_decoded_to_the_end(network, says):
-    token = 65 if says == "one token for ever" else 257
+    token, finish = (65, "length") if says == "one token for ever" else (257, "stop")
     marks = chat.Marks(((257,),), ((257,),), (257,), 10, (87, 97), (256, 65), (256, 65, 70))
 
     def choose(logits_BV, rows):
@@ -225,21 +227,19 @@ def test_a_repetition_loop_and_a_model_that_ends_at_once_are_decoded_to_the_end(
         samples = hf.decode(network, prompts_of(3, 30, 8), budget, marks, 2, choose)
         for sample in samples:
             assert sample.num_thinking <= budget.most_thinking and sample.num_answer <= 9
-            assert sample.capped == (token == 65) and sample.finish == (
-                "length" if token == 65 else "stop"
-            )
+            assert (sample.capped, sample.finish) == (token == 65, finish)
 
 
 def test_a_row_draws_the_same_whatever_is_beside_it(network):
     prompts, names = prompts_of(5, 6, 7, 8), ["a", "b", "c", "d"]
-    made = hf.decode(network, prompts, RULES["wait"], MARKS, 2, hf.sampling(1.0, names))
+
+    def draw(prompts, names, size):
+        return hf.decode(network, prompts, RULES["wait"], MARKS, size, hf.sampling(1.0, names))
+
+    samples = draw(prompts, names, 2)
     for i in range(4):
-        assert hf.decode(
-            network, [prompts[i]], RULES["wait"], MARKS, 1, hf.sampling(1.0, [names[i]])
-        ) == [made[i]]
-    assert made != hf.decode(
-        network, prompts, RULES["wait"], MARKS, 2, hf.sampling(1.0, names[::-1])
-    )
+        assert draw([prompts[i]], [names[i]], 1) == [samples[i]]
+    assert samples != draw(prompts, names[::-1], 2)
 
 
 def test_the_network_computes_as_before_when_its_rows_are_done(network):

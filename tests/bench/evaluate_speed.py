@@ -1,25 +1,31 @@
-"""What nine budgets cost: in one pass, one by one on our engine, and one by one through lm-eval's own `hf` model (issue 5).
+"""What nine budgets cost: in one pass, one by one on our engine, and one by one through lm-eval's
+own `hf` model.
 
-    python tests/bench_evaluate.py                                 # 120 of the dev questions, one turn; about a quarter of an hour
-    python tests/bench_evaluate.py --questions 240 --turns 3       # all of them, medians of three turns
-    python tests/bench_evaluate.py --model pocket --questions 20   # a minute: that all is right; its speeds mean nothing
+    # 120 of the dev questions, one turn; about a quarter of an hour
+    PYTHONPATH=tests python tests/bench/evaluate_speed.py
+    # all of them, medians of three turns
+    PYTHONPATH=tests python tests/bench/evaluate_speed.py --questions 240 --turns 3
+    # a minute: that all is right; its speeds mean nothing
+    PYTHONPATH=tests python tests/bench/evaluate_speed.py --model pocket --questions 20
 
-One model with its released adapter merged in, the same network object, float32 and threads for all. Seven caps, and one and two
-ends of thinking ignored. What is forced is the same everywhere: budget.forced says it, an engine only answers.
+One model with its released adapter merged in, the same network object, float32 and threads for all.
+Seven caps, and one and two ends of thinking ignored. What is forced is the same everywhere:
+budget.forced says it, an engine only answers.
 
     sweep      all nine in one pass, as evaluate.py does it (ponder/decode/sweep.py)
     alone      one by one on our engine
     lm-eval    one by one, each round of requests one call of HFLM.generate_until
 
-Where there is a choice, lm-eval has the better of it. Its batch size is the fastest of several, measured first. Text is token ids,
-so it encodes nothing and no special token is lost. Stops are until, as a task would name them, and eos_token_id too, without which
-its rows go on after all stops but one. Answers wait until no row thinks any more, so that batches are full. A round has one limit,
-the largest of its rows', so that rows with different rests of a budget share batches too; what is beyond a row's own is cut off and
-not counted, which under greedy decoding is exact.
+Where there is a choice, lm-eval has the better of it. Its batch size is the fastest of several,
+measured first. Text is token ids, so it encodes nothing and no special token is lost. Stops are
+until, as a task would name them, and eos_token_id too, without which its rows go on after all stops
+but one. Answers wait until no row thinks any more, so that batches are full. A round has one limit,
+the largest of its rows', so that rows with different rests of a budget share batches too; what is
+beyond a row's own is cut off and not counted, which under greedy decoding is exact.
 
-Useful tokens are those sampled in the samples: no prompt, no forced token, nothing that was thrown away. Where token ids differ,
-the gap is that of the two largest logits at the first that does, from one forward pass of transformers' own attention. Exits with
-1 when a goal is missed.
+Useful tokens are those sampled in the samples: no prompt, no forced token, nothing that was thrown
+away. Where token ids differ, the gap is that of the two largest logits at the first that does, from
+one forward pass of transformers' own attention. Exits with 1 when a goal is missed.
 """
 
 import argparse
@@ -41,7 +47,7 @@ ADAPTER = ROOT / "data" / "cpu" / "cpu" / "adapter"
 SIZES = (1, 8, 16, 32, 64)  # of lm-eval's batches
 FEWEST = 16  # questions on which a size is measured; one batch if that is more
 FIRST = 0x10000  # of the characters that stand for token ids, beyond all surrogates
-CHEAPER, LONGEST, FASTER = 5, 2, 2.5  # issue 5
+CHEAPER, LONGEST, FASTER = 5, 2, 2.5
 EQUAL, GAP = 0.995, 1e-3
 
 
@@ -55,7 +61,9 @@ class Point:
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured: a network, its Chat, the prompts, the nine Points, rows at once on our engine, threads."""
+    """What is measured: a network, its Chat, the prompts, the nine Points, rows at once on our
+    engine, threads.
+    """
 
     network: object
     chat: object
@@ -127,7 +135,7 @@ def swept(bench):
     from ponder.decode import hf, sweep
 
     budgets, marks = zip(*((point.budget, point.marks) for point in bench.points.values()))
-    rows = [sweep.swept(budgets, marks) for _ in bench.prompts]
+    rows = [sweep.row_of_budgets(budgets, marks) for _ in bench.prompts]
     got = dict(
         hf.run(bench.network, bench.prompts, rows, bench.rows, vocabulary=len(bench.chat.tokenizer))
     )
@@ -148,7 +156,9 @@ def ids_of(text):
 
 
 def peer(bench, size):
-    """Return lm-eval's `hf` model over the same network, in batches of `size`, with token ids for text."""
+    """Return lm-eval's `hf` model over the same network, in batches of `size`, with token ids for
+    text.
+    """
     import torch
     from lm_eval.models.huggingface import HFLM
 
@@ -173,7 +183,9 @@ def peer(bench, size):
 
 
 def completion(ids, request):
-    """Return what a Request got, given all that was sampled after it: up to its first stop or its limit."""
+    """Return what a Request got, given all that was sampled after it: up to its first stop or its
+    limit.
+    """
     from ponder.decode import budget as budgets
 
     for end in range(1, min(len(ids), request.limit) + 1):
@@ -184,7 +196,9 @@ def completion(ids, request):
 
 
 def through(lm, chat, prompts, point):
-    """Return one Sample per prompt, forced like ours, each round of requests one call of lm-eval's generate_until."""
+    """Return one Sample per prompt, forced like ours, each round of requests one call of lm-eval's
+    generate_until.
+    """
     from lm_eval.api.instance import Instance
 
     from ponder.decode import budget as budgets
@@ -247,7 +261,7 @@ def useful(samples):
 
 
 def best_size(bench):
-    """Return the batch size at which lm-eval makes most useful tokens per second of the single run."""
+    """Return the batch size at which lm-eval makes most useful tokens per second."""
     count, rates = len(bench.prompts), {}
     for size in dict.fromkeys(min(size, count) for size in SIZES):
         some = min(count, max(size, FEWEST))
@@ -258,14 +272,17 @@ def best_size(bench):
         )
         rates[size] = useful(samples) / seconds
         print(
-            f"lm-eval, {SINGLE}, batches of {size:>2}: {rates[size]:6.1f} useful tokens/s on {some} questions",
+            f"lm-eval, {SINGLE}, batches of {size:>2}: {rates[size]:6.1f} useful tokens/s on "
+            f"{some} questions",
             flush=True,
         )
     return max(rates, key=rates.get)
 
 
 def divergences(bench, ours, theirs):
-    """Return (budget, row, position, gap) of every two Samples of {budget: Samples} whose token ids differ."""
+    """Return (budget, row, position, gap) of every two Samples of {budget: Samples} whose token ids
+    differ.
+    """
     import torch
 
     from ponder.decode import budget as budgets
@@ -275,7 +292,7 @@ def divergences(bench, ours, theirs):
         for i, (one, other) in enumerate(zip(ours[name], theirs[name], strict=True)):
             if one.ids == other.ids:
                 continue
-            at = budgets.common(one.ids, other.ids)
+            at = budgets.common_length(one.ids, other.ids)
             with torch.inference_mode():
                 logits = bench.network(
                     torch.tensor([bench.prompts[i] + list(one.ids[:at])]), use_cache=False
@@ -286,14 +303,17 @@ def divergences(bench, ours, theirs):
 
 
 def compared(bench, title, ours, theirs):
-    """Print how far two results agree, each divergence of them; return (share of equal answers, the largest gap)."""
+    """Print how far two results agree, each divergence of them; return (share of equal answers, the
+    largest gap).
+    """
     pairs = [pair for name in ours for pair in zip(ours[name], theirs[name], strict=True)]
     answers = sum(
         bench.chat.split(one)[1] == bench.chat.split(other)[1] for one, other in pairs
     ) / len(pairs)
     found = divergences(bench, ours, theirs)
     print(
-        f"\n{title}: {len(pairs) - len(found)} of {len(pairs)} samples have the same token ids, {answers:.2%} the same answer"
+        f"\n{title}: {len(pairs) - len(found)} of {len(pairs)} samples have the same token ids, "
+        f"{answers:.2%} the same answer"
     )
     for name, i, at, gap in found:
         print(f"  {name}, question {i}, token {at}: top-2 logit gap {gap:.1e}")
@@ -301,7 +321,9 @@ def compared(bench, title, ours, theirs):
 
 
 def measure(bench, size, turns):
-    """Return ({arm: [seconds]}, the samples of the sweep, alone and through lm-eval); an arm is sweep, or (where, budget)."""
+    """Return ({arm: [seconds]}, the samples of the sweep, alone and through lm-eval); an arm is
+    sweep, or (where, budget).
+    """
     lm, seconds, own, theirs = peer(bench, size), defaultdict(list), {}, {}
     for work in (
         lambda: alone(bench, "cap8"),
@@ -328,13 +350,15 @@ def report(seconds, own, theirs):
     took = {arm: statistics.median(values) for arm, values in seconds.items()}
     longest = max(BUDGETS, key=lambda name: took["alone", name])
     print(
-        f"\n{'':<8}{'alone s':>9}{'lm-eval s':>11}{'times':>7}{'useful tokens':>15}{'tokens/s':>10}{'lm-eval':>9}"
+        f"\n{'':<8}{'alone s':>9}{'lm-eval s':>11}{'times':>7}{'useful tokens':>15}"
+        f"{'tokens/s':>10}{'lm-eval':>9}"
     )
     for name in BUDGETS:
         ours, other, tokens = took["alone", name], took["lm-eval", name], useful(own[name])
         print(
             f"{name:<8}{ours:9.1f}{other:11.1f}{other / ours:7.1f}{tokens:15,}{tokens / ours:10.1f}"
-            f"{useful(theirs[name]) / other:9.1f}{'   the longest single run' if name == longest else ''}"
+            f"{useful(theirs[name]) / other:9.1f}"
+            f"{'   the longest single run' if name == longest else ''}"
         )
     ours, other = (sum(took[where, name] for name in BUDGETS) for where in ("alone", "lm-eval"))
     print(
@@ -364,7 +388,8 @@ def verdict(took, own, theirs, answers, gap):
         ),
         (
             f"{FASTER}x or more",
-            f"{SINGLE} alone makes {ours:.0f} useful tokens/s, {ours / lm:.2f} times lm-eval's {lm:.0f}",
+            f"{SINGLE} alone makes {ours:.0f} useful tokens/s, {ours / lm:.2f} times lm-eval's "
+            f"{lm:.0f}",
             ours / lm >= FASTER,
         ),
         (
@@ -405,9 +430,12 @@ def main():
     plan, bench = made(asked.model, asked.questions)
     machine = runs.environment(bench.threads)
     print(
-        f"{plan.model.name}, {len(bench.prompts)} of the dev questions of {plan.benchmark.dir}, prompts of "
-        f"{min(map(len, bench.prompts))} to {max(map(len, bench.prompts))} tokens\n{machine['cpu']}, "
-        f"{machine['logical_cores']} logical cores, {machine['torch_cpu_capability']}, {bench.threads} threads, float32; "
+        f"{plan.model.name}, {len(bench.prompts)} of the dev questions of {plan.benchmark.dir}, "
+        "prompts of "
+        f"{min(map(len, bench.prompts))} to {max(map(len, bench.prompts))} "
+        f"tokens\n{machine['cpu']}, "
+        f"{machine['logical_cores']} logical cores, {machine['torch_cpu_capability']}, "
+        f"{bench.threads} threads, float32; "
         f"at most {bench.rows} rows at once on our engine",
         flush=True,
     )

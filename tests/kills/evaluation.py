@@ -1,12 +1,17 @@
-"""Evaluations of the pocket model, each killed with kill -9 at random moments and started again, against a straight run.
+"""Evaluations of the pocket model, each killed with kill -9 at random moments and started again,
+against a straight run.
 
-    python tests/kill_evaluation.py                      # 20 runs, each killed at least once
-    python tests/kill_evaluation.py --kills 3 --jobs 2   # a few, two at a time
+    # 20 runs, each killed at least once
+    PYTHONPATH=tests python tests/kills/evaluation.py
+    # a few, two at a time
+    PYTHONPATH=tests python tests/kills/evaluation.py --kills 3 --jobs 2
 
-In turn a sweep of the trained model, a sweep of the base with worked examples, and drawn answers. A moment is drawn in one of four
-phases of a process' life: before its first block of questions, in a block, while a block is being kept, or after the last one.
-Every file that a run promises to make again must be the bytes of the straight run, and nothing else may be left. What datasets
-keeps of the questions is made anew in every run, so that it is killed too. Exits with 1 unless all are identical.
+In turn a sweep of the trained model, a sweep of the base with worked examples, and drawn answers. A
+moment is drawn in one of four phases of a process' life: before its first block of questions, in a
+block, while a block is being kept, or after the last one. Every file that a run promises to make
+again must be the bytes of the straight run, and nothing else may be left. What datasets keeps of
+the questions is made anew in every run, so that it is killed too. Exits with 1 unless all are
+identical.
 """
 
 import argparse
@@ -46,8 +51,9 @@ LATE = "after the last manifest"  # a kill that changes nothing any more
 
 @dataclass(frozen=True)
 class Straight:
-    """A run without a kill: its files, folders and kept answers, and how long it took, in seconds: to its first block, to each
-    of the others, and from its last to its last manifest."""
+    """A run without a kill: its files, folders and kept answers, and how long it took, in seconds:
+    to its first block, to each of the others, and from its last to its last manifest.
+    """
 
     files: dict
     folders: int
@@ -80,7 +86,9 @@ def ended(process):
 
 
 def answers_in(out):
-    """Return how many lines each file of kept answers has, and whether one of them ends in a line that is not whole."""
+    """Return how many lines each file of kept answers has, and whether one of them ends in a line
+    that is not whole.
+    """
     counts, cut = [], False
     for path in sorted(out.glob(f"evaluate/*/{GENERATED}")):
         try:
@@ -104,7 +112,9 @@ def until(process, ready, pause=0.001):
 
 
 def kept(out):
-    """Return {name: bytes} of what the runs under `out` promise to make again; of a manifest that is what it says of those."""
+    """Return {name: bytes} of what the runs under `out` promise to make again; of a manifest that
+    is what it says of those.
+    """
     files = {}
     for folder in sorted((out / "evaluate").iterdir()):
         assert json.loads((folder / "status.json").read_text())["status"] == "completed"
@@ -124,7 +134,9 @@ def kept(out):
 
 
 def prepared(base, name):
-    """Return a new folder for runs under `base` that shares its model, its collected rows and its trained weights."""
+    """Return a new folder for runs under `base` that shares its model, its collected rows and its
+    trained weights.
+    """
     out = base / name
     out.mkdir()
     for shared in ("models", "collect", "train"):
@@ -133,7 +145,9 @@ def prepared(base, name):
 
 
 def straight(base, arms):
-    """Collect and train under `base`, then evaluate each arm without a kill; return {arm: its Straight}."""
+    """Collect and train under `base`, then evaluate each arm without a kill; return {arm: its
+    Straight}.
+    """
     (base / "before").mkdir()
     for script in ("collect", "train"):
         ended(start(base / "before", script))
@@ -207,7 +221,9 @@ def moment(out, whole):
 
 
 def one_run(base, number, arm, whole, seed):
-    """Evaluate once, killed at one to three moments, one of them before it is finished; return what became of it."""
+    """Evaluate once, killed at one to three moments, one of them before it is finished; return what
+    became of it.
+    """
     command, attempt, moments = ("evaluate", *QUESTIONS, *ARMS[arm]), 0, []
     while set(moments) <= {LATE}:
         rng, attempt = random.Random(f"kill evaluation/{seed}/{number}/{attempt}"), attempt + 1
@@ -239,7 +255,8 @@ def kill_all(base, runs, jobs=1, seed=0, say=lambda text: None):
     made = straight(base, dict.fromkeys(arms))
     for arm, whole in made.items():
         say(
-            f"{arm}: {whole.answers} answers in {whole.folders} runs; {whole.start:.1f} s to the first block, {whole.block:.2f} s "
+            f"{arm}: {whole.answers} answers in {whole.folders} runs; {whole.start:.1f} s to the "
+            f"first block, {whole.block:.2f} s "
             f"each, {whole.end:.2f} s after the last"
         )
     results = []
@@ -250,7 +267,8 @@ def kill_all(base, runs, jobs=1, seed=0, say=lambda text: None):
         ):
             results.append(result)
             say(
-                f"{len(results)}/{runs} after {time.monotonic() - began:.0f} s: {result['arm']}, killed "
+                f"{len(results)}/{runs} after {time.monotonic() - began:.0f} s: {result['arm']}, "
+                "killed "
                 + f"{', then '.join(result['moments'])}: "
                 + (
                     f"DIFFERENT: {', '.join(result['differs'])}"
@@ -276,7 +294,8 @@ def main():
     moments = collections.Counter(moment for result in results for moment in result["moments"])
     same, seconds = sum(not result["differs"] for result in results), time.monotonic() - began
     print(
-        f"{moments.total()} kills in {len(results)} runs, {seconds:.0f} s ({seconds / moments.total():.1f} s per kill): "
+        f"{moments.total()} kills in {len(results)} runs, {seconds:.0f} s "
+        f"({seconds / moments.total():.1f} s per kill): "
         + ", ".join(f"{count} {name}" for name, count in moments.most_common())
     )
     print(f"{sum(result['resumed'] for result in results)} starts went on from kept answers")

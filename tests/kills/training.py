@@ -1,11 +1,15 @@
-"""Full trainings of the pocket model, each killed with kill -9 at random moments and started again, against a straight run.
+"""Full trainings of the pocket model, each killed with kill -9 at random moments and started again,
+against a straight run.
 
-    python tests/kill_training.py                      # 100 runs, each killed at least once
-    python tests/kill_training.py --kills 3 --jobs 2   # a few, two at a time
+    # 100 runs, each killed at least once
+    PYTHONPATH=tests python tests/kills/training.py
+    # a few, two at a time
+    PYTHONPATH=tests python tests/kills/training.py --kills 3 --jobs 2
 
-LoRA and full fine-tuning, a checkpoint after every step or every fifth. A moment is drawn in one of four phases of a process'
-life: as it starts, at a step, while a checkpoint is being written, or after the last step. Every file that a run promises to
-make again must be the bytes of the straight run, and nothing else may be left. Exits with 1 unless all are.
+LoRA and full fine-tuning, a checkpoint after every step or every fifth. A moment is drawn in one of
+four phases of a process' life: as it starts, at a step, while a checkpoint is being written, or
+after the last step. Every file that a run promises to make again must be the bytes of the straight
+run, and nothing else may be left. Exits with 1 unless all are.
 """
 
 import argparse
@@ -36,7 +40,9 @@ LATE = "after the manifest"  # a kill that changes nothing any more
 
 @dataclass(frozen=True)
 class Clocks:
-    """How long a straight run took, in seconds: to its first step, per step, and from its last step to its manifest."""
+    """How long a straight run took, in seconds: to its first step, per step, and from its last step
+    to its manifest.
+    """
 
     start: float
     step: float
@@ -56,7 +62,7 @@ def start(out, script="train", *overrides):
 
 
 def told(process):
-    """Wait for a process and return what it printed; raises RuntimeError when it failed by itself."""
+    """Wait for a process and return what it printed; raises RuntimeError when it failed."""
     out, err = process.communicate()
     if process.returncode not in (0, -signal.SIGKILL):
         raise RuntimeError(
@@ -91,7 +97,9 @@ def until(process, ready):
 
 
 def kept(folder):
-    """Return {name: bytes} of what a run promises to make again. How often it saves is in its config, so that is left out."""
+    """Return {name: bytes} of what a run promises to make again. How often it saves is in its
+    config, so that is left out.
+    """
     assert json.loads((folder / "status.json").read_text())["status"] == "completed"
     differ = (*NOT_REPRODUCED, "manifest.json", "config.yaml")
     return {
@@ -111,7 +119,9 @@ def prepared(base, name):
 
 
 def straight(base):
-    """Collect rows under `base` and train by each method without a kill; return {method: files} and the Clocks of the last."""
+    """Collect rows under `base` and train by each method without a kill; return {method: files} and
+    the Clocks of the last.
+    """
     (base / "straight").mkdir()
     told(start(base / "straight", "collect"))
     files = {}
@@ -167,7 +177,9 @@ def moment(folder):
 
 
 def one_run(base, number, whole, clocks, seed):
-    """Train once, killed at one to three moments, one of them before it is finished; return {"moments", "resumed", "differs"}."""
+    """Train once, killed at one to three moments, one of them before it is finished; return
+    {"moments", "resumed", "differs"}.
+    """
     method, every = METHODS[number % 2], CHECKPOINTS[number // 2 % 2]
     overrides = (f"train.method={method}", f"train.checkpoint_steps={every}")
     attempt, moments = 0, []
@@ -197,7 +209,8 @@ def kill_all(base, runs, jobs=1, seed=0, say=lambda text: None):
     began = time.monotonic()
     whole, clocks = straight(base)
     say(
-        f"straight: {STEPS} steps; {clocks.start:.1f} s to the first, {clocks.step:.3f} s each, {clocks.end:.3f} s after the last"
+        f"straight: {STEPS} steps; {clocks.start:.1f} s to the first, {clocks.step:.3f} s each, "
+        f"{clocks.end:.3f} s after the last"
     )
     results = []
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
@@ -206,7 +219,8 @@ def kill_all(base, runs, jobs=1, seed=0, say=lambda text: None):
         ):
             results.append(result)
             say(
-                f"{len(results)}/{runs} after {time.monotonic() - began:.0f} s: killed {', then '.join(result['moments'])}: "
+                f"{len(results)}/{runs} after {time.monotonic() - began:.0f} s: killed "
+                f"{', then '.join(result['moments'])}: "
                 + (
                     f"DIFFERENT: {', '.join(result['differs'])}"
                     if result["differs"]
@@ -231,7 +245,8 @@ def main():
     moments = collections.Counter(moment for result in results for moment in result["moments"])
     same, seconds = sum(not result["differs"] for result in results), time.monotonic() - began
     print(
-        f"{moments.total()} kills in {len(results)} runs, {seconds:.0f} s ({seconds / moments.total():.1f} s per kill): "
+        f"{moments.total()} kills in {len(results)} runs, {seconds:.0f} s "
+        f"({seconds / moments.total():.1f} s per kill): "
         + ", ".join(f"{count} {name}" for name, count in moments.most_common())
     )
     print(f"{sum(result['resumed'] for result in results)} starts went on from a checkpoint")

@@ -1,15 +1,19 @@
-"""How long collect takes at the paper's scale, and in how much memory: duplicates, decontamination, selection.
+"""How long collect takes at the paper's scale, and in how much memory: duplicates, decontamination,
+selection.
 
-    python tests/bench_collect.py             # 59,029 questions and ten times as many, a fresh process each
-    python tests/bench_collect.py --repeats 3     # and the medians
+    # 59,029 questions and ten times as many, a fresh process each
+    PYTHONPATH=tests python tests/bench/collect_speed.py
+    # and the medians
+    PYTHONPATH=tests python tests/bench/collect_speed.py --repeats 3
 
-The questions are made up, seeded. Their sources and thinking tokens are the paper's (s1, Table 7); how long a question is, is
-not published, so it is a guess. With the benchmark files (see tests/test_contamination.py) their words are those of the
-benchmarks in the same frequency, else of a made-up language. Known shares of them are copies, near copies and copies of
-benchmark questions, and some of the rest ends in a stock phrase of a benchmark.
+The questions are made up, seeded. Their sources and thinking tokens are the paper's (s1, Table 7);
+how long a question is, is not published, so it is a guess. With the benchmark files (see
+tests/test_contamination.py) their words are those of the benchmarks in the same frequency, else of
+a made-up language. Known shares of them are copies, near copies and copies of benchmark questions,
+and some of the rest ends in a stock phrase of a benchmark.
 
-Where something else keeps the machine busy, seconds say little and seconds on a processor are what to compare. Exits with 1
-when a goal is missed.
+Where something else keeps the machine busy, seconds say little and seconds on a processor are what
+to compare. Exits with 1 when a goal is missed.
 """
 
 import argparse
@@ -26,12 +30,11 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != ROOT] + [str(ROOT)]
+ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = Path(os.environ.get("PONDER_BENCHMARKS", ROOT.parent / "shared" / "benchmarks"))
 
 SIZE, TIMES = 59_029, 10  # s1, section 2.1
-SECONDS, GIGABYTES, RATIO = 180, 2, 11  # issue 3
+SECONDS, GIGABYTES, RATIO = 180, 2, 11
 SOURCES = {  # rows and mean thinking tokens: s1, Table 7
     "NuminaMATH": (30660, 4100),
     "MATH": (11999, 2900),
@@ -67,13 +70,17 @@ PHASES = ("duplicates", "decontamination", "selection")
 
 
 def sentence(rng, words, cumulative, median):
-    """Return a text of lognormal length: half of the texts have `median` words or more, one in 40 four times as many."""
+    """Return a text of lognormal length: half of the texts have `median` words or more, one in 40
+    four times as many.
+    """
     count = min(4000, max(3, round(rng.lognormvariate(0, 0.7) * median)))
     return " ".join(rng.choices(words, cum_weights=cumulative, k=count))
 
 
 def language(rng, texts):
-    """Return (words, cumulative frequencies) of some texts, or of a made-up language when there are none."""
+    """Return (words, cumulative frequencies) of some texts, or of a made-up language when there are
+    none.
+    """
     if texts:
         counts = collections.Counter(word for text in texts for word in text.split())
     else:
@@ -84,7 +91,9 @@ def language(rng, texts):
 
 
 def benchmarks(rng, rule):
-    """Return ({benchmark: [{id, question, key}]}, names of the real ones, words, cumulative frequencies)."""
+    """Return ({benchmark: [{id, question, key}]}, names of the real ones, words, cumulative
+    frequencies).
+    """
     from ponder.collect import contamination
     from ponder.questions.drawn import question_id
 
@@ -145,27 +154,34 @@ def pool(size, rng, held, words, cumulative):
 
 
 def traces_of(questions, rng):
-    """Return a trace for each question, tokens spread about its source's mean; what it thinks is not read here."""
+    """Return a Trace for each question, tokens spread about its source's mean.
+
+    What it thinks is not read here.
+    """
+    from ponder.rows import Trace
+
     return [
-        {
-            "id": q.id,
-            "family": q.family,
-            "domain": q.domain,
-            "question": q.question,
-            "answer": "1",
-            "gold": "1",
-            "think": "x",
-            "wrong": [],
-            "tokens": 1 + round(rng.lognormvariate(-0.125, 0.5) * SOURCES[q.family][1]),
-            "correct": rng.random() < 0.536,
-            "teacher": "made up",
-        }
-        for q in questions
+        Trace(
+            id=question.id,
+            family=question.family,
+            domain=question.domain,
+            question=question.question,
+            answer="1",
+            gold="1",
+            think="x",
+            wrong=[],
+            tokens=1 + round(rng.lognormvariate(-0.125, 0.5) * SOURCES[question.family][1]),
+            correct=rng.random() < 0.536,
+            teacher="made up",
+        )
+        for question in questions
     ]
 
 
 def peak():
-    """Return the most memory in GB since the last call, or since the start where the system cannot say."""
+    """Return the most memory in GB since the last call, or since the start where the system cannot
+    say.
+    """
     try:
         most = next(
             int(line.split()[1])
@@ -205,12 +221,12 @@ def measure(size):
         duplicates.remove, questions, rule.near, rule.prefer
     )
     hits, result["decontamination"] = timed(contamination.hits, kept, [], held, rule)
-    reasons, traces = contamination.reasons(hits), traces_of(kept, rng)
+    contaminated, traces = contamination.strongest(hits), traces_of(kept, rng)
     solved = {
         name: {q.id: rng.random() < 0.3 for q in kept} for name in choice.references
     }  # leaves half, as in s1
-    (chosen, funnel), result["selection"] = timed(
-        selection.select, traces, choice, 0, solved, reasons
+    (chosen, funnel, _), result["selection"] = timed(
+        selection.select, traces, choice, 0, solved, contaminated
     )
 
     by = collections.Counter(row["by"] for row in copies) + collections.Counter(
@@ -218,7 +234,7 @@ def measure(size):
     )
     return result | {
         "found": dict(sorted(by.items())),
-        "contaminated": len(reasons),
+        "contaminated": len(contaminated),
         "after": funnel["after"],
         "chosen": len(chosen),
     }
@@ -247,18 +263,21 @@ def main():
     for size in (SIZE, SIZE * TIMES):
         runs = [in_a_process(size) for _ in range(asked.repeats)]
         print(
-            f"{size:,} questions, made in {runs[0]['made']:.2f} GB; real benchmarks: {', '.join(runs[0]['real']) or 'none'}"
+            f"{size:,} questions, made in {runs[0]['made']:.2f} GB; real benchmarks: "
+            f"{', '.join(runs[0]['real']) or 'none'}"
         )
 
         def median(phase, column, runs=runs):
             return statistics.median(run[phase][column] for run in runs)
 
         print(
-            f"  {'':<16}{'seconds':>9}{'on a processor':>16}{'GB':>7}    (medians of {asked.repeats})"
+            f"  {'':<16}{'seconds':>9}{'on a processor':>16}{'GB':>7}    (medians of "
+            f"{asked.repeats})"
         )
         for phase in PHASES:
             print(
-                f"  {phase:<16}{median(phase, 0):9.1f}{median(phase, 1):16.1f}{median(phase, 2):7.2f}"
+                f"  {phase:<16}{median(phase, 0):9.1f}{median(phase, 1):16.1f}"
+                f"{median(phase, 2):7.2f}"
             )
         for run in runs:
             run["together"] = [

@@ -1,0 +1,184 @@
+"""What is compared with what: rows of the table, runs of the methods, and what was announced."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ponder import statistics
+from ponder.report import methods
+from ponder.report.printed import difference_text, share_text
+from ponder.report.released import MethodRun, Methods, TableRow
+from ponder.report.sources import Evaluation, published
+from ponder.statistics import Sample
+
+MAIN = "SFT, no forcing"
+COMPARISONS = {  # the name in the paper's prose: the row, and the row that is subtracted from it
+    "nearest": (MAIN, "Nearest training question"),
+    "base": (MAIN, "Base, zero-shot"),
+    "shots": (MAIN, "Base, 4 worked examples"),
+    "answers": (MAIN, "SFT on answers only"),
+    "cut": (MAIN, "SFT, thinking cut at 0"),
+    "wait": ("SFT, Wait x1", MAIN),
+    "doubt": ("SFT with doubt, no forcing", MAIN),
+    "doubt_wait": ("SFT with doubt, Wait x1", "SFT with doubt, no forcing"),
+    "doubt_wait2": ("SFT with doubt, Wait x2", "SFT with doubt, no forcing"),
+    "distilled": ("Distilled student, no forcing", MAIN),
+    "s1_choice": ("SFT on s1's choice of rows, no forcing", MAIN),
+    "distilled_shots": ("Distilled student, no forcing", "Base, 4 worked examples"),
+}
+PLAIN = "BF without SFT"  # the method that has a curve for each family beside the main arm's
+# As COMPARISONS, of runs of paper/methods.yaml: (method, run), or the number of samples that vote.
+PAIRS: dict[str, tuple[Any, Any]] = {
+    "tcc_capped": (("TCC+BF", "32 tokens"), ("BF", "cut at 32")),
+    "tcc": (("TCC", "128 tokens"), ("BF", "no forcing")),
+    "scc": (("SCC", "16 steps"), ("BF", "no forcing")),
+    "short": (("CCC", "short"), ("BF", "no forcing")),
+    "long": (("CCC", "long"), ("BF", "no forcing")),
+    "rejection": (("RS", "under 32"), ("BF", "cut at 32")),
+    "vote": (4, ("BF", "no forcing")),
+    "vote_one": (4, 1),
+    "plain_cut": (("BF without SFT", "cut at 32"), ("BF without SFT", "cut at 128")),
+    "plain_wait": (("BF without SFT", "Wait x1"), ("BF without SFT", "cut at 128")),
+    "plain_wait2": (("BF without SFT", "Wait x2"), ("BF without SFT", "cut at 128")),
+}
+
+
+def summary(samples: list[Sample]) -> dict[str, Any] | None:
+    """Return statistics.summary with its text, or None without any sample (an empty group)."""
+    if not samples:
+        return None
+    counts = statistics.summary(samples)
+    return counts | {"text": share_text(counts)}
+
+
+def difference(ours: Sequence[Sample], theirs: Sequence[Sample], purpose: str) -> dict[str, Any]:
+    """Return the paired difference of two lists of samples, its verdict and its text.
+
+    "gained" are the answers that only `ours` has right, "lost" those that only `theirs` has.
+    """
+    flags, others = ([s["correct"] for s in samples] for samples in (ours, theirs))
+    interval = statistics.difference(flags, others, purpose)
+    return interval | {
+        "n": len(flags),
+        "gained": sum(a > b for a, b in zip(flags, others, strict=True)),
+        "lost": sum(a < b for a, b in zip(flags, others, strict=True)),
+        "verdict": verdict(interval),
+        "text": difference_text(interval),
+    }
+
+
+def verdict(interval: Mapping[str, float]) -> str:
+    """Return what the interval of a difference says, to stand between two names."""
+    if interval["low"] > 0:
+        return "higher than"
+    return "lower than" if interval["high"] < 0 else "not distinguishable from"
+
+
+def compare(
+    rows: Mapping[str, Mapping[tuple[str, str, int], Sample]], scopes: Mapping[str, list[str]]
+) -> list[dict[str, Any]]:
+    """Return each of COMPARISONS within each scope; `rows` are {label: samples}."""
+    return [
+        {"name": name, "ours": ours, "theirs": theirs}
+        | {
+            scope: difference(
+                within(rows[ours], families),
+                within(rows[theirs], families),
+                f"paper/{name}/{scope}",
+            )
+            for scope, families in scopes.items()
+        }
+        for name, (ours, theirs) in COMPARISONS.items()
+    ]
+
+
+def within(samples: Mapping[tuple[str, str, int], Sample], families: list[str]) -> list[Sample]:
+    """Return the samples of some families, ordered by family and question."""
+    return [sample for key, sample in sorted(samples.items()) if key[0] in families]
+
+
+def compare_methods(
+    compared: Methods, evaluations: Mapping[str, Evaluation], steps: dict, families: list[str]
+) -> dict[str, Any]:
+    """Return the numbers of the compared methods.
+
+    `evaluations` are by label, `steps` is sources.step_tokens.
+    """
+
+    def samples(run: MethodRun) -> list[Sample]:
+        return [sample for _, sample in sorted(evaluations[run.run_label("test")][1].items())]
+
+    cited = published()
+    unasked = statistics.summary(samples(compared.unasked))["thinking_tokens"]
+    units = {"tokens": 1, "steps": steps["tokens_per_step"], "unasked": unasked}
+    table: list[dict[str, Any]] = []
+    sides: dict[Any, Sequence[Sample]] = {}
+    for method in compared.methods:
+        row = methods.row(method, units, [samples(run) for run in method.runs], cited)
+        for run, point in zip(method.runs, row["points"], strict=True):
+            sides[method.name, run.name] = samples(run)
+            folder = evaluations[run.run_label("test")][0]
+            point |= {"run": folder.name, "budget": run.budget}
+            point |= _more(method.name, run, samples(run), families)
+        table.append(row)
+    votes = methods.voting(samples(compared.voting), compared.votes)
+    for point in votes:
+        sides[point["k"]] = [{"correct": score} for score in point.pop("scores")]
+    return {
+        "steps": steps,
+        "unasked": unasked,
+        "table": table,
+        "source": cited["table3"]["source"],
+        "voting": votes,
+        "comparisons": [
+            {"name": name, "all": difference(sides[ours], sides[theirs], f"paper/{name}/all")}
+            for name, (ours, theirs) in PAIRS.items()
+        ],
+    }
+
+
+def _more(
+    method: str, run: MethodRun, samples: list[Sample], families: list[str]
+) -> dict[str, Any]:
+    """Return what a run of a method has beside its metrics."""
+    more: dict[str, Any] = {"text": share_text(statistics.summary(samples))}
+    if method == PLAIN:
+        more["families"] = {
+            family: summary([s for s in samples if s["task"] == family]) for family in families
+        }
+    if run.budget.startswith("reject"):
+        more |= methods.rejection(samples)
+    return more
+
+
+def announced(
+    plans: list[tuple[str, dict]], rows: list[TableRow], comparisons: list[dict[str, Any]]
+) -> list[dict[str, str]]:
+    """Return what became of each pre-registration that a comparison of the table answers.
+
+    [{"name", "comparison", "expected", "outcome": met or not met}], the comparison being over the
+    families that are trained on. "higher" is met when the whole interval lies above 0, "lower"
+    when it lies below, "no difference" when it holds 0.
+    """
+    labels = {row.label: row.run_label("test") for row in rows}
+    by_runs = {(labels[entry["ours"]], labels[entry["theirs"]]): entry for entry in comparisons}
+    met = {
+        "higher": "higher than",
+        "lower": "lower than",
+        "no difference": "not distinguishable from",
+    }
+    outcomes = []
+    for name, plan in plans:
+        entry = by_runs.get((plan["runs"]["ours"], plan["runs"]["theirs"]))
+        if entry is None:
+            continue
+        assert entry["trained"]["n"] == plan["n"], f"{name} speaks of other questions"
+        reached = entry["trained"]["verdict"] == met[plan["expected"]]
+        outcomes.append(
+            {
+                "name": name,
+                "comparison": entry["name"],
+                "expected": plan["expected"],
+                "outcome": "met" if reached else "not met",
+            }
+        )
+    return outcomes

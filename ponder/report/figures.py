@@ -1,0 +1,43 @@
+"""All figures of the documents, drawn from results.json, for a light and for a dark page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ponder.report import asked, curves, dots
+from ponder.report.canvas import THEMES
+from ponder.report.comparisons import PLAIN
+from ponder.report.numbers import GROUPS
+from ponder.report.sources import published
+
+
+def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write the figures into a folder and return their paths, in order."""
+    cited = published()
+    paths: list[Path] = []
+    for theme in THEMES:
+        path = {
+            name: folder / f"{name}{theme.suffix}.svg"
+            for name in ("scaling", "models", "families", "methods")
+        }
+        curves.draw_groups(path["scaling"], results, GROUPS, theme)
+        dots.draw(path["models"], results, GROUPS, theme)
+        curves.draw_families(path["families"], by_family(results), cited, theme)
+        asked.draw(path["methods"], results["methods"], theme)
+        paths += path.values()
+    return paths
+
+
+def by_family(results: Mapping[str, Any]) -> dict[str, dict[str, list[dict]]]:
+    """Return {family: {curve: rows}}: budget forcing with and without fine-tuning."""
+    trained = [
+        row for row in results["rows"] if (row["experiment"], row["subject"]) == ("cpu", "trained")
+    ]
+    plain = next(row for row in results["methods"]["table"] if row["name"] == PLAIN)["points"]
+    return {
+        family: {
+            name: [{"budget": row["budget"], **row["families"][family]} for row in rows]
+            for name, rows in (("after SFT", trained), ("without SFT", plain))
+        }
+        for family in results["families"]
+    }

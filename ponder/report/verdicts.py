@@ -1,0 +1,121 @@
+"""What s1 says, what is measured here, and whether both point the same way: words from numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+AGREE, OPPOSE, UNCLEAR = "same direction", "opposite direction", "not distinguishable"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of the README's table."""
+
+    says: str  # what s1 says
+    here: str  # what is measured here, with its interval
+    section: str  # where paper/results.md has it
+    verdict: str
+
+
+def direction(value: float) -> int:
+    """Return 1 for a number above 0, -1 below, and 0."""
+    return (value > 0) - (value < 0)
+
+
+def agreement(published: float, low: float, high: float) -> str:
+    """Return whether an interval of ours lies on the side of 0 on which the published value does.
+
+    An interval that holds 0 is distinguishable from neither side.
+    """
+    if low <= 0 <= high:
+        return UNCLEAR
+    return AGREE if direction(low) == direction(published) else OPPOSE
+
+
+def findings(results: Mapping[str, Any]) -> list[Finding]:
+    """Return the rows of the README's table, each verdict computed from its interval."""
+    printed, cited = results["printed"], results["cited"]["aime24"]
+    quoted, methods = printed["cited"]["aime24"], by_name(results["methods"]["table"])
+    pairs, texts = by_name(results["comparisons"]), by_name(printed["methods"]["table"])
+
+    def compared(says: str, gain: float, name: str, scope: str, words: str) -> Finding:
+        pair = pairs[name][scope]
+        here = f"{words}: {pair['text']} points"
+        return Finding(says, here, "differences", agreement(gain, pair["low"], pair["high"]))
+
+    def slope(says: str, name: str) -> Finding:
+        scaling = methods[name]["scaling"]
+        here = f"Scaling {texts[name]['text']['scaling']} points per doubling"
+        published = methods[name]["s1"]["scaling"]
+        return Finding(says, here, "methods", agreement(published, scaling["low"], scaling["high"]))
+
+    forcing, asking = texts["BF"], texts["TCC"]
+    held, asked = methods["BF"]["control_per_sample"], methods["TCC"]["control_per_sample"]
+    more_control = methods["BF"]["s1"]["control"] - methods["TCC"]["s1"]["control"]
+    tuning = (
+        f"{printed['cited']['rows']} traces lift a model from {quoted['base']}% to {quoted['sft']}%"
+    )
+    choice = compared(
+        "Rows chosen for difficulty, diversity and quality teach more than random ones",
+        1,
+        "s1_choice",
+        "trained",
+        "s1's choice against a uniform draw",
+    )
+    return [
+        compared(
+            tuning,
+            cited["sft"] - cited["base"],
+            "shots",
+            "trained",
+            "Families trained on, against the base with four examples",
+        ),
+        compared(
+            "The same, on benchmarks that are not what it was trained on",
+            cited["sft"] - cited["base"],
+            "shots",
+            "transfer",
+            "Families never trained on, against the same base",
+        ),
+        slope(
+            "More thinking under budget forcing, higher accuracy "
+            f"(Scaling {forcing['s1']['scaling']})",
+            "BF",
+        ),
+        compared(
+            f'Appending "Wait" lifts {quoted["sft"]}% to {quoted["forced"]}%',
+            cited["forced"] - cited["sft"],
+            "wait",
+            "trained",
+            "One Wait, families trained on",
+        ),
+        Finding(
+            f"Forcing controls the length ({forcing['s1']['control']}% of runs), asking for a "
+            f"number of tokens does not ({asking['s1']['control']}%)",
+            f"Answers within the limit, in %: forced {forcing['text']['control_per_sample']}, "
+            f"asked {asking['text']['control_per_sample']}",
+            "methods",
+            agreement(more_control, held["low"] - asked["high"], held["high"] - asked["low"]),
+        ),
+        slope(
+            f"Rejection sampling scales the wrong way (Scaling {texts['RS']['s1']['scaling']})",
+            "RS",
+        ),
+        announced(choice, results["preregistered"]),
+    ]
+
+
+def announced(finding: Finding, preregistered: list[Mapping[str, str]]) -> Finding:
+    """Return the finding on the choice of rows with the outcome of its pre-registration."""
+    for plan in preregistered:
+        if plan["comparison"] == "s1_choice":
+            outcome = f"pre-registered as {plan['expected']}: {plan['outcome']}"
+            return Finding(
+                finding.says, finding.here, finding.section, f"{finding.verdict}; {outcome}"
+            )
+    return finding
+
+
+def by_name(entries: list[dict]) -> dict[str, dict]:
+    """Return {name: entry} of a list of entries that have names."""
+    return {entry["name"]: entry for entry in entries}

@@ -1,0 +1,220 @@
+"""What a terminal shows: help that begins with commands, mistakes in a sentence, progress lines."""
+
+import io
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, SMOKE, collected, command, script, study_of
+from hydra.core.global_hydra import GlobalHydra
+
+from ponder import cli, progress, stages
+from ponder.config import nearest
+from ponder.errors import RecordError
+
+MISTAKES = {  # a command line -> words of the sentence
+    "train experiment=cpu train.learning_rate=1e-3": ["train.learning_rate", "mean train.lr?"],
+    "train experiment=cpu train.epoch=3": ["train.epoch=3", "did you mean train.epochs?"],
+    "train experiment=cpu epochs=3": ["there is no epochs", "did you mean train.epochs?"],
+    "train experiment=cpu bugdet=free": ["there is no bugdet", "did you mean budget=free?"],
+    "train experiment=cpu bugdet.tries=2": ["did you mean budget.tries?"],
+    "train experiment=cpu train.foo=1": ["there is no train.foo", "known keys: batch_rows"],
+    "train experiment=cpu budget.tries.x=1": ["did you mean budget.tries?"],
+    "train experiment=cpu ~train.lrs": ["there is no train.lrs", "did you mean train.lr?"],
+    "train experiment=cpu teacher=hf teacher.adaptor=x": ["did you mean teacher.adapter?"],
+    "train experiment=cpu +seed=1": ["+seed=1", "leave out the +"],
+    "train experiment=cpu +foo=1": ["foo is read by nothing"],
+    "train experiment=cpu train.epochs=two": ["train.epochs is 'two'", "int"],
+    "train experiment=cpu train.method=lorra": ["must be one of: full, lora"],
+    "train experiment=cpu-sl": ["experiment=cpu-sl names no option", "did you mean cpu-s1?"],
+    "train experiment=": ["names no option of experiment", "known options: cpu, cpu-300"],
+    "train experiment=cpu train=7": ["train=7 names no option of train", "cpu, s1"],
+    "train experiment=cpu budget=null": ["budget=null names no option", "known options:"],
+    "evaluate experiment=cpu budget=wait3": ["budget=wait3", "did you mean wait4?"],
+    "evaluate experiment=cpu sweep=[free,wait3]": ["wait3 in sweep", "did you mean wait4?"],
+    "evaluate experiment=cpu sweep=[free,free]": ["names a budget twice"],
+    "collect experiment=cpu out=${seeds}": ["out=${seeds}", "did you mean ${seed}?"],
+    "collect experiment=cpu out=${oc.env:NOT_SET}": ["out=${oc.env:NOT_SET}", "NOT_SET"],
+    "collect -m experiment=cpu out=${oot}": ["hydra.sweep.dir", "oot"],
+    "collect": ["name is missing", "experiment=cpu"],
+    "collect cpu": ["cpu is no key=value", "did you mean experiment=cpu?"],
+    "collect experiment=cpu train.lr": ["train.lr is no key=value", "train.lr=..."],
+    "collect experiment=cpu sweep=[free": ["sweep=[free cannot be read", "quotes"],
+    "collect experiment=cpu seed=0,1": ["seed=0,1 gives several values", "put -m first"],
+    "collect -m experiment=cpu,cpu-sl": ["experiment=cpu-sl", "did you mean cpu-s1?"],
+    "collect -m experiment=cpu,smoke train.lrr=1": ["did you mean train.lr?"],
+    "collect --experiment cpu": ["--experiment is out of place", "without dashes"],
+    "collect experiment=cpu -m seed=0,1": ["seed=0,1 is out of place", "flags such as -m"],
+    "collect --multirum experiment=cpu": ["--multirum is no flag", "did you mean --multirun?"],
+    "collect experiment=cpu --cfg jobs": ["--cfg", "jobs"],
+    "collect experiment=cpu --resolve": ["--resolve"],
+    "collect train=cpus --cfg job": ["train=cpus names no option", "did you mean cpu?"],
+    "collect --help experiment=cpuu": ["experiment=cpuu", "did you mean cpu?"],
+}
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command line in this process and return (exit code, stdout, stderr)."""
+
+    def at_the_terminal(line, *more):
+        name, *words = line.split(" ")
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *words, *more])
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        code = 0
+        try:
+            script(name).main()
+        except SystemExit as end:
+            code = end.code or 0
+        GlobalHydra.instance().clear()
+        return code, *capsys.readouterr()
+
+    return at_the_terminal
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_one_sentence_and_exit_code_2(run, line, tmp_path, monkeypatch):
+    monkeypatch.delenv("NOT_SET", raising=False)
+    code, shown, said = run(line)
+    assert (code, shown) == (2, "")
+    assert said.startswith("error: ") and said.count("\n") == 1
+    for words in MISTAKES[line]:
+        assert words in said
+
+
+@pytest.mark.parametrize("name", ["collect", "train", "evaluate"])
+def test_help_begins_with_four_commands_that_compose(run, name):
+    code, shown, said = run(f"{name} --help")
+    lines = shown.splitlines()
+    commands = [line.partition("    # ")[0].split() for line in lines[2:6]]
+    assert code == 0 and not said and lines[0].startswith(f"{name}.py: ")
+    for python, file, *words in commands:
+        assert (python, file) == ("python", f"{name}.py")
+        settings = [word.strip('"') for word in words if word != "-m"]
+        assert study_of(*(text.partition(",")[0] if "[" not in text else text for text in settings))
+    assert "budget: " in shown and "max_thinking: 192" in shown
+
+
+def test_the_config_of_a_job_is_shown(run):
+    code, shown, said = run("evaluate experiment=smoke budget=cap16 --cfg job")
+    assert code == 0 and not said and "max_thinking: 16\n" in shown and "name: smoke\n" in shown
+
+
+def test_a_mistake_of_ours_is_no_mistake_of_the_user(run, monkeypatch):
+    def broken(plan):
+        raise ValueError("a broken invariant")
+
+    monkeypatch.setattr(stages, "collect_run", broken)
+    with pytest.raises(ValueError, match="a broken invariant"):
+        run("collect experiment=smoke")
+
+
+@pytest.mark.parametrize("name", ["collect", "train", "evaluate"])
+def test_a_real_command_prints_one_line_and_starts_nothing(name, tmp_path):
+    done = command(name, *SMOKE, "train.learning_rate=1", f"out={tmp_path}/out")
+    assert done.returncode == 2 and not done.stdout and not list(tmp_path.iterdir())
+    assert done.stderr == (
+        "error: train.learning_rate=1 sets nothing, for there is no train.learning_rate; did you "
+        "mean train.lr?\n"
+    )
+
+
+def test_help_and_the_config_need_no_torch(tmp_path):
+    for name in ("torch", "transformers", "lm_eval", "datasets"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not for this')\n")
+    for words in (["--help"], ["experiment=cpu", "--cfg", "job"]):
+        done = command("evaluate", *words, env={"PYTHONPATH": str(tmp_path)})
+        assert done.returncode == 0 and not done.stderr and "max_thinking: 192" in done.stdout
+
+
+def test_what_is_missing_is_told_with_the_command_that_makes_it(run, tmp_path):
+    words = (f"out={tmp_path}", "train.lr=1e-3")
+    code, _, said = run("train experiment=cpu", *words)
+    assert code == 2 and f"python collect.py experiment=cpu {' '.join(words)}" in said
+    assert (
+        "rows in data/cpu/cpu/train.jsonl" in said and (ROOT / "data/cpu/cpu/train.jsonl").exists()
+    )
+    code, _, said = run("evaluate experiment=cpu-full", *words)
+    assert code == 2 and "python collect.py experiment=cpu-full" in said and "released" not in said
+
+
+def test_missing_weights_are_told_with_the_command_and_the_released_ones(tmp_path):
+    plan = collected(tmp_path)
+    with pytest.raises(RecordError) as told:
+        stages.adapter_folder(plan)
+    assert "make it with: python train.py experiment=smoke" in str(told.value)
+    assert "subject.adapter=data/cpu/smoke/adapter" in str(told.value)
+    assert (ROOT / "data/cpu/smoke/adapter/adapter_model.safetensors").exists()
+
+
+def test_make_help_is_grouped_and_has_every_target():
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True).stdout
+    told = re.findall(r"^  make ([a-z-]+) ", shown, re.M)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
+    assert set(told) == set(targets) - {"help", "run-is-named"}
+    assert len(re.findall(r"^[A-Z].*\n  make ", shown, re.M)) >= 4 and "smoke" in told
+
+
+@pytest.mark.parametrize(
+    ("word", "names", "near"),
+    [
+        ("wait3", ["cap16", "wait1", "wait2"], "wait2"),
+        ("learning_rate", ["lr", "warmup", "max_tokens"], "lr"),
+        ("lr", ["learning_rate", "warmup"], "learning_rate"),
+        ("lr", ["learning_rate", "loss_rows"], None),
+        ("foo", ["lr", "warmup"], None),
+        ("", ["lr"], None),
+    ],
+)
+def test_the_nearest_name(word, names, near):
+    assert nearest(word, names) == near
+
+
+def test_the_options_of_a_group_leave_out_parts_of_others(monkeypatch, tmp_path):
+    (tmp_path / "budget").mkdir()
+    for name in ("_base", "free"):
+        (tmp_path / f"budget/{name}.yaml").write_text("")
+    monkeypatch.setattr(cli, "CONF", tmp_path)
+    assert cli.groups() == ["budget"] and cli.options("budget") == ["free"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_in_a_log_file_is_a_line_for_each_tenth(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    bar = progress.bar(1000, "step", "train x")
+    for step in range(1000):
+        bar.set_postfix_str(f"loss {step}", refresh=False)
+        bar.update()
+    bar.close()
+    lines = sys.stderr.getvalue().splitlines()
+    assert len(lines) == 10 and "\r" not in sys.stderr.getvalue()
+    assert lines[0].startswith("train x: 100/1000 steps in ") and lines[0].endswith(", loss 99")
+    assert " left, " in lines[0] and " left" not in lines[-1]
+
+
+def test_progress_in_a_log_file_goes_on_from_what_was_done_and_is_never_silent_for_long(
+    monkeypatch,
+):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    bar = progress.bar(100, "answer", "evaluate x", done=50)
+    for seconds in (59.0, 61.0, 62.0):
+        clock[0] = seconds
+        bar.update()
+    assert sys.stderr.getvalue() == "evaluate x: 52/100 answers in 01:01, about 24:24 left\n"
+
+
+def test_progress_on_a_terminal_is_a_bar_and_one_of_several_processes_shows_it(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    for shown, wanted in ((True, True), (False, False)):
+        sys.stderr.truncate(0)
+        bar = progress.bar(2, "step", "train x", shown=shown)
+        bar.update(2)
+        bar.close()
+        assert ("100%" in sys.stderr.getvalue()) is wanted
