@@ -79,6 +79,7 @@ class _Jobs:
         Raises UserError for what cannot be composed, before a job runs.
         """
         import hydra
+        from hydra.errors import HydraException
 
         from ponder import overrides
 
@@ -86,9 +87,9 @@ class _Jobs:
         main = hydra.main(version_base="1.3", config_path=str(overrides.CONF), config_name=stage)
         try:
             main(functools.update_wrapper(functools.partial(self._run), self.main))()
-        except OSError:
-            raise
         except Exception as error:  # Hydra's own, for _run raises none
+            if isinstance(error, OSError) and not isinstance(error, HydraException):
+                raise  # a folder that cannot be made
             words, several = self.arguments.overrides, self.arguments.multirun
             sentence = overrides.mistake(error, tree, words, several)
             if sentence is None:

@@ -358,7 +358,7 @@ class Run:
         }
         # None where the environment says it: wandb reads it there, and entity, tags and notes too.
         options = {
-            name: None if variable in os.environ else value
+            name: None if os.environ.get(variable) else value
             for name, (variable, value) in usual.items()
         }
         try:

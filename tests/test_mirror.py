@@ -19,13 +19,13 @@ class Opened:
 
     def __init__(self, options, starting_step):
         self.options, self.starting_step = options, starting_step
-        self.rows, self.finished = [], False
+        self.rows, self.exit_code = [], None
 
     def log(self, row, step):
         self.rows.append((step, row))
 
-    def finish(self):
-        self.finished = True
+    def finish(self, exit_code=None):
+        self.exit_code = exit_code or 0
 
     @property
     def steps(self):
@@ -75,7 +75,7 @@ def test_the_last_mirror_of_a_resumed_run_sees_every_step_once(tmp_path, mirrors
     first, last = mirrors.opened
     assert first.steps == [1, 2, 3, 4, 5] and last.steps == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [row for _, row in last.rows] == read_jsonl(run.folder / "metrics.jsonl")
-    assert last.finished
+    assert (first.exit_code, last.exit_code) == (1, 0)
 
 
 def test_each_mirror_goes_on_with_the_same_run_of_wandb(tmp_path, mirrors):

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, SMOKE, collected, command, script, study_of
 from hydra.core.global_hydra import GlobalHydra
 
-from ponder import cli, progress, stages
+from ponder import overrides, progress, stages
 from ponder.config import nearest
 from ponder.errors import RecordError
 
@@ -171,12 +171,12 @@ def test_the_nearest_name(word, names, near):
     assert nearest(word, names) == near
 
 
-def test_the_options_of_a_group_leave_out_parts_of_others(monkeypatch, tmp_path):
+def test_the_options_of_a_group_leave_out_parts_of_others(tmp_path):
     (tmp_path / "budget").mkdir()
     for name in ("_base", "free"):
         (tmp_path / f"budget/{name}.yaml").write_text("")
-    monkeypatch.setattr(cli, "CONF", tmp_path)
-    assert cli.groups() == ["budget"] and cli.options("budget") == ["free"]
+    tree = overrides.Tree("train", (tmp_path,))
+    assert tree.groups() == ["budget"] and tree.options("budget") == ["free"]
 
 
 class Terminal(io.StringIO):
