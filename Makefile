@@ -14,7 +14,7 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all release paper audit audit-full \
+.PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all release paper table audit audit-full \
 	audit-page audit-replay export lock clean \
 	run-is-named
 
@@ -71,6 +71,9 @@ bench-evaluate: setup  ## nine budgets in one pass, one by one, and one by one t
 ##@ Paper and audit
 paper: setup  ## build the paper from the committed results
 	$(PY) paper/build.py
+
+table: setup  ## one table of any evaluations, seeds of one training as one row: make table RUNS="cpu-trained-free-test ..."
+	@$(PY) -m ponder.report.table $(RUNS)
 
 audit: setup  ## check every published number against the released records; offline, without torch; ten seconds
 	$(PY) audit.py

@@ -1,0 +1,146 @@
+"""The table of anybody's runs: the released rows again, seeds as one arm, intervals that cover."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from ponder.errors import UserError
+from ponder.report import seeds, table
+
+FREE = "cpu-trained-free-test"
+
+
+@pytest.fixture(autouse=True)
+def root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def printed(capsys, *arguments):
+    table.main(list(arguments))
+    return capsys.readouterr().out
+
+
+def test_the_released_rows_come_out_to_the_last_digit(capsys):
+    results = json.loads((ROOT / "paper/generated/results.json").read_text())
+    row = next(row for row in results["rows"] if row["label"] == "SFT, no forcing")
+    text = printed(capsys, FREE, "--format", "csv")
+    (line,) = csv.DictReader(io.StringIO(text))
+    assert [round(float(line[key]), 6) for key in ("accuracy", "low", "high")] == [
+        row["all"][key] for key in ("accuracy", "low", "high")
+    ]
+    assert int(line["n"]) == row["all"]["n"] and line["seeds"] == "1"
+
+
+def test_a_difference_has_its_flips_and_holm_over_the_lines(capsys):
+    text = printed(
+        capsys,
+        "cpu-trained-cap16-test",
+        "cpu-trained-wait1-test",
+        "--against",
+        FREE,
+        "--format",
+        "csv",
+    )
+    cap, wait, free = csv.DictReader(io.StringIO(text))
+    assert (wait["gained"], wait["lost"], cap["gained"]) == ("7", "138", "7")
+    assert float(cap["p (Holm)"]) == float(cap["p"])  # the larger of the two
+    assert float(wait["p (Holm)"]) == pytest.approx(2 * float(wait["p"]))
+    assert free["difference"] == "" and float(wait["difference"]) < 0 < float(wait["detectable"])
+
+
+def test_tasks_restrict_the_questions(capsys):
+    text = printed(capsys, FREE, "--tasks", "boolean,chain_sum", "--format", "csv")
+    (line,) = csv.DictReader(io.StringIO(text))
+    assert line["n"] == "120"
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["no-such-run"], "no finished evaluation is called 'no-such-run'"),
+        ([FREE, "--tasks", "chess"], "answered nothing of chess"),
+        ([FREE, "--against", "cpu-trained-free-dev"], "answered different questions"),
+    ],
+)
+def test_a_mistake_is_a_sentence(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        table.main(arguments)
+    assert stop.value.code == 2 and words in capsys.readouterr().err
+
+
+def evaluation(folder, seed, correct):
+    """An Evaluation of four questions by a training of some seed."""
+    values = dict(
+        task="t",
+        question="q",
+        gold="1",
+        thinking="",
+        reply="Final Answer: 1",
+        ids=[1],
+        forced=[],
+        num_thinking=3,
+        num_answer=1,
+        num_ignored=0,
+        capped=False,
+        finish="stop",
+        prompt_sha256="",
+    )
+    samples = {
+        ("t", str(at), 0): table.SampleRow(**values, id=str(at), correct=right)
+        for at, right in enumerate(correct)
+    }
+    training = table.Training(f"x-{seed}", seed, {"lr": 1})
+    return table.Evaluation(ROOT / folder, "x-free-dev", {"budget": "free"}, training, samples)
+
+
+def test_seeds_of_one_recipe_are_one_arm():
+    runs = [evaluation("a", 0, [1, 1, 0, 0]), evaluation("b", 1, [1, 0, 0, 0])]
+    (arm,) = table.arms(runs)
+    line = table.line(arm)
+    assert (line["seeds"], line["n"], line["accuracy"]) == (2, 4, 3 / 8)
+    low, high = line["interval"]
+    assert low < 3 / 8 < high
+
+
+def test_a_seed_that_is_there_twice_is_refused():
+    with pytest.raises(UserError, match="seed 0 is twice"):
+        table.arms([evaluation("a", 0, [1, 1, 0, 0]), evaluation("b", 0, [1, 0, 0, 0])])
+
+
+def test_seeds_that_answered_different_questions_are_refused():
+    with pytest.raises(UserError, match="different questions"):
+        table.arms([evaluation("a", 0, [1, 1, 0, 0]), evaluation("b", 1, [1, 0])])
+
+
+@pytest.mark.parametrize("between_seeds, questions", [(0.0, 360), (0.03, 360), (0.1, 200)])
+def test_intervals_over_five_seeds_cover_a_known_mean(between_seeds, questions):
+    """1,000 simulated tables of known variances: the 95% interval covers in 93 to 97% of them."""
+    rng = np.random.default_rng(7)
+    covered = 0
+    for _ in range(1000):
+        by_seed = between_seeds * rng.standard_normal((5, 1))
+        by_question = 0.35 * rng.standard_normal((1, questions))
+        rest = 0.3 * rng.standard_normal((5, questions))
+        estimate = seeds.crossed(0.5 + by_seed + by_question + rest)
+        covered += estimate.low <= 0.5 <= estimate.high
+    assert 930 <= covered <= 970
+
+
+def test_intervals_of_right_and_wrong_answers_cover():
+    rng = np.random.default_rng(8)
+    covered = 0
+    for _ in range(500):
+        logit = rng.normal(0, 0.3, (5, 1)) + rng.normal(0, 2, (1, 360))
+        estimate = seeds.crossed(rng.random((5, 360)) < 1 / (1 + np.exp(-logit)))
+        covered += estimate.low <= 0.5 <= estimate.high
+    assert 0.93 <= covered / 500 <= 0.97
+
+
+def test_holm_and_mcnemar_by_hand():
+    assert seeds.holm([0.01, 0.04, 0.03]) == [0.03, 0.06, 0.06]
+    assert seeds.mcnemar(0, 0) == 1.0
+    assert seeds.mcnemar(1, 7) == pytest.approx(2 * (1 + 8) / 2**8)
