@@ -3,6 +3,7 @@
     python collect.py experiment=cpu
     python collect.py experiment=cpu selection=cpu-s1 name=s1    # another choice of rows
     python collect.py experiment=server                 # the model at http://127.0.0.1:8000/v1
+    python collect.py experiment=traces teacher.path=mine.jsonl    # traces that are there
 
 Writes outputs/collect/<name>-<hash>/, a data set in release form: traces.jsonl (every trace, right
 or wrong), train.jsonl (the chosen rows), funnel.json and dropped.jsonl (what each step dropped, and
@@ -25,17 +26,23 @@ if TYPE_CHECKING:
 
 @cli.command("collect")
 def main(cfg: DictConfig) -> None:
-    from ponder import stages, study
-    from ponder.questions import drawn
+    from ponder import models, stages, study
+    from ponder.collect import calls
+    from ponder.questions import drawing
 
     plan = study.read(cfg)
     if plan.questions.kind == "drawn" and plan.questions.source == "draw":
-        drawn.draw_outside_data(plan.questions)
+        drawing.draw_outside_data(plan.questions)
+    if not models.is_made(plan.model, plan.out):  # a download that may be in vain
+        calls.check_listening(plan)
     run = stages.collect_run(plan)
-    if run.finished:
-        run.tidy()
-        print(f"collect {run.name}: finished before, nothing to do -> {run.folder}")
-        return
+    if not run.claim():
+        failed = calls.num_failed(run.folder)
+        if not failed:
+            print(f"collect {run.name}: finished before, nothing to do -> {run.folder}")
+            return
+        print(f"collect {run.name}: finished before; {failed} calls that failed are made again")
+        run.reopen()
     with run:
         collect(plan, run)
 
@@ -49,11 +56,15 @@ def collect(plan: Study, run: Run) -> None:
     from ponder.collect import calls, contamination, domains, duplicates, selection, teachers, terms
     from ponder.questions import pools
     from ponder.rows import values_of
+    from ponder.train import adapters, sft
 
     terms.check_text(plan.teacher.terms)
     attempts = selection.read_attempts(plan.selection)
     benchmarks = contamination.read_benchmarks(plan.decontamination)
-    chat = models.load_chat(models.base_folder(plan.model, plan.out), plan.model.delimiters)
+    base = models.base_folder(plan.model, plan.out)
+    chat = models.load_chat(base, plan.model.delimiters)
+    if plan.train.method == "lora":  # mended after this run, it would give the run another name
+        adapters.target_layers(models.skeleton(base), plan.model)
 
     pool, read = pools.read(plan.questions)
     pool, copies = duplicates.remove(pool, plan.decontamination.near, plan.decontamination.prefer)
@@ -64,8 +75,12 @@ def collect(plan: Study, run: Run) -> None:
     run.write_jsonl("traces.jsonl", map(values_of, traces))
 
     hits = contamination.hits(pool, traces, benchmarks, plan.decontamination)
+    long_rows = {}
+    if plan.teacher.kind != "solver":
+        rows_chat = models.load_chat(base, plan.model.delimiters, plan.train.control == "steps")
+        long_rows = sft.long_rows(traces, rows_chat, plan.train)
     rows, funnel, drops = selection.select(
-        traces, plan.selection, plan.data_seed, attempts, contamination.strongest(hits)
+        traces, plan.selection, plan.data_seed, attempts, contamination.strongest(hits), long_rows
     )
     run.write_jsonl("train.jsonl", map(values_of, rows))
     if hits:

@@ -39,19 +39,16 @@ def main(cfg: DictConfig) -> None:
 
     # The words of the command line; none where main is called with a config.
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else ()
+    named = [(plan, stages.evaluate_run(plan)) for plan in plans.plans(cfg, list(overrides))]
     studies, runs = [], []
-    for plan in plans.plans(cfg, list(overrides)):
-        run = stages.evaluate_run(plan)
-        if run.finished:
-            run.tidy()
-            print(f"evaluate {run.name}: finished before, nothing to do -> {run.folder}")
-        else:
-            studies.append(plan)
-            runs.append(run)
-    if runs:
-        with contextlib.ExitStack() as stack:
-            for run in runs:
-                stack.enter_context(run)
+    with contextlib.ExitStack() as stack:
+        for plan, run in named:
+            if run.claim():
+                studies.append(plan)
+                runs.append(stack.enter_context(run))
+            else:
+                print(f"evaluate {run.name}: finished before, nothing to do -> {run.folder}")
+        if runs:
             evaluate(studies, runs)
 
 

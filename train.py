@@ -5,6 +5,7 @@
     python train.py -m experiment=smoke seed=0,1
     torchrun --nproc-per-node 8 train.py experiment=...    # the same losses but for rounding
     python train.py experiment=s1-32b plan=true            # what it would cost; trains nothing
+    python train.py experiment=cpu show=3    # three rows as the loss sees them; trains nothing
 
 Writes outputs/train/<name>-<hash>/: metrics.jsonl (a row per step), batches.jsonl (the rows each
 step saw), cost.json, and adapter/ (the weights in bf16, as peft opens them). A killed run goes on
@@ -13,6 +14,7 @@ from its last checkpoint with the same command; SIGTERM makes one after the step
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from ponder import cli
@@ -36,15 +38,28 @@ def main(cfg: DictConfig) -> None:
         estimate = costs.plan(plan, plan.machines, plan.model.architecture)
         print(costs.report(plan, plan.machines, estimate))
         return
+    if plan.show:
+        print_rows(plan)
+        return
     run = stages.train_run(plan)
-    if run.finished:
-        run.tidy()
+    if not run.claim():
         print(f"train {run.name}: finished before, nothing to do -> {run.folder}")
         return
     from ponder.train import processes
 
     with processes.process_group(plan.hardware.device, plan.train) as group, run:
         train(plan, run, group)
+
+
+def print_rows(plan: Study) -> None:
+    """Print the first rows that the training would see, without loading a weight."""
+    from ponder import models, stages
+    from ponder.train import show
+
+    base = models.base_folder(plan.model, plan.out)
+    chat = models.load_chat(base, plan.model.delimiters, counted=plan.train.control == "steps")
+    text = show.report(stages.chosen_rows(plan), chat, plan)
+    print(show.printable(text, sys.stdout.encoding))
 
 
 def train(plan: Study, run: Run, group: Processes) -> None:
@@ -57,6 +72,7 @@ def train(plan: Study, run: Run, group: Processes) -> None:
 
     from ponder import hashing, models, progress, signals, stages
     from ponder.train import (
+        adapters,
         batches,
         checkpoints,
         costs,
@@ -76,7 +92,7 @@ def train(plan: Study, run: Run, group: Processes) -> None:
             "faults"
         )
 
-    base = processes.first_process_first(lambda: models.base_folder(plan.model, plan.out), group)
+    base = models.base_folder(plan.model, plan.out)  # made under a lock when the run was named
     network, chat = models.load(
         base,
         plan.model.delimiters,
@@ -127,6 +143,8 @@ def train(plan: Study, run: Run, group: Processes) -> None:
                 part.backward()
                 loss += part.detach()
             processes.sum_over_processes(loss)
+            if step == last + 1:
+                adapters.check_gradients(network)
             norm = sharding.full_tensor(torch.nn.utils.clip_grad_norm_(weights, recipe.clip))
             sft.check_finite(loss, norm, step)
             optimizer.step()
@@ -154,6 +172,7 @@ def train(plan: Study, run: Run, group: Processes) -> None:
             if leaves:
                 raise signals.Terminated
     bar.close()
+    adapters.check_moved(network, optimizer, len(steps))
     sft.save_weights(network, run.folder / "adapter", run.writes)
     processes.barrier()  # all measure it at once, for they share the machine
     ceiling = torch.tensor(

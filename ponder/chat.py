@@ -32,6 +32,9 @@ class Delimiters:
     answer: str | None
     # Prefix of the final answer; s1 forces "Final Answer:" (s1, vllm_causallms.py L254).
     final: str
+    bos: str | None = None  # one special token before the first turn; null: none
+    user: str = "user"  # the roles, as the model's own template writes them
+    assistant: str = "assistant"
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Chat:
         self.tokenizer, self.delimiters = tokenizer, delimiters
         self.turn_start = self._special(delimiters.turn_start)
         self.turn_end = self._special(delimiters.turn_end)
+        self.beginning = [self._special(delimiters.bos)] if delimiters.bos else []
         self.newline = self.encode("\n")[-1]
         self.think_open = self._opening(delimiters.think)
         self.answer_open = self._opening(delimiters.answer)
@@ -79,9 +83,10 @@ class Chat:
 
     def _special(self, text: str) -> int:
         """Return the id of a delimiter; it must be one special token of the vocabulary."""
+        # A GGUF file's tokenizer lists few of them by a role, such as eos, but marks all.
+        added = self.tokenizer.added_tokens_decoder
         token = self.tokenizer.convert_tokens_to_ids(text)
-        unknown = token is None or token == self.tokenizer.unk_token_id
-        if unknown or text not in self.tokenizer.all_special_tokens:
+        if token not in added or str(added[token]) != text or not added[token].special:
             raise UserError(
                 f"model.delimiters has {text!r}, which is no special token of this tokenizer; name "
                 "one that is"
@@ -110,7 +115,7 @@ class Chat:
         `shots` are worked examples (question, think, answer), shown as earlier turns in the form
         that the model is trained on. There is no system turn (decision 0003).
         """
-        ids = []
+        ids = list(self.beginning)
         for shot_question, think, answer in shots:
             ids += self._user(shot_question) + self.think_open
             ids += self.reasoning(think, answer)[0] + self.encode("\n")
@@ -119,12 +124,12 @@ class Chat:
     def _user(self, text: str) -> list[int]:
         return [
             self.turn_start,
-            *self.encode("user\n"),
+            *self.encode(self.delimiters.user + "\n"),
             *self.encode(text),
             self.turn_end,
             *self.encode("\n"),
             self.turn_start,
-            *self.encode("assistant\n"),
+            *self.encode(self.delimiters.assistant + "\n"),
         ]
 
     def reasoning(self, think: str, answer: str, wrong: Spans = ()) -> tuple[list[int], list[int]]:

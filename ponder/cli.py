@@ -7,7 +7,6 @@ ponder/overrides.py says it in a sentence, with exit code 2.
 import functools
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -36,23 +35,23 @@ def command(stage: str) -> Callable[[Main], Callable[..., None]]:
         @user_errors
         def run(cfg: "DictConfig | None" = None) -> None:
             if cfg is not None:
-                return _with_values(main, cfg)
-            signals.install()
-            os.environ["HYDRA_FULL_ERROR"] = "1"
-            if not sys.stderr.isatty():  # bars of downloads are for a terminal
-                os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-            from ponder import overrides
+                return with_values(main, cfg)
+            with signals.handled():
+                os.environ["HYDRA_FULL_ERROR"] = "1"
+                if not sys.stderr.isatty():  # bars of downloads are for a terminal
+                    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+                from ponder import overrides
 
-            jobs = _Jobs(main, overrides.arguments())
-            jobs.compose_and_run(stage)
-            jobs.report()
+                jobs = _Jobs(main, overrides.arguments())
+                jobs.compose_and_run(stage)
+                jobs.report()
 
         return run
 
     return decorate
 
 
-def _with_values(main: Main, cfg: "DictConfig") -> None:
+def with_values(main: Main, cfg: "DictConfig") -> None:
     """Run `main`; raises UserError for a ${...} that has no value."""
     from omegaconf.errors import OmegaConfBaseException
 
@@ -91,10 +90,7 @@ class _Jobs:
             if isinstance(error, OSError) and not isinstance(error, HydraException):
                 raise  # a folder that cannot be made
             words, several = self.arguments.overrides, self.arguments.multirun
-            sentence = overrides.mistake(error, tree, words, several)
-            if sentence is None:
-                raise
-            raise UserError(sentence) from None
+            raise UserError(overrides.mistake(error, tree, words, several)) from None
 
     def _run(self, cfg: "DictConfig") -> None:
         """Run a job and note how it failed; Hydra would tell it in its own words."""
@@ -105,7 +101,7 @@ class _Jobs:
             return
         self.count += 1
         try:
-            _with_values(self.main, cfg)
+            with_values(self.main, cfg)
         except Terminated:
             raise
         except (Exception, SystemExit) as error:
@@ -116,6 +112,8 @@ class _Jobs:
             words = [
                 w for w in HydraConfig.get().overrides.task if w not in self.arguments.overrides
             ]
+            import traceback
+
             line = message(error) or "".join(traceback.format_exception(error)).rstrip()
             print(line, file=sys.stderr, flush=True)
             self.failures[" ".join(words) or f"job {self.count}"] = exit_code(error)

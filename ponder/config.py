@@ -8,10 +8,11 @@ with `+`.
 import dataclasses
 import difflib
 import math
+import re
 import types
 import typing
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound="DataclassInstance")
 MISSING = "???"  # Hydra's word for a value that somebody must set
+Name = Annotated[str, "part of the names of folders"]  # see check_name
+NAME_MAX = 60
 
 
 def build(cls: type[Config], node: Any, where: str = "") -> Config:
@@ -36,18 +39,18 @@ def build(cls: type[Config], node: Any, where: str = "") -> Config:
             f"{where or cls.__name__} is {values!r}, but must be a mapping with the keys of "
             f"{cls.__name__}"
         )
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls, include_extras=True)
     names = [field.name for field in dataclasses.fields(cls)]
     for key in values:
         if key not in names:
             raise UserError(f"{_join(where, key)} is read by nothing{_hint(str(key), names)}")
     fields = {}
-    for name in names:
-        if values.get(name, MISSING) == MISSING:
-            raise UserError(
-                f"{_join(where, name)} is missing; give it a value, e.g. with experiment=cpu"
-            )
-        fields[name] = _value(hints[name], values[name], _join(where, name))
+    for field in dataclasses.fields(cls):
+        key = _join(where, field.name)
+        if values.get(field.name, MISSING) != MISSING:
+            fields[field.name] = _value(hints[field.name], values[field.name], key)
+        elif field.default is dataclasses.MISSING:
+            raise UserError(f"{key} is missing; give it a value, e.g. with experiment=cpu")
     return cls(**fields)
 
 
@@ -87,6 +90,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     """
     if dataclasses.is_dataclass(kind):
         return build(typing.cast("type[DataclassInstance]", kind), value, where)
+    if kind is Name:
+        return check_name(where, _scalar(str, value, where))
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
         check_choice(where, value, inner)
@@ -104,6 +109,9 @@ def _optional(inner: Sequence[Any], value: Any, where: str) -> Any:
     if value is None and type(None) in inner:
         return None
     kinds = [kind for kind in inner if kind is not type(None)]
+    lists = [kind for kind in kinds if typing.get_origin(kind) is tuple]
+    if lists and len(kinds) > 1:
+        kinds = lists if isinstance(value, list) else [kind for kind in kinds if kind not in lists]
     kind = _of_kind(kinds, value, where) if len(kinds) > 1 else kinds[0]
     return _value(kind, value, where)
 
@@ -115,7 +123,7 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
         raise UserError(
             f"{where} is {value!r} ({type(value).__name__}), but must be of type {kind.__name__}"
         )
-    if kind is float and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{where} is {value}, but must be a number, and finite; give another")
     return value
 
@@ -129,6 +137,16 @@ def _of_kind(classes: Iterable[type], value: Any, where: str) -> type:
     name = value.get("kind") if isinstance(value, dict) else None
     check_choice(_join(where, "kind"), name, tuple(by_name))
     return by_name[name]
+
+
+def check_name(where: str, name: str) -> str:
+    """Return a name that may become part of the name of a folder; raises UserError for another."""
+    if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,{NAME_MAX - 1}}}", name):
+        raise UserError(
+            f"{where} is {name!r:.80}, but becomes part of a folder's name: take 1 to {NAME_MAX} "
+            "letters, digits, dots, dashes, pluses and underscores, a letter or digit first"
+        )
+    return name
 
 
 def check_choice(where: str, value: object, choices: Sequence[object]) -> None:

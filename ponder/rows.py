@@ -69,6 +69,11 @@ class Trace:
         "why the call gave no trace that can be used; null or empty for one that did",
         default=ABSENT,
     )
+    graded: bool = column(
+        "traces that came from elsewhere only: whether a reference answer or its source said "
+        "whether `answer` is right; where neither did, `correct` is false and says nothing",
+        default=ABSENT,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,12 +26,13 @@ from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
-from ponder import lineage, signals
+from ponder import lineage, manifests, signals
 from ponder.errors import RecordError, UserError, exit_code, message
-from ponder.hashing import file_sha256
+from ponder.manifests import NOT_REPRODUCED as NOT_REPRODUCED
+from ponder.manifests import PART, SCHEMA, manifest, scratch
 from ponder.signals import Terminated
 
-SCHEMA = 1
+STAMPS = Path("models", "stamps.json")  # under `out`: hashing.files_sha256
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
     "torch",
@@ -49,10 +50,7 @@ PACKAGES = (
     "scipy",
     "wandb",
 )
-# What a run resumes from, files and folders by their patterns; gone once its manifest is written.
-SCRATCH = ("checkpoint-*", "generations.jsonl", "calls.jsonl")
-# Files that differ between equal runs.
-NOT_REPRODUCED = ("cost.json", "environment.json", "status.json", "stdout.log", "timing.jsonl")
+NAME_MAX = 120  # characters of a run's name; wandb takes 128, a file system 255
 
 
 def dump(value: Any, indent: int | None = None) -> str:
@@ -61,10 +59,31 @@ def dump(value: Any, indent: int | None = None) -> str:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write bytes so that the file is there whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
+    """Write bytes so that the file is there whole or not at all, after a power cut too."""
+    part = path.with_name(path.name + PART)
+    try:
+        part.write_bytes(data)
+        put_in_place(part, path)
+    except OSError:  # a full disk needs the room
+        part.unlink(missing_ok=True)
+        raise
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Give a written file or folder its name, once all that it holds is on the disk."""
+    for inside in [*part.rglob("*"), part]:
+        flush(inside)
     os.replace(part, path)
+    flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file or folder would survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
@@ -169,11 +188,6 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def scratch(folder: Path) -> list[Path]:
-    """Return the paths in a run folder that a run resumes from."""
-    return [path for pattern in SCRATCH for path in folder.glob(pattern)]
-
-
 def being_written(folder: Path) -> bool:
     """Return whether a process has this run open."""
     lock = os.open(folder, os.O_RDONLY)
@@ -184,23 +198,6 @@ def being_written(folder: Path) -> bool:
     finally:
         os.close(lock)
     return False
-
-
-def manifest(folder: Path, name: str, inputs: dict[str, str]) -> dict[str, Any]:
-    """Return the manifest of a run folder: each file with its hash and size.
-
-    The manifest itself and what a run resumes from are not in it.
-    """
-    left_out = {folder / "manifest.json", *scratch(folder)}
-    entries = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and left_out.isdisjoint((path, *path.parents)):
-            entries[path.relative_to(folder).as_posix()] = {
-                "sha256": file_sha256(path),
-                "bytes": path.stat().st_size,
-                "reproducible": path.name not in NOT_REPRODUCED,
-            }
-    return {"schema": SCHEMA, "name": name, "inputs": inputs, "files": entries}
 
 
 class Run:
@@ -222,24 +219,58 @@ class Run:
     ) -> None:
         self.stage, self.config, self.inputs, self.threads = stage, config, inputs, threads
         self.name = f"{label}-{run_hash(stage, config, inputs)}"
+        if len(self.name) > NAME_MAX:
+            raise UserError(
+                f"the run {self.name} has a name of {len(self.name)} characters, but at most "
+                f"{NAME_MAX}; shorten name or the names of its groups, such as budget.name"
+            )
         self.folder = Path(out) / stage / self.name
         self.out = Path(out)
         self.wandb_mode = wandb
+        self.lock: int | None = None  # the open folder, while this process may write
         self.mirror: Any = None
         self.unsent = 0  # the first step that the mirror lacks
         self.writes = os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
     @property
     def finished(self) -> bool:
-        """Whether this very run was completed before."""
-        return (self.folder / "manifest.json").exists()
+        """Whether this very run was completed before.
+
+        Raises RecordError where its files are not what they were then.
+        """
+        stamps = self.out / STAMPS
+        return manifests.is_finished(self.folder, self.name, self.inputs, stamps)
+
+    def claim(self) -> bool:
+        """Return whether this run is to be made, which no other process then can; a run that is
+        finished is tidied.
+
+        Raises UserError where another process writes it.
+        """
+        if self.finished:
+            self.tidy()
+            return False
+        if self.writes:
+            self._lock()
+            if self.finished:  # by a process that had the lock until now
+                self._unlock()
+                return False
+        return True
+
+    def reopen(self) -> None:
+        """Claim a run that was finished, to make it again from what it can still get.
+
+        Raises UserError where another process writes it.
+        """
+        self._lock()
+        (self.folder / "manifest.json").unlink(missing_ok=True)
 
     def __enter__(self) -> "Run":
         signals.run_opened()
         if not self.writes:
             return self
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock()
+        if self.lock is None:
+            self._lock()
         self.started = time.monotonic()
         self.status = self._first_status()
         try:
@@ -251,9 +282,13 @@ class Run:
 
     def _begin(self) -> None:
         """Write what a run has from its start, and open its mirror."""
+        for part in self.folder.glob(f"*{PART}"):  # files that a kill left half written
+            if part.is_file():
+                part.unlink()
         self._write_status()
-        (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(self.config)))
-        (self.folder / "environment.json").write_text(dump(environment(self.threads), indent=1))
+        config = OmegaConf.to_yaml(OmegaConf.create(self.config))
+        write_atomic(self.folder / "config.yaml", config.encode())
+        self.write_json("environment.json", environment(self.threads))
         if (clocks := self.folder / "timing.jsonl").exists():
             # Without a row that a kill cut short.
             write_jsonl(clocks, read_jsonl(clocks, tolerate_cut=True))
@@ -261,18 +296,26 @@ class Run:
         self._open_mirror()
 
     def _lock(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.lock = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            os.close(self.lock)
+            self._unlock()
             raise UserError(
                 f"{self.folder} is being written by another process; let it finish, or stop it"
             ) from None
 
+    def _unlock(self) -> None:
+        assert self.lock is not None
+        os.close(self.lock)
+        self.lock = None
+
     def _first_status(self) -> dict[str, Any]:
         previous = self.folder / "status.json"
-        commits = json.loads(previous.read_text())["commits"] if previous.exists() else []
+        commits = []
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            commits = json.loads(previous.read_text())["commits"]
         return {
             "schema": SCHEMA,
             "stage": self.stage,
@@ -318,7 +361,7 @@ class Run:
 
     def _close(self, code: int) -> None:
         """Let other processes open the run, and tell the mirror with which exit code it ended."""
-        os.close(self.lock)
+        self._unlock()
         if self.mirror:
             self.mirror.finish(exit_code=code)
 
@@ -326,6 +369,8 @@ class Run:
         self.write_json("status.json", self.status)
 
     def _write_manifest(self) -> None:
+        for path in [*self.folder.rglob("*"), self.folder]:
+            flush(path)  # a manifest must not outlive what it lists
         self.write_json("manifest.json", manifest(self.folder, self.name, self.inputs))
 
     def tidy(self) -> None:
@@ -357,7 +402,7 @@ class Run:
             "dir": ("WANDB_DIR", str(folder)),
         }
         # None where the environment says it: wandb reads it there, and entity, tags and notes too.
-        options = {
+        options: dict[str, Any] = {
             name: None if os.environ.get(variable) else value
             for name, (variable, value) in usual.items()
         }

@@ -2,14 +2,14 @@
 
 Before a run is open nothing is lost, and the process leaves at once, whatever it imports. Later
 Ctrl-C raises KeyboardInterrupt and SIGTERM raises Terminated, so that the run is marked; a training
-defers SIGTERM to the end of its step.
+defers SIGTERM to the end of its step. Few imports, for until then Python's own handlers work.
 """
 
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import FrameType
 
 GOES_ON = "the same command goes on from here"
@@ -17,6 +17,7 @@ MESSAGES = {
     signal.SIGINT: f"interrupted: {GOES_ON}",
     signal.SIGTERM: f"terminated (SIGTERM): {GOES_ON}",
 }
+AGAIN = 0.01  # seconds until a signal comes again that nobody could be told of
 
 
 class Terminated(SystemExit):
@@ -26,27 +27,41 @@ class Terminated(SystemExit):
         super().__init__(128 + signal.SIGTERM)
 
 
-@dataclass
 class _State:
-    """What the handler knows: whether a run was opened, a step defers, SIGTERM came before."""
+    """What the handler knows of this process."""
 
-    run_opened: bool = False
-    deferred: bool = False
-    terminated: bool = False
+    run_opened = False
+    deferred = False  # by a step of a training
+    terminated = False  # SIGTERM came before
 
 
 _state = _State()
 
 
-def install() -> None:
-    """Let this module handle both signals, in place of Python's own handlers.
+@contextlib.contextmanager
+def handled() -> Iterator[None]:
+    """Handle both signals here, in place of Python's own handlers, until the end of the context.
 
-    A signal that whoever started the process lets it ignore stays ignored.
+    A signal that whoever started the process lets it ignore stays ignored. Where one ended the
+    context its handler stays, for another must not cut the end of the process short.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _handle)
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _handle)
+    usual = {number: signal.getsignal(number) for number in MESSAGES}
+    ours = [n for n, own in usual.items() if own in (signal.default_int_handler, signal.SIG_DFL)]
+    hook, sys.unraisablehook = sys.unraisablehook, _send_again
+    ends = False
+    try:
+        for number in ours:
+            signal.signal(number, _handle)
+        yield
+    except (KeyboardInterrupt, Terminated):
+        ends = True
+        raise
+    finally:
+        if not ends:
+            for number in ours:
+                signal.signal(number, usual[number])
+            sys.unraisablehook = hook
+            _state.run_opened = _state.terminated = False
 
 
 def run_opened() -> None:
@@ -77,3 +92,16 @@ def _handle(number: int, frame: FrameType | None) -> None:
     _state.terminated = True
     if not _state.deferred:
         raise Terminated
+
+
+def _send_again(lost: "sys.UnraisableHookArgs") -> None:
+    """Send a signal again that came in a __del__ or callback, where Python drops what is raised."""
+    import threading
+
+    if isinstance(lost.exc_value, Terminated):
+        _state.terminated, number = False, signal.SIGTERM
+    elif isinstance(lost.exc_value, KeyboardInterrupt):
+        number = signal.SIGINT
+    else:
+        return sys.__unraisablehook__(lost)
+    threading.Timer(AGAIN, os.kill, (os.getpid(), number)).start()

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 
+from ponder import models
 from ponder.collect import contamination, selection
 from ponder.errors import RecordError, UserError
 from ponder.hashing import file_sha256
 from ponder.questions import benchmarks, drawn, pools
 from ponder.runs import ROOT, Run
+from ponder.train import saved
+from ponder.train.saved import WEIGHTS
+from ponder.train.saved import weights as weights
 
 if TYPE_CHECKING:
     from ponder.study import Benchmark, Study
 
-WEIGHTS = "adapter_model.safetensors"  # in the folder of an adapter
 RELEASED = Path("data/cpu")  # an experiment's released rows and weights, under its name
 
 
@@ -42,10 +45,13 @@ def _run(
 def collect_run(study: "Study") -> Run:
     """Return the (unopened) collect run.
 
-    It reads the pool, the benchmarks, the attempts of reference models and a teacher's adapter. How
-    a server is asked (conf/client) does not name it, so a run goes on with another rate or price;
-    what a local teacher runs on does, since its last bits depend on it.
+    It reads the pool, the benchmarks, the attempts of reference models, the tokenizer, and a local
+    teacher's model and adapter; and of the recipe what decides how long a row is, unless programs
+    teach, whose rows are short. How a server is asked (conf/client) does not name it, so a run goes
+    on with another rate or price; what a local teacher runs on does, since its last bits depend on
+    it.
     """
+    models.check_exact(study.model, study.out)
     if study.questions.kind == "drawn":
         drawn.check_drawn(study.questions)
     inputs = pools.inputs(study.questions)
@@ -56,22 +62,16 @@ def collect_run(study: "Study") -> Run:
         _check_device(study, "collect.py")
         groups.append("hardware")
         if study.teacher.adapter:
-            adapter = weights(study.teacher.adapter)
-            inputs["teacher/adapter_model.safetensors"] = file_sha256(adapter)
+            inputs |= saved.inputs(study.teacher.adapter, "teacher/")
         if study.teacher.shots and study.questions.kind == "drawn":
-            files = drawn.read_manifest(study.questions.dir)["files"]
-            inputs["probe.jsonl"] = files["probe.jsonl"]["sha256"]
-    return _run(study, "collect", study.name, groups, inputs, data_seed=study.data_seed)
-
-
-def weights(folder: Path | str) -> Path:
-    """Return the path of the weights in an adapter folder; raises RecordError without them."""
-    path = Path(folder) / WEIGHTS
-    if not path.exists():
-        raise RecordError(
-            f"{folder} holds no {WEIGHTS}; name a folder that does, or restore it from git"
-        )
-    return path
+            inputs |= drawn.inputs(study.questions.dir, ["probe.jsonl"])
+        inputs |= models.inputs(study.teacher.model, study.out, "teacher/")
+    inputs |= models.tokenizer_inputs(study.model, study.out)
+    more: dict[str, Any] = {}
+    if study.teacher.kind != "solver":
+        recipe = dataclasses.asdict(study.train)
+        more["row"] = {key: recipe[key] for key in ("max_tokens", "trace", "control")}
+    return _run(study, "collect", study.name, groups, inputs, data_seed=study.data_seed, **more)
 
 
 def chosen_rows(study: "Study") -> Path:
@@ -108,8 +108,9 @@ def _released(study: "Study") -> str:
 
 
 def train_run(study: "Study") -> Run:
-    """Return the (unopened) train run: it reads the rows that the collect run chose."""
+    """Return the (unopened) train run: it reads the rows that the collect run chose, and a base."""
     inputs = {"train.jsonl": file_sha256(chosen_rows(study))}
+    inputs |= models.inputs(study.model, study.out)
     return _run(
         study,
         "train",
@@ -142,11 +143,12 @@ def adapter_folder(study: "Study") -> Path | None:
         return None
     if study.subject.adapter:
         return weights(study.subject.adapter).parent
-    folder = train_run(study).folder / "adapter"
-    if not (folder / WEIGHTS).exists():
+    run = train_run(study)
+    folder = run.folder / "adapter"
+    if not run.finished:
         raise RecordError(
-            f"{folder} holds no {WEIGHTS}; make it with: {_command('train', study)}"
-            f"{_released(study)}"
+            f"{folder} holds no {WEIGHTS} of a finished run; make it with: "
+            f"{_command('train', study)}{_released(study)}"
         )
     return folder
 
@@ -154,8 +156,9 @@ def adapter_folder(study: "Study") -> Path | None:
 def evaluate_run(study: "Study") -> Run:
     """Return the (unopened) evaluate run.
 
-    It reads the weights, the questions of its split and the worked examples. Raises UserError for
-    parts of a study that do not go together.
+    It reads the base model, the weights, the questions of its split and the worked examples; of a
+    model behind a server the tokenizer alone. Raises UserError for parts of a study that do not go
+    together.
     """
     served = study.engine.kind == "server"  # the weights are the server's, and so is the device
     if not served:
@@ -220,10 +223,11 @@ def _evaluate_inputs(study: "Study", served: bool) -> dict[str, str]:
         inputs = _drawn_inputs(study.benchmark, study.subject.shots)
     folder = None if served else adapter_folder(study)
     if folder:
-        inputs["adapter_model.safetensors"] = file_sha256(weights(folder))
+        inputs |= saved.inputs(folder)
     if study.subject.kind == "nearest":
-        inputs["train.jsonl"] = file_sha256(chosen_rows(study))
-    return inputs
+        return inputs | {"train.jsonl": file_sha256(chosen_rows(study))}
+    read = models.tokenizer_inputs if served else models.inputs
+    return inputs | read(study.model, study.out)
 
 
 def _label(study: "Study") -> str:
@@ -278,4 +282,4 @@ def _drawn_inputs(benchmark: "Benchmark", shots: int) -> dict[str, str]:
         )
     if shots:
         names += [name for name in files if name == "probe.jsonl" or name.startswith("dev/")]
-    return {name: files[name]["sha256"] for name in names}
+    return drawn.inputs(benchmark.dir, names)

@@ -1,19 +1,22 @@
 """The whole configuration as one checked dataclass: the three scripts share one config tree."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ponder import config, control
+from omegaconf import DictConfig
+
+from ponder import config, control, recorded
 from ponder.api.client import Client
-from ponder.collect import domains, selection, teachers
+from ponder.collect import contamination, domains, selection, teachers
 from ponder.collect.contamination import Decontamination
-from ponder.config import at_least
+from ponder.config import Name, at_least
 from ponder.decode import server
 from ponder.decode.budget import Budget
 from ponder.errors import UserError
 from ponder.models import Model
-from ponder.questions import benchmarks, drawn, pools
+from ponder.questions import benchmarks, drawn, own, pools
 from ponder.train.costs import Machines
 
 
@@ -21,7 +24,7 @@ from ponder.train.costs import Machines
 class Train:
     """The SFT recipe (conf/train)."""
 
-    name: str
+    name: Name
     method: Literal["full", "lora"]
     lora_rank: int
     lora_alpha: int
@@ -70,7 +73,7 @@ class Train:
 class Subject:
     """Who answers in evaluate.py, and in which form it is prompted (conf/subject)."""
 
-    name: str
+    name: Name
     kind: Literal["trained", "base", "nearest"]
     adapter: str | None
     think: str | None
@@ -86,7 +89,7 @@ class Benchmark:
     """What is asked (conf/benchmark): families of drawn questions."""
 
     kind: Literal["drawn"]
-    name: str
+    name: Name
     dir: str  # the folder of drawn questions
     tasks: tuple[str, ...]
     split: Literal["dev", "test"]
@@ -103,7 +106,7 @@ class Benchmark:
 class Decoding:
     """How a token is chosen, and how many answers each question gets (conf/decoding)."""
 
-    name: str
+    name: Name
     temperature: float
     samples: int
     seed: int
@@ -132,7 +135,7 @@ class Decoding:
 class Hardware:
     """What the work runs on (conf/hardware)."""
 
-    name: str
+    name: Name
     device: Literal["cpu", "cuda"]
     threads: int
     decode_rows: int
@@ -146,8 +149,13 @@ class Study:
     """One experiment: everything that conf/ says, checked."""
 
     model: Model
-    questions: drawn.Questions | pools.FilePool | pools.HubPool
-    teacher: teachers.SolverTeacher | teachers.ServerTeacher | teachers.LocalTeacher
+    questions: drawn.Questions | pools.FilePool | pools.HubPool | own.TraceSource
+    teacher: (
+        teachers.SolverTeacher
+        | teachers.ServerTeacher
+        | teachers.LocalTeacher
+        | teachers.TraceTeacher
+    )
     client: Client
     domains: domains.FamilyDomain | domains.ColumnDomain | domains.ClassifiedDomain
     decontamination: Decontamination
@@ -163,13 +171,21 @@ class Study:
     machines: Machines
     sweep: tuple[str, ...]
     plan: bool
-    name: str
+    show: int
+    name: Name
     seed: int
     data_seed: int
     out: str
     wandb: Literal["offline", "online", "disabled"]
 
     def __post_init__(self) -> None:
+        if self.show < 0:
+            raise UserError(
+                f"show={self.show} is no number of rows to print; give one, or 0 to train"
+            )
+        if not self.out.strip():
+            raise UserError("out is empty; name the folder of the runs, such as out=outputs")
+        contamination.check_pool(self.decontamination, self.questions.kind == "drawn")
         if self.decoding.temperature and len(self.sweep) > 1:
             raise UserError(
                 f"sweep={list(self.sweep)} shares what its budgets have in common, which holds for "
@@ -188,5 +204,12 @@ class Study:
 
 
 def read(cfg: Any) -> Study:
-    """Return the Study of a composed config; raises UserError for what is unknown or missing."""
-    return config.build(Study, cfg)
+    """Return the Study of a composed config.
+
+    Traces that are there bring their questions: conf/questions is not read for them. Raises
+    UserError for what is unknown or missing, and as recorded.values does.
+    """
+    plan = config.build(Study, recorded.values(cfg) if isinstance(cfg, DictConfig) else cfg)
+    if plan.teacher.kind == "traces":
+        return dataclasses.replace(plan, questions=plan.teacher.pool())
+    return plan

@@ -162,7 +162,8 @@ def test_a_number_is_exact():
         ("Because", None),
         ("E", None),
         ("", None),
-        ("b", None),
+        ("b", "B"),
+        ("bad", None),
         ("same", None),
     ],
 )

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from ponder.config import build
 from ponder.errors import UserError
-from ponder.questions import benchmarks
+from ponder.questions import benchmark_rows, benchmarks
 from ponder.questions.drawn import question_id
 from ponder.release import revisions
 
@@ -113,7 +113,7 @@ def test_a_local_copy_is_read(task, changes):
     path = BENCHMARKS / f"{task}.jsonl"
     if not path.exists():
         pytest.skip(f"{path} is absent; PONDER_BENCHMARKS names the folder of benchmark files")
-    rows = benchmarks.read(local(task, path, **changes))
+    rows = benchmark_rows.read(local(task, path, **changes))
     file_rows = [json.loads(line) for line in path.read_text().split("\n") if line]
     assert [row["answer"] for row in rows] == [row["answer"] for row in file_rows]
     assert all(row["id"] == question_id(row["question"]) and row["options"] == [] for row in rows)
@@ -124,8 +124,11 @@ def test_another_number_of_rows_is_another_benchmark(tmp_path):
     path = written(tmp_path / "a.jsonl", rows)
     message = r"math500 has 500 questions, but .* has 2; .*benchmark.local.math500.rows=2"
     with pytest.raises(UserError, match=message):
-        benchmarks.read(local("math500", path))
-    assert [row["answer"] for row in benchmarks.read(local("math500", path, rows=2))] == ["2", "3"]
+        benchmark_rows.read(local("math500", path))
+    assert [row["answer"] for row in benchmark_rows.read(local("math500", path, rows=2))] == [
+        "2",
+        "3",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -142,25 +145,25 @@ def test_another_number_of_rows_is_another_benchmark(tmp_path):
 def test_a_row_that_gives_no_question_is_told_with_its_number(tmp_path, row, words):
     path = written(tmp_path / "a.jsonl", [{"problem": "one?", "answer": "1"}, row])
     with pytest.raises(UserError, match=f"math500, row 2: .*{words}"):
-        benchmarks.read(local("math500", path, rows=2))
+        benchmark_rows.read(local("math500", path, rows=2))
 
 
 def test_the_answer_of_gsm8k_stands_behind_the_solution(tmp_path):
     row = {"question": "how many?", "answer": "6*3=<<6*3=18>>18 eggs\n#### 1,018"}
     path = written(tmp_path / "a.jsonl", [row])
-    assert benchmarks.read(local("gsm8k", path, rows=1))[0]["answer"] == "1,018"
+    assert benchmark_rows.read(local("gsm8k", path, rows=1))[0]["answer"] == "1,018"
     path = written(tmp_path / "b.jsonl", [row | {"answer": "18"}])
     with pytest.raises(UserError, match="without '####'"):
-        benchmarks.read(local("gsm8k", path, rows=1))
+        benchmark_rows.read(local("gsm8k", path, rows=1))
 
 
 def test_a_hub_out_of_reach_is_told():
     message = (
         r"^math500: simplescaling/openaimath cannot be read .*; allow the network, or give a local "
-        r"copy with \+benchmark\.local\.math500\.data_files=\[math500\.jsonl\]$"
+        r"copy with \+\+benchmark\.local\.math500\.data_files=\[math500\.jsonl\]$"
     )
     with pytest.raises(UserError, match=message):
-        benchmarks.read(benchmarks.data("math500", {}))
+        benchmark_rows.read(benchmarks.data("math500", {}))
 
 
 def test_a_local_file_is_named_by_its_content(tmp_path):
@@ -188,7 +191,7 @@ def gpqa(number):
 def test_options_are_ordered_by_a_hash_of_the_questions_id_and_by_nothing_else(tmp_path):
     def questions_of(rows):
         path = written(tmp_path / "rows.jsonl", rows)
-        return benchmarks.read(local("gpqa_diamond", path, rows=len(rows)))
+        return benchmark_rows.read(local("gpqa_diamond", path, rows=len(rows)))
 
     numbers = range(0, 2000, 10)
     rows = [gpqa(number) for number in numbers]
@@ -208,7 +211,7 @@ def test_options_are_ordered_by_a_hash_of_the_questions_id_and_by_nothing_else(t
 
 def test_the_order_of_options_stays_as_it_is():
     """A new order would be another benchmark."""
-    assert [benchmarks.option_order(ident) for ident in ("0" * 16, "f" * 16)] == [
+    assert [benchmark_rows.option_order(ident) for ident in ("0" * 16, "f" * 16)] == [
         [0, 3, 2, 1],
         [2, 0, 1, 3],
     ]

@@ -31,7 +31,7 @@ HOSTILE = [
     " ",
     "\n",
 ]
-SMOLLM2 = ROOT / "outputs/models/smollm2-135m-wheel"
+SMOLLM2 = ROOT / "outputs/models/smollm2-135m"
 # Bytes that a vocabulary writes as themselves; it numbers the others from 256 on.
 PRINTED = [*range(33, 127), *range(161, 173), *range(174, 256)]
 OTHERS = sorted({*range(256)} - {*PRINTED})
@@ -51,7 +51,7 @@ def chats(chat):
 def any_chat(request, chats):
     if request.param not in chats:
         pytest.skip(
-            "outputs/models/smollm2-135m-wheel is not there; "
+            "outputs/models/smollm2-135m is not there; "
             "`python train.py experiment=cpu` makes it"
         )
     return chats[request.param]

@@ -5,7 +5,7 @@ from conftest import SMOKE, collected, study_of
 
 from ponder import stages
 from ponder.errors import UserError
-from ponder.questions import drawn
+from ponder.questions import drawing, drawn
 from ponder.runs import read_jsonl
 
 
@@ -52,4 +52,4 @@ def test_questions_that_were_not_drawn_like_this_are_refused(override, tmp_path)
 
 def test_released_questions_are_never_drawn_over(tmp_path):
     with pytest.raises(UserError, match="questions.dir=data/cpu/questions is released data"):
-        drawn.draw_outside_data(study_of(*SMOKE, "questions.source=draw").questions)
+        drawing.draw_outside_data(study_of(*SMOKE, "questions.source=draw").questions)

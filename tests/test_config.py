@@ -75,7 +75,7 @@ MISTAKES = {  # overrides -> words of the sentence
     ("teacher.doubt_rate=1.5",): ["teacher.doubt_rate=1.5", "0 to 1"],
     ("subject.kind=human",): ["subject.kind", "trained, base, nearest"],
     ("benchmark.split=train",): ["benchmark.split", "dev, test"],
-    ("model.source=ftp",): ["model.source", "wheel, hub, random"],
+    ("model.source=ftp",): ["model.source", "wheel, hub, folder, random"],
     ("wandb=on",): ["wandb", "offline, online, disabled"],
     ("budget.max_thinking=-1",): ["budget.max_thinking is -1", "0 or more"],
     ("train.epochs=0",): ["train.epochs is 0", "1 or more"],

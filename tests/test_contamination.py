@@ -14,20 +14,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, composed
+from conftest import ROOT, composed, study_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder import config
-from ponder.collect import contamination
+from ponder.collect import likeness
 from ponder.collect.contamination import (
     Decontamination,
+    compared,
     files,
     hits,
-    plain,
     read_benchmarks,
     strongest,
 )
+from ponder.collect.wording import Instructions, lower, tokens
 from ponder.errors import UserError
 from ponder.questions.drawn import Question, question_id, read_split
 from ponder.rows import Trace
@@ -62,6 +63,10 @@ OTHER = (
 
 def question(text, key=None):
     return Question(question_id(text), "x", text, "", key or question_id(text), {})
+
+
+def plain(text):
+    return Instructions(()).words_of(text).plain
 
 
 def benchmark_of(*texts, name="b"):
@@ -307,6 +312,196 @@ def test_keys_of_other_questions_are_hashes_so_that_equal_texts_are_found():
     ) == {("0", "question", "key")}
 
 
+# --- questions with and without a canonical key ----------------------------------------
+
+
+KEYED = {"b": [{"id": "7", "question": "Sort the numbers 1 and 2 from small to large, please.",
+                "key": "ascending 1 2"}]}  # fmt: skip
+
+
+def test_of_two_canonical_keys_nothing_but_they_is_compared():
+    other = question("Sort the numbers 1 and 3 from small to large, please.", "ascending 1 3")
+    assert hits([other], [], KEYED, RULE) == []
+    same_words = dataclasses.replace(other, key=other.id)  # as a file has it
+    assert {row["by"] for row in hits([same_words], [], KEYED, RULE)} == {"8-gram", "minhash"}
+    without_key = benchmark_of(KEYED["b"][0]["question"])
+    assert {row["by"] for row in hits([other], [], without_key, RULE)} == {"8-gram", "minhash"}
+    asked = trace(other.question, ident=other.id)
+    assert hits([other], [asked], KEYED, RULE) == []
+    assert hits([same_words], [asked], KEYED, RULE)
+
+
+def test_what_was_compared_is_said_by_the_kind_of_pool():
+    sources = {"drawn": {**SOURCE, "key": "key"}, "written": SOURCE}
+    rule = dataclasses.replace(RULE, benchmarks=sources)
+    words = "8-grams, 13-grams, near-duplicates"
+    assert compared(rule, has_keys=True) == (
+        "drawn (equal keys or texts)",
+        f"written ({words}, equal keys or texts)",
+    )
+    assert compared(rule, has_keys=False) == (
+        f"drawn ({words}, short texts as a whole, equal texts)",
+        f"written ({words}, short texts as a whole, equal texts)",
+    )
+
+
+OWN = ("experiment=cpu", "questions=jsonl", "questions.name=mine", "questions.path=mine.jsonl",
+       "questions.licence=MIT", "questions.source=mine")  # fmt: skip
+
+
+def test_keys_alone_are_refused_for_questions_that_have_none():
+    alone = ("decontamination.ngrams=[]", "decontamination.minhash=null")
+    with pytest.raises(UserError, match=r"a hub have none; set decontamination.ngrams=\[8,13\]"):
+        study_of(*OWN, *alone)
+    assert study_of(*OWN).decontamination.minhash and study_of("experiment=cpu", *alone)
+
+
+def in_a_longer_text(text):
+    return f"Yesterday my neighbour asked me, and I had no answer: {text} What would you say?"
+
+
+def sprinkled(text, sign):
+    """The text with a sign after every third letter or so."""
+    return "".join(c + sign * (c.isalpha() and n % 3 == 0) for n, c in enumerate(text))
+
+
+def renamed(text):
+    return re.sub(r"(?<=[a-z,.] )[A-Z][a-z]{2,}", "Mirabel", text)
+
+
+def full_width(text):
+    return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
+
+
+def mathematical(text):
+    return "".join(chr(0x1D41A + ord(c) - 97) if "a" <= c <= "z" else c for c in text)
+
+
+ASKED = "Put your final answer in \\boxed{}."
+REWORDED = {
+    "upper case": str.upper,
+    "laid out anew": lambda text: text.replace(" ", "\n  "),
+    "in a longer text": in_a_longer_text,
+    "without punctuation": lambda text: re.sub(r"[.,;:?!'\"$](?!\d)", "", text),
+    "in brackets and stars": lambda text: f"**({text})**",
+    "set in TeX by another hand": lambda text: text.replace("\\frac", "\\dfrac").replace("$", "$$"),
+    "with zero-width spaces": lambda text: sprinkled(text, "\u200b"),
+    "with soft hyphens": lambda text: sprinkled(text, "\u00ad"),
+    "with word joiners": lambda text: sprinkled(text, "\u2060"),
+    "with marks on its letters": lambda text: sprinkled(text, "\u0336"),
+    "in Cyrillic letters": lambda text: text.translate(str.maketrans("aeopcyxijs", "аеорсухіјѕ")),
+    "in Cyrillic capitals": lambda text: text.upper().translate(
+        str.maketrans("ABEIKMHOPCTX", "АВЕІКМНОРСТХ")
+    ),
+    "in Greek letters": lambda text: text.translate(str.maketrans("AOTEHvo", "ΑΟΤΕΗνο")),
+    "in Armenian letters": lambda text: text.translate(str.maketrans("oung", "օսոց")),
+    "in full-width letters": full_width,
+    "in mathematical letters": mathematical,
+    "with no-break spaces": lambda text: text.replace(" ", "\u00a0"),
+    "an instruction after it": lambda text: f"{text} {ASKED}",
+    "thoughts asked for after it": lambda text: f"{text}\nLet's think step by step.",
+    "a long instruction after it": lambda text: (
+        f"{text}\n\nPlease reason step by step, and put your final answer within \\boxed{{}}."
+    ),
+    "an instruction before it": lambda text: f"Solve the following problem. {text}",
+    "an instruction of no list": lambda text: (
+        f"Kindly have a go at this one, dear reader: {text} Take all the time that you may need."
+    ),
+    "labels around it": lambda text: f"Question: {text}\nAnswer:",
+}
+
+
+@pytest.mark.parametrize("reword", REWORDED.values(), ids=REWORDED)
+def test_a_test_question_in_an_own_pool_is_found_however_it_is_put(reword):
+    rule = rule_of()
+    benchmarks = read_benchmarks(rule)
+    wanted = benchmarks["cpu_test"][::8]
+    rows = {row["id"]: question(reword(row["question"])) for row in wanted}
+    found = {
+        (row["id"], row["benchmark_id"]) for row in hits([*rows.values()], [], benchmarks, rule)
+    }
+    assert len(wanted) == 60
+    assert [ident for ident, row in rows.items() if (row.id, ident) not in found] == []
+
+
+def test_a_test_question_about_other_people_is_found():
+    rule = rule_of()
+    benchmarks = read_benchmarks(rule)
+    coins = [row for row in benchmarks["cpu_test"] if renamed(row["question"]) != row["question"]]
+    assert len(coins) > 30
+    rows = [question(renamed(row["question"])) for row in coins]
+    assert set(reasons(hits(rows, [], benchmarks, rule))) == {row.id for row in rows}
+
+
+# --- letters, instructions and short texts ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, seen",
+    [
+        ("Ѕіmрlіfу", "simplify"),
+        ("S\u200bi\u00adm\ufeffp\u2060lify", "simplify"),
+        ("S\u0336i\u0301mpl\u034fify\ufe0f", "simplify"),
+        ("ＳＩＭＰＬＩＦＹ", "simplify"),
+        ("𝐒𝐢𝐦𝐩𝐥𝐢𝐟𝐲 𝑥²", "simplify x2"),
+        ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "abezhikmnoptyx"),
+        ("АВЕІКМНОРСТХ", "abeikmhopctx"),
+        ("ﬁnd ⅳ", "find iv"),
+        ("na\u00efve", "naive"),
+        ("sn\u043ew", "snow"),
+        ("a\u3164b\u2800c", "a b c"),
+    ],
+)
+def test_letters_are_those_that_a_reader_sees(text, seen):
+    assert lower(text) == seen
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [("x \u00d7 y", "x \u00f7 y"), ("\u2264", "\u2265"), ("\u4e2d", "\u6587"), ("и", "а"),
+     ("\u2211", "\u222b"), ("10", "lO")],
+)  # fmt: skip
+def test_what_a_reader_tells_apart_stays_apart(one, other):
+    assert tokens(one) != tokens(other)
+
+
+def test_letters_with_many_marks_cost_no_more_than_others():
+    assert lower("a" + "\u0301\u0323" * 10**6 + "b") == "ab"
+
+
+@pytest.mark.parametrize(
+    "text, rest",
+    [
+        ("Simplify $\\sqrt{242}$. Let's think step by step.", "simplify sqrt 242"),
+        (f"Simplify $\\sqrt{{242}}$. {ASKED}", "simplify sqrt 242"),
+        ("Solve the following problem. Find $x$.", "find x"),
+        ("Question: Find $x$.\nAnswer:", "find x"),
+        ("Please reason step by step, and put your final answer within \\boxed{}. Find $x$.",
+         "find x"),
+        ("Solve the following math problem step by step. The last line of your response should be of "
+         "the form Answer: $ANSWER (without quotes) where $ANSWER is the answer to the problem. "
+         "Find $x$.", "find x"),
+        ("Find $x$. End your reply with one line: Final Answer: <answer>", "find x"),
+        ("Find the answer.", "find the answer"),
+        ("Solve the following problem.", "solve the following problem"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_instructions_around_a_question_are_no_part_of_it(text, rest):
+    instructions = Instructions(rule_of().instructions)
+    assert " ".join(instructions.words_of(text).question) == rest
+    assert instructions.words_of(text).tokens == tokens(text)
+
+
+def test_a_short_question_is_found_within_a_longer_one():
+    short = benchmark_of("Simplify $\\sqrt{242}$.", "Find x.")
+    (row,) = hits([question(in_a_longer_text(r"simplify \(\sqrt {242}\)"))], [], short, RULE)
+    assert (row["benchmark_id"], row["by"], row["overlap"]) == ("0", "whole", "simplify sqrt 242")
+    for other in ("simplify \\sqrt{2420}", "simplify the sqrt of 242", "Find x. " * 9):
+        assert hits([question(in_a_longer_text(other))], [], short, RULE) == []
+    assert strongest([row])[row["id"]]["by"] == "whole"
+
+
 # --- traces ----------------------------------------------------------------------------
 
 
@@ -324,7 +519,7 @@ def test_a_trace_is_searched_for_n_grams_and_shown_around_them():
     }
     words = matches[0]["text"].split()
     assert (
-        words.count("before") == contamination.CONTEXT
+        words.count("before") == likeness.CONTEXT
         and len(words) < 120
         and matches[0]["share"] == 1.0
     )
@@ -567,6 +762,7 @@ def test_a_benchmark_without_a_file_is_an_error_that_says_how_to_give_one(path, 
         ({"ngrams": (), "traces": False, "minhash": None, "keys": False}, "neither"),
         ({"benchmarks": {"b": {"path": None}}}, "field"),
         ({"benchmarks": {"b": {**SOURCE, "fields": "x"}}}, "did you mean field"),
+        ({"instructions": ("a(",)}, "no regular expression"),
     ],
 )
 def test_a_rule_that_makes_no_sense_is_refused(changes, words):
@@ -628,10 +824,11 @@ def test_the_committed_pool_shares_no_key_with_what_is_evaluated():
 
 
 def test_n_grams_flag_templated_questions_all_over():
-    """Why the rule of the generated questions looks for keys alone."""
-    rule = dataclasses.replace(rule_of(), ngrams=(8,))
+    """Why nothing but the key is looked for where both questions have one."""
+    rule = dataclasses.replace(rule_of(), keys=False)
     pool = [q for q in read_split("data/cpu/questions", "pool") if q.family == "chain_sum"][:100]
     assert len(reasons(hits(pool, [], read_benchmarks(rule), rule))) == 100
+    assert hits(pool, [], read_benchmarks(rule), rule_of()) == []
 
 
 # --- the real benchmarks ---------------------------------------------------------------
@@ -740,3 +937,20 @@ def test_every_benchmark_question_is_found_in_its_benchmark(real):
     assert (
         sum(row["by"] == "minhash" for row in matches) >= 495
     )  # the others have no word at all, or share one by chance
+
+
+@pytest.mark.parametrize("reword", REWORDED.values(), ids=REWORDED)
+def test_a_benchmark_question_is_found_however_it_is_put(real, reword):
+    """Of MATH-500 many are short: 19 were missed with an instruction after them."""
+    math500 = {"math500": real["math500"]}
+    rule = dataclasses.replace(RULE, instructions=rule_of().instructions)
+    rows = {row["id"]: question(reword(row["question"])) for row in real["math500"]}
+    pairs = {(row["id"], row["benchmark_id"]) for row in hits([*rows.values()], [], math500, rule)}
+    assert [ident for ident, row in rows.items() if (row.id, ident) not in pairs] == []
+
+
+def test_short_benchmark_questions_stand_in_few_others(real):
+    """Which is why they are looked for as a whole: no question of GSM8K or AIME holds one."""
+    rows = [question(row["question"]) for row in real["gsm8k"][::4] + real["aime24"]]
+    matches = hits(rows, [], {"math500": real["math500"]}, RULE)
+    assert not [row for row in matches if row["by"] == "whole"]

@@ -77,13 +77,15 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(overrides, words):
 )
 def test_an_evaluation_that_would_mix_forms_is_refused_in_a_sentence(overrides, words):
     with pytest.raises(UserError) as error:
-        stages.evaluate_run(study_of(*overrides, "subject.adapter=data/cpu/cpu/adapter"))
+        plan = study_of(*overrides, "model=pocket", "subject.adapter=data/cpu/cpu/adapter")
+        stages.evaluate_run(plan)
     assert words in str(error.value)
 
 
 def test_a_limit_names_its_run():
     plan = study_of(
         "experiment=cpu-token-conditional",
+        "model=pocket",
         "control.limit=16",
         "budget=unforced",
         "subject.adapter=data/cpu/cpu/adapter",
@@ -91,10 +93,11 @@ def test_a_limit_names_its_run():
     assert stages.evaluate_run(plan).name.startswith(
         "cpu-token-conditional-trained-tokens16-unforced-dev-"
     )
-    plain = study_of("experiment=cpu", "subject.adapter=data/cpu/cpu/adapter")
+    plain = study_of("experiment=cpu", "model=pocket", "subject.adapter=data/cpu/cpu/adapter")
     assert stages.evaluate_run(plain).name.startswith("cpu-trained-free-dev-")
     drawn = study_of(
         "experiment=cpu",
+        "model=pocket",
         "subject.adapter=data/cpu/cpu/adapter",
         "decoding=sampled",
         "decoding.samples=4",

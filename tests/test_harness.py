@@ -13,6 +13,7 @@ from collections import Counter
 
 import datasets
 import pytest
+import yaml
 from conftest import ROOT, SMOKE, collected, command, evaluated, script, study_of, trained
 from servers import Tokens, status
 
@@ -252,15 +253,28 @@ def test_an_edited_question_file_is_told_before_anything_is_asked(out, tmp_path)
     path = tmp_path / "questions/dev/coin.jsonl"
     path.write_bytes(path.read_bytes()[:-40])
     plan = plan_of(out, *BASE, "benchmark.tasks=[coin]", f"benchmark.dir={tmp_path / 'questions'}")
-    with pytest.raises(UserError, match="coin.jsonl.*line 30"):
+    with pytest.raises(
+        UserError, match="coin.jsonl is not the file that the manifest was written for"
+    ):
         evaluated(plan)
 
 
-def test_questions_that_the_tasks_do_not_read_are_refused(out, tmp_path):
+def test_the_questions_of_another_folder_are_asked(base, out, tmp_path):
     shutil.copytree(ROOT / "data/cpu/questions", tmp_path / "questions")
-    plan = plan_of(out, *BASE, "benchmark.tasks=[coin]", f"benchmark.dir={tmp_path / 'questions'}")
-    with pytest.raises(UserError, match="coin.yaml reads data/cpu/questions/dev/coin.jsonl"):
-        evaluated(plan)
+    own = ("benchmark.tasks=[coin]", f"benchmark.dir={tmp_path / 'questions'}")
+    rows = samples_of(evaluated(plan_of(out, *BASE, *own)))
+    assert rows == [row for row in samples_of(base) if row["task"] == "coin"]
+
+
+def test_the_files_for_stock_lm_eval_ask_what_evaluate_asks(out):
+    for split in ("dev", "test"):
+        plan = plan_of(out, *BASE, f"benchmark.split={split}")
+        for task in harness.drawn_tasks(plan.benchmark):
+            file = yaml.safe_load((harness.TASKS / f"{task['task']}.yaml").read_text())
+            assert file["task"] == task["task"] and file["include"] == "_family"
+            data_files = file["dataset_kwargs"]["data_files"]
+            assert data_files[split] == task["dataset_kwargs"]["data_files"][split]
+            assert set(file) == {"include", "task", "dataset_kwargs"}
 
 
 @pytest.mark.slow

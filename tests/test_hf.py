@@ -252,8 +252,9 @@ def test_the_network_computes_as_before_when_its_rows_are_done(network):
 
 def test_an_attention_that_is_not_computed_here_is_refused(network):
     query = torch.zeros(1, 4, 1, 16)
-    with pytest.raises(UserError, match="sliding windows.*vLLM"):
-        attention.attend(None, query, query, query, None, 1.0, None, sliding_window=8)
+    step = attention.step_of(attention.Store(network, 1), [(0, 9)])
+    with pytest.raises(UserError, match="sliding_window=8.* over 9 tokens is not computed"):
+        attention.attend(None, query, query, query, None, 1.0, step, sliding_window=8)
 
 
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 9))

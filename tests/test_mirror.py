@@ -1,5 +1,6 @@
 """The wandb mirror of metrics.jsonl: a run that was killed goes on with one curve."""
 
+import contextlib
 import os
 import signal
 import struct
@@ -11,7 +12,9 @@ import pytest
 import wandb
 from conftest import ROOT, collected, trained
 
+from ponder.errors import UserError
 from ponder.runs import Run, read_jsonl, write_jsonl
+from ponder.signals import Terminated
 
 
 class Opened:
@@ -76,6 +79,58 @@ def test_the_last_mirror_of_a_resumed_run_sees_every_step_once(tmp_path, mirrors
     assert first.steps == [1, 2, 3, 4, 5] and last.steps == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [row for _, row in last.rows] == read_jsonl(run.folder / "metrics.jsonl")
     assert (first.exit_code, last.exit_code) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (None, 0),
+        (UserError("a mistake"), 2),
+        (ValueError("a bug"), 1),
+        (OSError(28, "No space left on device"), 2),
+        (SystemExit(3), 3),
+        (KeyboardInterrupt(), 130),
+        (Terminated(), 143),
+    ],
+)
+def test_a_run_that_fails_is_no_success_in_its_mirror(tmp_path, mirrors, error, code):
+    with contextlib.suppress(BaseException), Run("train", "x", {}, {}, tmp_path, "offline"):
+        if error:
+            raise error
+    assert [opened.exit_code for opened in mirrors.opened] == [code]
+
+
+def test_a_run_whose_end_cannot_be_written_is_no_success_either(tmp_path, mirrors, monkeypatch):
+    def full(run):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Run, "_write_manifest", full)
+    with pytest.raises(OSError), Run("train", "x", {}, {}, tmp_path, "offline"):
+        pass
+    assert [opened.exit_code for opened in mirrors.opened] == [2]
+
+
+@pytest.mark.parametrize(
+    ("variable", "option", "usual"),
+    [
+        ("WANDB_PROJECT", "project", "ponder"),
+        ("WANDB_RUN_GROUP", "group", "train"),
+        ("WANDB_JOB_TYPE", "job_type", "train"),
+        ("WANDB_DIR", "dir", "wandb"),
+    ],
+)
+def test_what_the_environment_says_to_wandb_is_left_to_wandb(
+    tmp_path, mirrors, monkeypatch, variable, option, usual
+):
+    monkeypatch.delenv(variable, raising=False)
+    for value in (None, "", "mine"):
+        if value is not None:
+            monkeypatch.setenv(variable, value)
+        with Run("train", "x", {"for": value}, {}, tmp_path, "offline"):
+            pass
+    given = [opened.options[option] for opened in mirrors.opened]
+    assert [value and value.rpartition("/")[2] for value in given] == [usual, usual, None]
+    assert not {"entity", "tags", "notes"} & mirrors.opened[-1].options.keys()
 
 
 def test_each_mirror_goes_on_with_the_same_run_of_wandb(tmp_path, mirrors):

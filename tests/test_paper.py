@@ -3,7 +3,9 @@
 import functools
 import hashlib
 import importlib.util
+import itertools
 import json
+import os
 import random
 import re
 import shutil
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kills.steps import killed_at
 from tokenizers import Tokenizer
 
 from ponder import statistics
@@ -235,15 +238,9 @@ def numbers(logs):
 
 def built(logs, root, data=None):
     """Build into a new tree and return {file: bytes}."""
-    for name in ("paper/paper.typ", *markdown.DOCUMENTS):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, root / name)
+    inputs_in(root)
     script.build(logs, root, data or logs.parent / "data")
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
+    return files_in(root)
 
 
 def test_a_build_makes_the_same_bytes_twice(logs, tmp_path):
@@ -253,6 +250,115 @@ def test_a_build_makes_the_same_bytes_twice(logs, tmp_path):
     files |= {"paper/generated/results.json", "paper/paper.pdf", "paper/paper.typ"}
     assert set(first) == files | set(markdown.DOCUMENTS)
     assert first == second
+
+
+RESULTS = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())
+
+
+def inputs_in(root):
+    """Lay what a build reads beside logs/ into a new tree, and return its files."""
+    for name in ("paper/paper.typ", *markdown.DOCUMENTS):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, root / name)
+    return files_in(root)
+
+
+def files_in(root):
+    """Return {path: bytes} of a tree, without what is written aside."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and ".staging" not in path.parts
+    }
+
+
+def test_a_build_that_was_killed_anywhere_is_finished_by_the_same_command(tmp_path, monkeypatch):
+    def draw(results, folder):
+        paths = [folder / name for name in ("scaling.svg", "models-dark.svg")]
+        for path in paths:
+            path.write_text("a figure\n")
+        return paths
+
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # slow, and a kill needs none
+    monkeypatch.setattr(script, "numbers", lambda logs, data: RESULTS | {"n": 1})
+    monkeypatch.setattr(script.figures, "draw", draw)
+    monkeypatch.setattr(script.pdf, "compiled", lambda paper: b"a paper")
+    before = inputs_in(tmp_path / "whole")
+
+    def build(root):
+        script.build(ROOT, root, ROOT, more=lambda results: {"logs/claims.jsonl": "claims\n"})
+
+    build(tmp_path / "whole")
+    after = files_in(tmp_path / "whole")
+    assert {"paper/paper.pdf", "logs/claims.jsonl"} <= after.keys()
+    for number in itertools.count():
+        root = tmp_path / "killed"
+        inputs_in(root)
+        if not killed_at(number, functools.partial(build, root)):
+            break
+        left = files_in(root)
+        assert set(before) <= set(left)
+        assert all(left[name] in (before.get(name), after[name]) for name in left), number
+        build(root)
+        assert files_in(root) == after, number
+        shutil.rmtree(root)
+    assert number > 30
+
+
+@pytest.mark.parametrize("part", ["figures.draw", "pdf.compiled", "markdown.filled"])
+def test_a_build_that_fails_leaves_every_file_as_it_was(tmp_path, monkeypatch, part):
+    def fail(*arguments):
+        raise OSError("no")
+
+    module, function = part.split(".")
+    monkeypatch.setattr(script, "numbers", lambda logs, data: RESULTS)
+    monkeypatch.setattr(script.figures, "draw", lambda results, folder: [])
+    monkeypatch.setattr(script.pdf, "compiled", lambda paper: b"a paper")
+    monkeypatch.setattr(getattr(script, module), function, fail)
+    before = inputs_in(tmp_path)
+    with pytest.raises(OSError):
+        script.build(ROOT, tmp_path, ROOT)
+    assert files_in(tmp_path) == before and not (tmp_path / ".staging").exists()
+
+
+def without(mark):
+    return lambda text: text.replace(mark, "", 1)
+
+
+SPOILT = {
+    "an empty front page": ("README.md", lambda text: ""),
+    "an empty page without blocks": ("conf/README.md", lambda text: "\n"),
+    "no page": ("data/README.md", None),
+    "bytes": ("data/README.md", lambda text: b"\xff\xfe" + text.encode()),
+    "half a page": ("README.md", lambda text: text[: text.index("<!-- s1-table") + 300]),
+    "half a page of results": ("paper/results.md", lambda text: text[: len(text) // 2]),
+    "a block without its end": ("README.md", without("<!-- /example -->")),
+    "a block without its beginning": ("README.md", without("<!-- s1-table -->")),
+    "a block that begins twice": (
+        "README.md",
+        lambda text: text.replace("<!-- example -->", "<!-- example -->\n<!-- example -->"),
+    ),
+    "a number without its end": ("data/README.md", without("<!--/-->")),
+    "an empty paper": ("paper/paper.typ", lambda text: ""),
+    "a paper without a figure": ("paper/paper.typ", without('"generated/methods.svg"')),
+}
+
+
+@pytest.mark.parametrize("name, spoil", SPOILT.values(), ids=SPOILT)
+def test_a_document_that_cannot_be_filled_in_is_refused_before_anything_is_written(
+    tmp_path, monkeypatch, name, spoil
+):
+    monkeypatch.setattr(script, "numbers", lambda logs, data: pytest.fail("too late"))
+    inputs_in(tmp_path)
+    path = tmp_path / name
+    text = spoil(path.read_text()) if spoil else None
+    path.unlink()
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    before = files_in(tmp_path)
+    with pytest.raises(UserError, match=rf"^{name}.*restore it from git"):
+        script.build(ROOT, tmp_path, ROOT)
+    assert files_in(tmp_path) == before
 
 
 @pytest.mark.skipif(not RELEASED, reason="logs/ holds no released evaluation yet")

@@ -114,6 +114,27 @@ def test_columns_of_a_file_are_named_by_config(tmp_path):
     assert list(report) == ["x", "y"]
 
 
+FIELDS = {"question": "question", "answer": "answer", "domain": None, "family": None}
+
+
+def test_an_answer_begins_behind_its_mark(tmp_path):
+    answers = ["She has 3 + 4 = <<3+4=7>>7 left.\n#### 7", "#### 1 more.\n#### 1,200\n", ""]
+    rows = [{"question": f"{i}?", "answer": answer} for i, answer in enumerate(answers)]
+    spec = file_of(tmp_path / "q.jsonl", rows, fields=FIELDS | {"answer_after": "####"})
+    assert [question.answer for question in pools.read(spec)[0]] == ["7", "1,200", ""]
+    plain = file_of(tmp_path / "q.jsonl", rows, fields=FIELDS | {"answer_after": None})
+    assert [question.answer for question in pools.read(plain)[0]] == [a.strip() for a in answers]
+    assert plain == file_of(tmp_path / "q.jsonl", rows, fields=FIELDS), "the key may be left out"
+
+
+@pytest.mark.parametrize("answer", ["7", "It is 7 ###", "7 ####", "7 #### \n "])
+def test_an_answer_without_its_mark_is_told_with_its_line(tmp_path, answer):
+    rows = [{"question": "One?", "answer": "#### 1"}, {"question": "Two?", "answer": answer}]
+    spec = file_of(tmp_path / "q.jsonl", rows, fields=FIELDS | {"answer_after": "####"})
+    with pytest.raises(UserError, match="line 2: column answer without '####'"):
+        pools.read(spec)
+
+
 def test_a_limit_is_counted(tmp_path):
     rows = [{"question": f"{i}?", "answer": ""} for i in range(5)]
     questions, report = pools.read(file_of(tmp_path / "q.jsonl", rows, limit=2))

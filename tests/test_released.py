@@ -13,12 +13,11 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from ponder import rows
+from ponder import leaks, rows
 from ponder.chat import Delimiters
 from ponder.collect.traces import trace_of
 from ponder.hashing import file_sha256
 from ponder.questions import pools
-from ponder.release import release
 
 RUNS = sorted(path.parent for path in ROOT.glob("logs/*/*/status.json"))
 EVALUATIONS = [run for run in RUNS if run.parent.name == "evaluate"]
@@ -38,11 +37,15 @@ def weights_left_out(folder):
     return value(path).get("left_out", {}) if path.exists() else {}  # older records have none
 
 
-@named(RUNS)
+RELEASED = [path for path in ROOT.glob("logs/*/*") if path.is_dir()]
+RELEASED += [path for path in ROOT.glob("data/*") if path.is_dir()]
+
+
+@named(RELEASED)
 def test_no_released_file_names_a_machine_or_a_key(folder):
     for path in folder.rglob("*"):
         if path.is_file():
-            assert not release.PRIVATE.search(path.read_text(encoding="utf-8")), path.name
+            assert leaks.found_in(leaks.text_of(path)) is None, path.name
 
 
 @named([run for run in EVALUATIONS if "-trained-" in run.name])

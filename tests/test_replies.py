@@ -112,16 +112,119 @@ def reply_to(content="Final Answer: 4", finish="stop", ends=None, **fields):
         {"content": "so 4 </think> Final Answer: 4", "ends": "</think>"},
         {"content": "<think>so 4</think>Final Answer: 4", "ends": "Final Answer:"},
         {"reasoning": "so 4", "ends": "Final Answer:"},
+        {"thinking": "so 4"},
+        {"reasoning": {"text": "so 4"}},
+        {"reasoning": {"summary": [{"type": "summary_text", "text": "so 4"}], "effort": "high"}},
+        {"reasoning": None, "reasoning_details": [{"type": "reasoning.text", "text": "so 4"}]},
+        {"reasoning_details": [{"type": "reasoning.summary", "summary": "so 4", "index": 0}]},
+        {
+            "reasoning_details": [
+                {"type": "reasoning.encrypted", "data": "gAAAA"},
+                {"type": "reasoning.text", "text": "so 4", "signature": "c2ln"},
+            ]
+        },
+        {"thinking_blocks": [{"type": "thinking", "thinking": "so 4", "signature": "c2ln"}]},
+        {
+            "thinking_blocks": [
+                {"type": "redacted_thinking", "data": "gAAAA"},
+                {"type": "thinking", "thinking": "so 4"},
+            ]
+        },
+        {"content": [{"type": "text", "text": "Final Answer: 4"}], "reasoning_content": "so 4"},
+        {"content": {"type": "text", "text": "Final Answer: 4"}, "reasoning_content": "so 4"},
+        {"content": [{"text": "<think>so 4</think>"}, {"text": "Final Answer: 4"}]},
+        {
+            "content": [
+                {"type": "thinking", "thinking": "so 4", "signature": "c2ln"},
+                {"type": "text", "text": "Final Answer: 4"},
+            ]
+        },
+        {
+            "content": [
+                {
+                    "type": "thinking",
+                    "thinking": [{"type": "text", "text": "so "}, {"type": "text", "text": "4"}],
+                },
+                {"type": "text", "text": "Final Answer: "},
+                {"type": "text", "text": "4"},
+            ]
+        },
+        {
+            "content": [
+                {"type": "reasoning", "summary": [{"type": "summary_text", "text": "so 4"}]},
+                {
+                    "type": "message",
+                    "content": [{"type": "output_text", "text": "Final Answer: 4"}],
+                },
+            ]
+        },
+        {
+            "content": [
+                {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "so 4"}]},
+                {"type": "output_text", "text": "Final Answer: 4"},
+            ]
+        },
+        *({"reasoning": "so 4", "finish": end} for end in ("eos_token", "end_turn", "STOP", "eos")),
     ],
 )
 def test_the_thinking_is_found_wherever_a_server_puts_it(fields):
     reply = reply_to(**fields)
-    assert (reply.think, reply.answer, reply.finish, reply.rejected) == (
-        "so 4",
-        "Final Answer: 4",
-        "stop",
-        None,
-    )
+    assert (reply.think, reply.answer, reply.rejected) == ("so 4", "Final Answer: 4", None)
+    assert reply.finish == fields.get("finish", "stop").lower()
+
+
+@pytest.mark.parametrize("finish", [None, ""])
+@pytest.mark.parametrize(
+    "tokens, most, complete, rejected",
+    [
+        (99, 100, replies.COMPLETE, None),
+        (100, 100, replies.COMPLETE, "finish reason missing"),
+        (None, 100, replies.COMPLETE, "finish reason missing"),
+        (99, None, replies.COMPLETE, "finish reason missing"),
+        (None, None, ("stop", ""), None),
+    ],
+)
+def test_a_reply_without_a_finish_reason_is_whole_below_the_limit_of_its_tokens(
+    finish, tokens, most, complete, rejected
+):
+    message = {"content": "Final Answer: 4", "reasoning": "so 4"}
+    data = {
+        "choices": [{"message": message} | ({} if finish is None else {"finish_reason": finish})],
+        "usage": {"completion_tokens": tokens},
+    }
+    assert replies.parse(json.dumps(data), None, complete, most).rejected == rejected
+
+
+def test_a_finish_reason_of_the_servers_own_is_whole_where_the_config_says_so():
+    message = {"content": "4", "reasoning": "so"}
+    data = json.dumps({"choices": [{"message": message, "finish_reason": "natural"}]})
+    assert replies.parse(data, None).rejected == "finish reason natural"
+    assert replies.parse(data, None, ("stop", "natural")).rejected is None
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ("\ufeff", ""),
+        ("\ufeff\r\n", "\n"),
+        (": OPENROUTER PROCESSING\n\n", ""),
+        (": keep-alive\r\n: keep-alive\r\n\r\n", "\r\n"),
+        (":\n", "\n: the end\n"),
+        ("\n\n   ", "\n\n"),
+        ("data: ", ""),
+        (": PROCESSING\n\nevent: message\ndata: ", "\n\ndata: [DONE]\n\n"),
+        ("\ufeff: a\n\n", ""),
+        ("retry: 10\nid: 7\ndata:", "\n"),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_what_keeps_a_connection_alive_is_no_part_of_the_reply(before, after, indent):
+    data = json.loads(answer("4\u2028\x85", "so\n: 4").body)
+    body = json.dumps(data, indent=indent, ensure_ascii=False)
+    body = body.replace("\n", "\ndata: ") if before.endswith("data: ") and indent else body
+    record, _ = replies.record_of(before + body + after)
+    assert record == replies.record_of(body if indent is None else json.dumps(data))[0]
+    assert record["choices"][0]["message"]["reasoning"] == "so\n: 4"
 
 
 def test_the_last_end_of_the_reasoning_counts():
@@ -236,23 +339,33 @@ def test_counts_are_whole_and_small_or_none(count, read):
     assert replies.parse(response, None).usage == {"prompt_tokens": read, "completion_tokens": read}
 
 
-def test_a_record_has_what_was_said_and_nothing_of_an_account():
-    record, names = replies.record_of(answer("4", "so").body.decode())
+def test_a_record_has_all_that_was_said_and_nothing_of_an_account():
+    sent = json.loads(answer("4", "so").body)
+    parts = [{"type": "text", "text": "4", "annotations": []}, {"type": "thinking", "x": [1.5]}]
+    sent["choices"][0]["message"] |= {"content": parts, "new_field": {"deep": [None, True]}}
+    sent["usage"] |= {"cost": 0.25, "completion_tokens_details": {"reasoning_tokens": 3}}
+    record, names = replies.record_of(json.dumps(sent))
     assert names == {"id": "chatcmpl-1", "created": 1700000000}
-    assert record.pop("choices") == [
-        {
-            "message": {"content": "4", "reasoning": "so", "reasoning_content": None},
-            "text": None,
-            "finish_reason": "stop",
-        }
-    ]
-    assert record.pop("usage") == {
-        "prompt_tokens": 10,
-        "completion_tokens": 5,
-        "total_tokens": 15,
-        "completion_tokens_details": {"reasoning_tokens": None},
-    }
-    assert record == {"model": "fake", "system_fingerprint": None}
+    for field in ("id", "created", "organization"):
+        del sent[field]
+    del sent["usage"]["account"]
+    assert record == sent
+
+
+@pytest.mark.parametrize(
+    "name",
+    "id created account org_id organization user userId project-id request_id requestId user_email "
+    "api_key session x_request_id queue_time timings customer_account created_at".split(),
+)
+def test_a_field_of_an_account_an_id_or_a_clock_is_kept_nowhere(name):
+    data = json.loads(answer().body)
+    hidden = {name: "hidden", "prompt_token_ids": [1], "system_fingerprint": "fp"}
+    data |= hidden
+    data["choices"][0] |= hidden
+    data["choices"][0]["message"] |= {"reasoning_details": [hidden | {"text": "so"}]}
+    record, _ = replies.record_of(json.dumps(data))
+    assert "hidden" not in json.dumps(record) and json.dumps(record).count("fp") == 3
+    assert record["choices"][0]["prompt_token_ids"] == [1]
 
 
 @given(st.one_of(RESPONSES.map(json.dumps), VALUES.map(json.dumps), st.text()), ENDS)
@@ -264,10 +377,7 @@ def test_nothing_a_server_says_can_raise_or_break_a_row(response, ends):
     )
     assert json.loads(row.encode()) and row.count("\n") == 1 and row.endswith("\n")
     assert "acct-secret" not in row
-    assert set(record) <= {"model", "system_fingerprint", "choices", "usage"} and set(names) <= {
-        "id",
-        "created",
-    }
+    assert set(names) <= {"id", "created"}
     assert replies.record_of(dump(record)) == (record, {})  # what is kept gives the reply again
     assert replies.parse(dump(record), ends) == reply
     if reply.rejected is None:

@@ -50,3 +50,7 @@ def test_no_resolved_configuration_moved():
         if now[experiment][engine][budget] != digest
     ]
     assert not moved, f"{len(moved)} of them, the first: {moved[0]}"
+
+
+if __name__ == "__main__":  # only when a key is added on purpose: what moves gets other run names
+    RESOLVED.write_text(json.dumps(resolved(), indent=1, sort_keys=True) + "\n")

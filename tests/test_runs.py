@@ -12,7 +12,8 @@ from conftest import ROOT, SMOKE, collected, composed, evaluated, script, study_
 
 from ponder import stages
 from ponder.errors import RecordError
-from ponder.runs import NOT_REPRODUCED, Run, dump, file_sha256, read_jsonl, write_jsonl
+from ponder.hashing import file_sha256
+from ponder.runs import NOT_REPRODUCED, Run, dump, read_jsonl, write_jsonl
 
 
 def run_of(out, config=(("seed", 0),), inputs=(("a", "b"),), label="test", stage="collect"):

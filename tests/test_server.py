@@ -1,4 +1,4 @@
-"""The engine `server` against a server of token ids over the engine `hf`, and against hostile ones."""
+"""The engine `server` against a server of token ids over the engine `hf`, and hostile ones."""
 
 import asyncio
 import dataclasses

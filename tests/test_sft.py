@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -180,8 +181,19 @@ def test_a_row_that_is_too_long_is_refused_and_never_cut(chat, tmp_path):
         sft.tokenise_rows(written(tmp_path), chat, recipe(max_tokens=length - 1))
 
 
+def test_a_row_longer_than_the_context_of_the_model_is_refused(chat, tmp_path, monkeypatch):
+    length = len(chat.row("q", "a: 7", "7")[0])
+    monkeypatch.setattr(chat.tokenizer, "model_max_length", length)
+    assert len(sft.tokenise_rows(written(tmp_path), chat, recipe())) == 1
+    monkeypatch.setattr(chat.tokenizer, "model_max_length", length - 1)
+    with pytest.raises(UserError, match=rf"has {length} tokens, but model.context is {length - 1}"):
+        sft.tokenise_rows(written(tmp_path), chat, recipe())
+
+
 class Silent:
     """A Chat whose rows carry no loss, which no real one makes: the closing always does."""
+
+    tokenizer = SimpleNamespace(model_max_length=3)
 
     def row(self, question, think, answer, wrong):
         return [1, 2, 3], [0, 0, 0]
@@ -232,17 +244,13 @@ def test_saved_weights_are_bf16_and_name_no_place(fresh, pocket_model, tmp_path)
     assert {
         t.dtype for t in load_file(tmp_path / "adapter/adapter_model.safetensors").values()
     } == {torch.bfloat16}
-    assert (
-        json.loads((tmp_path / "adapter/adapter_config.json").read_text())[
-            "base_model_name_or_path"
-        ]
-        is None
-    )
+    description = json.loads((tmp_path / "adapter/adapter_config.json").read_text())
+    assert description["base_model_name_or_path"] == "pocket"
 
 
 def test_weights_of_another_model_are_not_put_on_this_one(fresh, tmp_path):
     from safetensors.torch import save_file
 
     save_file({"foreign.weight": torch.zeros(1)}, tmp_path / "adapter_model.safetensors")
-    with pytest.raises(AssertionError, match="another model"):
+    with pytest.raises(UserError, match="'foreign.weight' is no weight of this model"):
         sft.with_weights(fresh, tmp_path)

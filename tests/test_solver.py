@@ -8,7 +8,9 @@ import pytest
 
 from ponder.errors import UserError
 from ponder.questions.drawn import Question, read_split
-from ponder.questions.solver import STEPS, Step, answer_of, steps, write
+from ponder.questions.families import FAMILIES
+from ponder.questions.family import Step
+from ponder.questions.solver import answer_of, steps, write
 
 COMMITTED = Path(__file__).resolve().parents[1] / "data/cpu/questions"
 
@@ -37,7 +39,7 @@ def traces(questions, doubt, rate=1.0):
 
 
 def test_every_committed_answer_is_derived_from_the_facts(rows):
-    assert {row.family for row in rows} == set(STEPS)
+    assert {row.family for row in rows} <= set(FAMILIES)
     for row in rows:
         assert answer_of(row.family, steps(row)) == row.answer
         blind = dataclasses.replace(row, answer="", question="", key="")

@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import json
+import re
+import sys
 import zlib
 
 import pytest
@@ -266,6 +268,107 @@ def test_a_killed_sweep_goes_on_to_the_same_samples(out, tmp_path, monkeypatch):
 def test_a_sweep_that_can_not_be_meant_is_refused(overrides, words):
     with pytest.raises(UserError, match=words):
         plans_of(*overrides)
+
+
+OF_A_BUDGET = {  # every key, so that a new one is refused or allowed by a decision
+    "name": "cap16",
+    "max_thinking": "8",
+    "num_ignore": "1",
+    "nudge": "Hmm",
+    "force_answer": "always",
+    "scope": "per_segment",
+    "tries": "2",
+}
+
+
+def test_the_keys_of_a_budget_are_those_that_hold_for_one_and_those_that_hold_for_all():
+    fields = {field.name for field in dataclasses.fields(Budget)}
+    assert fields == OF_A_BUDGET.keys() | plans.SHARED
+
+
+@pytest.mark.parametrize("key", OF_A_BUDGET)
+@pytest.mark.parametrize("form", ["budget.{}={}", "++budget.{}={}", "++budget={{{}: {}}}"])
+def test_no_override_makes_the_budgets_of_a_sweep_alike(key, form):
+    text = form.format(key, OF_A_BUDGET[key])
+    with pytest.raises(UserError) as refused:
+        plans_of("sweep=[cap16,cap32]", text)
+    assert text in str(refused.value) and "says what a budget is" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("budget=cap16", "budget=cap16 says what a budget is"),
+        ("budget@budget=cap16", "says what a budget is"),
+        ("++budget.max_thinking=${seed}", "says what a budget is"),
+        ("+budget.more=1", "budget.more is read by nothing"),
+        ("~budget.max_thinking", "budget.max_thinking is missing"),
+        ("~budget.tries", "~budget.tries says what a budget is"),
+        ("~budget", "budget is missing"),
+    ],
+)
+def test_no_other_form_of_an_override_passes_either(text, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        plans_of("sweep=[cap16,cap32]", text)
+
+
+def swept(monkeypatch, tmp_path, *words):
+    """Return the budgets that evaluate.py's command would measure, as (name, max_thinking)."""
+    measured, module = [], script("evaluate")
+    monkeypatch.setattr(module, "evaluate", lambda studies, runs: measured.extend(studies))
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *words, f"out={tmp_path}/out"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    module.main()
+    return [(study.budget.name, study.budget.max_thinking) for study in measured]
+
+
+MINE = "defaults: [evaluate, _self_]\n"
+BASE = ("experiment=smoke", "subject=base")
+
+
+def test_a_sweep_is_composed_from_the_config_that_the_command_names(monkeypatch, tmp_path):
+    (tmp_path / "mine.yaml").write_text(f"{MINE}decoding: {{seed: 7}}\nsweep: [cap16, free]\n")
+    words = (f"--config-dir={tmp_path}", "--config-name=mine", *BASE)
+    assert swept(monkeypatch, tmp_path, *words) == [("cap16", 16), ("free", 192)]
+    configs = list(tmp_path.glob("out/evaluate/*/config.yaml"))
+    assert len(configs) == 2 and all("\n  seed: 7\n" in path.read_text() for path in configs)
+
+
+@pytest.mark.parametrize("flags", ["--config-dir={}", "-cd={}"])
+def test_a_sweep_knows_the_budgets_of_another_folder(monkeypatch, tmp_path, flags):
+    (tmp_path / "budget").mkdir()
+    own = "defaults: [free, _self_]\nname: cap5\nmax_thinking: 5\n"
+    (tmp_path / "budget" / "cap5.yaml").write_text(own)
+    words = (*flags.format(tmp_path).split("=", 1), *BASE, "sweep=[cap5,cap16]")
+    assert swept(monkeypatch, tmp_path, *words) == [("cap5", 5), ("cap16", 16)]
+
+
+@pytest.mark.parametrize(
+    "path, text, words",
+    [
+        (
+            "mine.yaml",
+            f"{MINE}budget: {{max_thinking: 8}}\n",
+            ["--config-name=mine", "experiment=smoke"],
+        ),
+        (
+            "experiment/own.yaml",
+            "# @package _global_\ndefaults: [smoke, _self_]\nbudget: {scope: per_segment}\n",
+            ["experiment=own"],
+        ),
+    ],
+)
+def test_no_config_makes_the_budgets_of_a_sweep_alike(
+    monkeypatch, tmp_path, capsys, path, text, words
+):
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).write_text(text)
+    line = (f"--config-dir={tmp_path}", *words, "subject=base", "sweep=[cap16,cap32]")
+    with pytest.raises(SystemExit) as left:
+        swept(monkeypatch, tmp_path, *line)
+    told = capsys.readouterr().err
+    assert left.value.code == 2 and "error: a config sets budget." in told
+    assert "for all of sweep=['cap16', 'cap32']" in told and not (tmp_path / "out").exists()
 
 
 def test_what_is_set_for_a_budget_holds_for_all_of_the_sweep():

@@ -1,7 +1,12 @@
 """What a terminal shows: help that begins with commands, mistakes in a sentence, progress lines."""
 
+import contextlib
+import errno
 import io
+import logging
+import os
 import re
+import resource
 import subprocess
 import sys
 
@@ -9,9 +14,10 @@ import pytest
 from conftest import ROOT, SMOKE, collected, command, script, study_of
 from hydra.core.global_hydra import GlobalHydra
 
-from ponder import overrides, progress, stages
+from ponder import cli, overrides, progress, signals, stages
 from ponder.config import nearest
-from ponder.errors import RecordError
+from ponder.errors import RecordError, UserError, exit_code, message
+from ponder.signals import Terminated
 
 MISTAKES = {  # a command line -> words of the sentence
     "train experiment=cpu train.learning_rate=1e-3": ["train.learning_rate", "mean train.lr?"],
@@ -49,6 +55,33 @@ MISTAKES = {  # a command line -> words of the sentence
     "collect --multirum experiment=cpu": ["--multirum is no flag", "did you mean --multirun?"],
     "collect experiment=cpu --cfg jobs": ["--cfg", "jobs"],
     "collect experiment=cpu --resolve": ["--resolve"],
+    "collect experiment=cpu out=${": ["out=${ cannot be read", "close them all"],
+    'collect experiment=cpu out="${foo"': ["is not whole; close every ${"],
+    "collect experiment=cpu out=${foo.bar}": ["out=${foo.bar} refers to foo.bar"],
+    "collect experiment=cpu out=${nope:1}": ["out=${nope:1}", "Unsupported interpolation type"],
+    "collect experiment=cpu out=${out}": ["out=${out} cannot be resolved", "ecursive"],
+    "collect experiment=cpu train.lr=${..seeds}": ["refers to ..seeds", "mean ${seed}?"],
+    "collect experiment=${x}": ["experiment=${x} names no option", "known options: cpu"],
+    "collect experiment=cpu hydra.run.dir=${x}": ["hydra.run.dir cannot be resolved"],
+    "collect experiment=cpu hydra.job.chdir=maybe": ["hydra.job.chdir=maybe cannot be set"],
+    "collect experiment=cpu hydra/launcher=nope": ["hydra/launcher/nope names no config"],
+    "collect ++experiment=cpu": ["++experiment=cpu", "leave out the ++"],
+    "collect experiment=cpu/nope": ["experiment=cpu/nope names no option", "did you mean cpu?"],
+    "collect --config-name colect experiment=cpu": ["no config colect", "did you mean collect?"],
+    "collect --config-dir nowhere experiment=cpu": ["--config-dir nowhere is no folder"],
+    "collect --config-path nowhere experiment=cpu": ["--config-path nowhere is no folder"],
+    "collect --experimental-rerun x.pickle": ["--experimental-rerun opens a pickle"],
+    "collect experiment=cpu out=": ["out is empty", "out=outputs"],
+    "train experiment=cpu train.lr=nan": ["train.lr is nan", "a number, and finite"],
+    "train experiment=cpu train.lr=inf": ["train.lr is inf", "a number, and finite"],
+    "train experiment=cpu train.lr=1e999": ["train.lr is inf", "a number, and finite"],
+    "train experiment=cpu train.lr=-1e-3": ["train.lr=-0.001", "above 0"],
+    "train experiment=cpu train.warmup=nan": ["train.warmup is nan"],
+    "train experiment=cpu client.timeout=nan": ["client.timeout is nan"],
+    "train experiment=cpu client.max_dollars=inf": ["client.max_dollars is inf"],
+    "train experiment=cpu decontamination.near=nan": ["decontamination.near is nan"],
+    "evaluate experiment=cpu decoding.temperature=nan": ["decoding.temperature is nan"],
+    "evaluate experiment=cpu machines.reserve_gib=-inf": ["machines.reserve_gib is -inf"],
     "collect train=cpus --cfg job": ["train=cpus names no option", "did you mean cpu?"],
     "collect --help experiment=cpuu": ["experiment=cpuu", "did you mean cpu?"],
 }
@@ -81,6 +114,148 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(run, line, tmp_path, monkeypa
     assert said.startswith("error: ") and said.count("\n") == 1
     for words in MISTAKES[line]:
         assert words in said
+
+
+# --- several jobs --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def jobs(monkeypatch, capfd):
+    """Run `-m seed=0,1,2` of a script that fails as told; return (code, seeds that ran, stderr)."""
+
+    def with_failures(failures):
+        seeds = []
+
+        @cli.command("collect")
+        def main(cfg):
+            seeds.append(cfg.seed)
+            if cfg.seed in failures:
+                raise failures[cfg.seed]
+
+        monkeypatch.setattr(sys, "argv", ["collect.py", "-m", "experiment=smoke", "seed=0,1,2"])
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        monkeypatch.setattr(signals, "handled", contextlib.nullcontext)
+        monkeypatch.setattr(logging.root, "handlers", [])  # Hydra's, of the test before
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        return code, seeds, capfd.readouterr().err
+
+    return with_failures
+
+
+@pytest.mark.parametrize(
+    ("failures", "code"),
+    [
+        ({}, 0),
+        ({0: UserError("a mistake")}, 2),
+        ({2: UserError("a mistake")}, 2),
+        ({0: UserError("a mistake"), 1: RecordError("another")}, 2),
+        ({1: OSError(errno.ENOSPC, "No space left on device")}, 2),
+        ({1: ValueError("a bug")}, 1),
+        ({1: MemoryError()}, 1),
+        ({1: SystemExit(3)}, 1),
+        ({0: UserError("a mistake"), 2: ValueError("a bug")}, 1),
+    ],
+)
+def test_a_job_that_fails_ends_no_other(jobs, failures, code):
+    exit_code, seeds, said = jobs(failures)
+    assert (exit_code, seeds) == (code, [0, 1, 2])
+    names = "; ".join(f"seed={seed}" for seed in failures)
+    last = f"error: {len(failures)} of 3 jobs failed: {names}\n" if failures else ""
+    assert said.endswith(last) and all(str(error) in said for error in failures.values())
+    assert ("Traceback" in said) == (code == 1)
+
+
+@pytest.mark.parametrize(("ending", "code"), [(KeyboardInterrupt(), 130), (Terminated(), 143)])
+def test_a_signal_ends_all_jobs(jobs, ending, code):
+    exit_code, seeds, said = jobs({1: ending})
+    assert (exit_code, seeds) == (code, [0, 1])
+    assert said.endswith("the same command goes on from here\n") and said.count("\n") == 1
+
+
+def test_a_job_that_fails_under_torchrun_ends_the_others_for_they_wait_for_each_other(
+    jobs, monkeypatch
+):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    exit_code, seeds, said = jobs({0: UserError("a mistake")})
+    assert (exit_code, seeds, said) == (2, [0], "error: a mistake\n")
+
+
+@pytest.mark.slow
+def test_a_bad_value_in_a_real_sweep_of_trainings_leaves_the_good_one_finished(tmp_path):
+    plan = collected(tmp_path, "train.lr=1e-3")
+    done = command("train", "-m", *SMOKE, f"out={tmp_path}", "train.lr=nan,1e-3,-1")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.endswith("error: 2 of 3 jobs failed: train.lr=nan; train.lr=-1\n")
+    assert stages.train_run(plan).finished
+
+
+# --- folders and disks ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("collect", "file"),
+        ("collect", "file/deeper/still"),
+        ("collect -m seed=0,1", "file"),
+        ("train", "file"),
+        ("evaluate", "file/deeper"),
+    ],
+)
+def test_a_file_where_runs_should_be_is_one_sentence(run, line, place, tmp_path):
+    (tmp_path / "file").write_text("")
+    name, _, more = line.partition(" ")
+    code, shown, said = run(" ".join(filter(None, [name, more, *SMOKE, f"out={tmp_path}/{place}"])))
+    assert (code, shown, said.count("\n")) == (2, "", 1) and str(tmp_path / "file") in said
+    assert (tmp_path / "file").read_text() == ""
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])
+def test_a_folder_that_may_not_be_written_is_one_sentence(run, number, tmp_path, monkeypatch):
+    make = os.mkdir
+
+    def refuse(path, *mode, **more):
+        if str(path).startswith(str(tmp_path)):
+            raise OSError(number, os.strerror(number), str(path))
+        make(path, *mode, **more)
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    code, _, said = run(f"collect experiment=smoke out={tmp_path}/out")
+    assert code == 2 and said.count("\n") == 1 and f"({os.strerror(number)})" in said
+    assert f"error: {tmp_path}/out" in said and "name another folder with out=" in said
+
+
+@pytest.mark.parametrize("size", [0, 20_000, 150_000])
+def test_a_disk_that_is_full_while_the_base_is_written_leaves_no_half(size, tmp_path):
+    def limit_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    done = command("collect", *SMOKE, f"out={tmp_path}", preexec_fn=limit_files)
+    assert done.returncode == 2 and not done.stdout
+    assert re.fullmatch("error: .* free some space.*\n", done.stderr)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix != ".lock"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/a/file"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        Exception("I/O error: No space left on device (os error 28)"),  # of safetensors, tokenizers
+        OSError("Not enough disk space. Needed: 3 GB"),  # of datasets
+    ],
+)
+def test_a_full_disk_is_known_however_a_library_says_it(error):
+    wrapped = RuntimeError("in other words")
+    wrapped.__cause__ = error
+    for told in (error, wrapped):
+        assert message(told).startswith("error: the disk is full (") and exit_code(told) == 2
+    assert message(RuntimeError("(os error 2)")) is None and exit_code(RuntimeError()) == 1
 
 
 @pytest.mark.parametrize("name", ["collect", "train", "evaluate"])

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ponder import progress
-from ponder.api import limits, replies, wire
+from ponder.api import limits, records, replies, wire
 from ponder.api.limits import Request
-from ponder.config import at_least
+from ponder.config import Name, at_least
 from ponder.errors import ServerError, UserError
 
 # Statuses that a server may answer otherwise a moment later, besides every 5xx.
@@ -34,7 +34,7 @@ BYTES_PER_TOKEN = 4
 class Client:
     """How servers are asked (conf/client); not part of a run's identity."""
 
-    name: str
+    name: Name
     key_env: str | None  # the environment variable that holds the key; null sends a dummy
     concurrency: int  # requests in flight
     per_minute: int | None  # attempts a minute
@@ -165,7 +165,8 @@ def ask(
     403, 404, a redirect), seems down (client.give_up failures in a row, or failures at the end and
     silence) or asks for too long a wait; UserError when the next request could, with `spent`
     dollars of earlier starts, pass client.max_dollars. The failures in a row are then not kept;
-    what was kept stays kept, and asking for the rest goes on.
+    what was kept stays kept, and asking for the rest goes on. A UserError that `keep` raises, after
+    it kept a Result, ends it in the same way.
     """
     wire.origin_of(url)
     assert len({request["key"] for request in requests}) == len(requests), (
@@ -204,10 +205,25 @@ def model_of(url: str, client: Client) -> str:
     return names[0]
 
 
+def check_listening(url: str, client: Client) -> None:
+    """Raise ServerError where nobody can be reached at a url; any answer at all will do."""
+    try:
+        asyncio.run(_models(url, client))
+    except wire.Refused:
+        return
+    except wire.Failed as error:
+        if not error.connected:
+            raise ServerError(
+                f"nobody listens at {wire.origin_of(url)} ({error}); start the server, or check "
+                "its url, up to and with /v1"
+            ) from None
+
+
 async def _models(url: str, client: Client) -> list[str]:
     """Return the names of a server's models that are names: printable and short."""
     async with wire.session(url, client) as session:
         text = await wire.send(session.get, "models", LISTING)
+    text = records.without_key(text, wire.key_of(client))
     try:
         rows = json.loads(text)["data"]
     except (ValueError, RecursionError, KeyError, TypeError):
@@ -323,7 +339,10 @@ class _Batch:
 
     def _keep_all(self, results: list[Result]) -> None:
         for result in results:
-            self.keep(result)
+            try:
+                self.keep(result)
+            except UserError as error:
+                self._stop_with(error)
             self.num_kept += 1
             self.bar.update()
 
@@ -414,6 +433,7 @@ async def _attempt(
     """Return what one attempt gave; raises ServerError for a refusal that no attempt can mend."""
     try:
         text = await wire.send(session.post, path, client.timeout, body=body)
+        text = records.without_key(text, wire.key_of(client))
     except wire.Failed as error:
         return _Attempt(reason=str(error), retry=error.retry, connected=error.connected)
     except wire.Refused as error:
@@ -426,7 +446,7 @@ async def _attempt(
             retry=error.status not in wire.UNFIT,
             http_status=error.status,
         )
-    return _Attempt(response=text, reason=_defect(text))
+    return _Attempt(response=text, reason=_defect(text, client))
 
 
 def _result(key: str, attempt: _Attempt, number: int, seconds: float, client: Client) -> Result:
@@ -466,9 +486,16 @@ async def _silent(session: Any) -> bool:
     return False
 
 
-def _defect(text: str) -> str:
+def _defect(text: str, client: Client) -> str:
     """Return why the body of a reply is no answer, or ""."""
     record, _ = replies.record_of(text)
     if not record:
         return "a reply that is no JSON object"
-    return "" if record.get("choices") else "a reply without choices"
+    choices = record.get("choices")
+    errors = [record.get("error")]
+    if isinstance(choices, list):
+        errors += [choice.get("error") for choice in choices if isinstance(choice, dict)]
+    for error in errors:
+        if isinstance(error, dict) and error or error and choices:
+            return f"a reply with an error{wire.error_words(error, client)}"
+    return "" if choices else "a reply without choices"

@@ -1,24 +1,42 @@
 """What a model behind an OpenAI-compatible server wrote, read from the text of its response.
 
-Pure functions; every input is hostile. Servers write the thinking into `reasoning` (vLLM),
-`reasoning_content` (DeepSeek), or before </think> at the head of the content, with or without the
+Pure functions; every input is hostile. The thinking stands in one of the fields REASONING of the
+message, in parts of its content, or before </think> at the head of the content, with or without the
 opening tag; for others the config names the text that ends it (teacher.reasoning_ends).
 """
 
-import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ponder.api.records import KEY_MARK, record_of
+
+__all__ = ["COMPLETE", "Reply", "parse", "record_of", "usage_of"]
+
 THINK, END = "<think>", "</think>"
-COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+# Fields of a message that hold its thinking, the first with a text counts: vLLM and OpenRouter,
+# DeepSeek and SGLang, OpenRouter, Ollama, LiteLLM.
+REASONING = (
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "thinking",
+    "thinking_blocks",
+)
+# What the type of a part is called that holds thinking, such as reasoning.text or summary_text.
+THOUGHT = re.compile("think|thought|reason|summary", re.IGNORECASE)
+# Where the text of a part stands.
+TEXTS = ("thinking", "reasoning", "reasoning_content", "text", "summary", "content")
+# Finish reasons of a reply that its model ended: OpenAI; text-generation-inference (eos_token,
+# stop_sequence); Anthropic (end_turn, stop_sequence); Cohere (complete). In lower case.
+COMPLETE = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed")
+COUNTS = ("prompt_tokens", "completion_tokens")
 # All control characters but tab and the line ends.
 CONTROL = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f]")
-FINISH = re.compile("[a-z_]{1,40}")
+FINISH = re.compile("[a-z_-]{1,40}")
 # Tokens; a number above it is no count of one reply.
 LARGEST_COUNT = 10**9
-# Seconds since 1970; a number above it is no time of a reply.
-LARGEST_TIME = 10**11
 
 
 @dataclass(frozen=True)
@@ -27,82 +45,127 @@ class Reply:
 
     think: str
     answer: str
-    finish: str  # "" where the server named none
+    finish: str  # in lower case; "" where the server named none
     usage: dict[str, int | None]  # prompt_tokens and completion_tokens
     rejected: str | None  # why it gives no trace
 
 
-def parse(response: str, reasoning_ends: str | None) -> Reply:
+def parse(
+    response: str,
+    reasoning_ends: str | None,
+    complete: Sequence[str] = COMPLETE,
+    most_tokens: int | None = None,
+) -> Reply:
     """Return the Reply in the text of a chat completion; raises nothing, whatever the text is.
 
     `reasoning_ends` is None, or the text whose last occurrence in the content ends the thinking and
-    begins the answer (a closing tag </think> belongs to neither). Rejected is: a malformed reply,
-    damaged text, any finish reason but "stop", no reasoning (the answer is then the whole content),
-    empty reasoning, an empty answer.
+    begins the answer (a closing tag </think> belongs to neither). `complete` holds the finish
+    reasons of a whole reply, "" for one that names none; such a reply is whole as well where it has
+    fewer completion tokens than `most_tokens`, the limit of its request. Rejected is: a malformed
+    reply, damaged text, any other finish reason, no reasoning (the answer is then the whole
+    content), empty reasoning, an empty answer.
     """
     record, _ = record_of(response)
-    usage, choices = usage_of(record), record.get("choices", [])
-    if len(choices) != 1:
-        reason = f"{len(choices)} choices" if choices else "malformed reply"
+    usage, choices = usage_of(record), record.get("choices")
+    if not isinstance(choices, list) or len(choices) != 1:
+        num_choices = len(choices) if isinstance(choices, list) else 0
+        reason = f"{num_choices} choices" if num_choices else "malformed reply"
         return Reply("", "", "", usage, reason)
-    texts, finish = _texts(choices[0]), choices[0]["finish_reason"] or ""
-    damage = _damage("".join(filter(None, texts)))
-    think, answer, rejected = ("", "", damage) if damage else _split(*texts, reasoning_ends)
-    if finish != "stop":
+    choice = choices[0] if isinstance(choices[0], dict) else {}
+    content, thoughts = _texts(choice)
+    finish = _finish(choice.get("finish_reason"))
+    damage = _damage("".join([content or "", *thoughts]))
+    think, answer, rejected = (
+        ("", "", damage) if damage else _split(content, thoughts, reasoning_ends)
+    )
+    if not _is_whole(finish, complete, usage["completion_tokens"], most_tokens):
         rejected = f"finish reason {finish or 'missing'}"
     return Reply(think, answer, finish, usage, rejected)
 
 
-def record_of(response: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (record, names) of a response's text: what may be kept, and its `id` and `created`.
-
-    The record has the model, each choice's texts and finish reason, the usage and the system
-    fingerprint, and nothing else, so that no account field gets in. Every value has its right type
-    or is None, every text can be written as UTF-8 (a lone surrogate becomes U+FFFD), and the JSON
-    of a record has itself as its record. Both are {} where the response is no JSON object or an
-    empty one.
-    """
-    try:
-        data = json.loads(response)
-    except (ValueError, RecursionError):
-        return {}, {}
-    if not isinstance(data, dict) or not data:
-        return {}, {}
-    choices = data.get("choices")
-    record = {
-        "model": _text(data.get("model")),
-        "system_fingerprint": _text(data.get("system_fingerprint")),
-        "choices": [_choice(choice) for choice in choices] if isinstance(choices, list) else [],
-        "usage": _usage(data.get("usage")),
-    }
-    names = {"id": _text(data.get("id")), "created": _count(data.get("created"), LARGEST_TIME)}
-    return record, {name: value for name, value in names.items() if value is not None}
-
-
 def usage_of(record: dict[str, Any]) -> dict[str, int | None]:
     """Return {"prompt_tokens", "completion_tokens"} of a record; None where no count was given."""
-    usage = record.get("usage") or {}
-    return {name: usage.get(name) for name in COUNTS[:2]}
+    usage = record.get("usage")
+    counts = usage if isinstance(usage, dict) else {}
+    return {name: _count(counts.get(name)) for name in COUNTS}
 
 
-def _texts(choice: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
-    """Return (content, reasoning, reasoning_content) of a recorded choice.
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value <= LARGEST_COUNT else None
 
-    The text of a plain completion is its content.
+
+def _finish(reason: Any) -> str:
+    """Return a finish reason in lower case, "" where there is none, "unknown" for what is none."""
+    if reason is None or reason == "":
+        return ""
+    lower = reason.lower() if isinstance(reason, str) else ""
+    return lower if FINISH.fullmatch(lower) else "unknown"
+
+
+def _is_whole(
+    finish: str, complete: Sequence[str], tokens: int | None, most_tokens: int | None
+) -> bool:
+    """Return whether a reply was ended by its model; see `parse`."""
+    if finish in complete:
+        return True
+    return not finish and tokens is not None and most_tokens is not None and tokens < most_tokens
+
+
+# --- where the texts stand -------------------------------------------------------------
+
+
+def _texts(choice: dict[str, Any]) -> tuple[str | None, list[str]]:
+    """Return (content, thoughts) of a recorded choice.
+
+    The content is None where there is none; the text of a plain completion is its content. Each
+    thought is the text of a field that holds thinking, or of all such parts of the content.
     """
-    message = choice["message"]
-    content = choice["text"] if message["content"] is None else message["content"]
-    return content, message["reasoning"], message["reasoning_content"]
+    message = choice.get("message")
+    message = message if isinstance(message, dict) else {}
+    content = message.get("content")
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for is_thought, text in _parts(choice.get("text") if content is None else content):
+        (thoughts if is_thought else texts).append(text)
+    fields = [_text_in(message.get(name), "\n") for name in REASONING]
+    fields.append("".join(thoughts) if thoughts else None)
+    return "".join(texts) if texts or thoughts else None, [f for f in fields if f is not None]
+
+
+def _parts(content: Any) -> Iterator[tuple[bool, str]]:
+    """Yield (whether it is thinking, its text) for each part of a content that has a text."""
+    if isinstance(content, str):
+        yield False, content
+        return
+    for part in content if isinstance(content, list) else [content]:
+        if not isinstance(part, dict):
+            continue
+        is_thought = bool(THOUGHT.search(str(part.get("type", ""))))
+        nested = part.get("content")
+        if not is_thought and isinstance(nested, list | dict):
+            yield from _parts(nested)
+        elif (text := _text_in(part, "")) is not None:
+            yield is_thought, text
+
+
+def _text_in(value: Any, joint: str) -> str | None:
+    """Return the text that a field holds: a text, a part, or a list of them, joined; else None."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        fields = [text for name in TEXTS if (text := _text_in(value.get(name), joint)) is not None]
+        return next(filter(None, fields), "" if fields else None)
+    if isinstance(value, list):
+        texts = [text for item in value if (text := _text_in(item, "")) is not None]
+        return joint.join(texts) if texts else None
+    return None
 
 
 def _split(
-    content: str | None,
-    reasoning: str | None,
-    reasoning_content: str | None,
-    reasoning_ends: str | None,
+    content: str | None, thoughts: Sequence[str], reasoning_ends: str | None
 ) -> tuple[str, str, str | None]:
     """Return (think, answer, rejected) of texts that are whole."""
-    fields = [text.strip() for text in (reasoning, reasoning_content) if text is not None]
+    fields = [text.strip() for text in thoughts]
     if content is None and not fields:
         return "", "", "malformed reply: no text"
     content = (content or "").strip()
@@ -147,41 +210,9 @@ def _split_content(content: str, reasoning_ends: str | None) -> tuple[str, str] 
 
 def _damage(text: str) -> str | None:
     """Return what is wrong with the characters of a text, or None."""
+    if KEY_MARK in text:
+        return "it repeats the key"
     if "\ufffd" in text:
         return "damaged text: U+FFFD"
     character = CONTROL.search(text)
     return f"damaged text: control character U+{ord(character[0]):04X}" if character else None
-
-
-def _choice(choice: Any) -> dict[str, Any]:
-    """Return what a record keeps of one choice."""
-    choice = choice if isinstance(choice, dict) else {}
-    message, finish = choice.get("message"), choice.get("finish_reason")
-    message = message if isinstance(message, dict) else {}
-    known = finish if isinstance(finish, str) and FINISH.fullmatch(finish) else "unknown"
-    fields = ("content", "reasoning", "reasoning_content")
-    return {
-        "message": {field: _text(message.get(field)) for field in fields},
-        "text": _text(choice.get("text")),
-        "finish_reason": None if finish is None else known,
-    }
-
-
-def _usage(usage: Any) -> dict[str, Any]:
-    """Return what a record keeps of the usage."""
-    usage = usage if isinstance(usage, dict) else {}
-    details = usage.get("completion_tokens_details")
-    reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
-    counts = {name: _count(usage.get(name)) for name in COUNTS}
-    return counts | {"completion_tokens_details": {"reasoning_tokens": _count(reasoning)}}
-
-
-def _text(value: Any) -> str | None:
-    """Return a text that can be written as UTF-8, or None where the value is no text."""
-    if not isinstance(value, str):
-        return None
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _count(value: Any, largest: int = LARGEST_COUNT) -> int | None:
-    return value if type(value) is int and 0 <= value <= largest else None

@@ -106,7 +106,7 @@ def session(url: str, client: Client) -> openai.AsyncOpenAI:
     # Below this level they write a line per request, headers among them.
     for name in ("httpx2", "httpcore2", "openai"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    key = _key(client)
+    key = key_of(client)
 
     async def strip_headers(request: httpx2.Request) -> None:
         for name in set(request.headers) - set(SENT):
@@ -223,6 +223,11 @@ def describe_status(refused: Refused, client: Client) -> str:
     return f"status {refused.status}{words}"
 
 
+def error_words(error: Any, client: Client) -> str:
+    """Return what an error in a reply of status 200 says, in brackets, with no piece of a key."""
+    return _excerpt(json.dumps({"error": error}).encode(), client)
+
+
 def key_words(client: Client) -> str:
     """Return what to check about the key, by the name of its environment variable."""
     if client.key_env is None:
@@ -230,8 +235,8 @@ def key_words(client: Client) -> str:
     return f"check the key in the environment variable {client.key_env} (client.key_env)"
 
 
-def _key(client: Client) -> str:
-    """Return the key of a client; raises UserError where its variable holds none."""
+def key_of(client: Client) -> str:
+    """Return the key of a client, "none" for one without; raises UserError where it is not set."""
     if client.key_env is None:
         return "none"  # servers on one's own machine accept any key
     key = os.environ.get(client.key_env, "")
@@ -246,7 +251,7 @@ def _key(client: Client) -> str:
 
 def _excerpt(body: bytes, client: Client) -> str:
     """Return what an error says, in brackets: 200 printable characters, nothing like a key."""
-    key = _key(client) if client.key_env else ""
+    key = key_of(client) if client.key_env else ""
     pieces = {key[start : start + 4] for start in range(max(1, len(key) - 3))} - {""}
 
     def shown(word: str) -> str:

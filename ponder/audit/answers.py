@@ -37,10 +37,10 @@ def questions_of(folder: Path) -> Questions | None:
 
 def second_grade(reply: str, gold: str) -> bool:
     """Whether the second grader (ponder/grading/crosscheck.py) calls a reply right, item by item:
-    the order of a list counts in these families.
+    the order of a list counts in these families, and 4 - 3 = 1 is no answer.
     """
     answer = crosscheck.last_answer(reply)
-    if answer is None:
+    if answer is None or "=" in answer:
         return False
     items, gold_items = answer.casefold().split(","), gold.casefold().split(",")
     if len(items) != len(gold_items):

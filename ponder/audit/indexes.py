@@ -45,11 +45,11 @@ def decision_index() -> str:
     return "\n".join([HEAD, head, "|---|---|---|---|---|", *table]) + "\n"
 
 
-def run_index() -> str:
+def run_index(results: dict[str, Any] | None = None) -> str:
     """Return the table of logs/README.md: each row of the paper's tables, the folder of its run,
-    and its accuracy with the interval, as paper/generated/results.json has them.
+    and its accuracy with the interval, as `results` or paper/generated/results.json has them.
     """
-    results = read(ROOT / "paper" / "generated" / "results.json")
+    results = results or read(ROOT / "paper" / "generated" / "results.json")
     entries = [(row["label"], row["run"], row["all"]["text"]) for row in results["rows"]]
     listed = {run for _, run, _ in entries}
     for method in results["methods"]["table"]:
@@ -71,17 +71,17 @@ def row_of_table(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def with_run_index(text: str) -> str:
+def with_run_index(text: str, results: dict[str, Any] | None = None) -> str:
     """Return logs/README.md with the table between its comments made anew.
 
-    Raises UserError for a text without them.
+    `results` is as of run_index. Raises UserError for a text without the comments.
     """
     if not BLOCK.search(text):
         raise UserError(
             "logs/README.md has no line <!-- runs --> with a line <!-- /runs --> after it; put "
             "them where the index of runs belongs"
         )
-    index = run_index()
+    index = run_index(results)
     return BLOCK.sub(lambda block: block[1] + index + block[2], text)
 
 

@@ -40,6 +40,8 @@ WHOLE = {
 # Of the first data sets, written after their manifests.
 CARD = {"README.md", "croissant.json", "family.svg", "length.svg"}
 
+BASE = re.compile(r"(teacher/)?base/")  # the inputs that are files of a base model
+
 Types = tuple[type, ...]
 
 
@@ -191,14 +193,30 @@ def is_as_listed(path: Path, entry: dict[str, Any]) -> bool:
 def unreleased_inputs(known: set[str]) -> Iterator[str]:
     """Yield a sentence for each file that a run read and whose hash is not among the known.
 
-    The questions of public benchmarks are not ours to release.
+    The questions of public benchmarks are not ours to release. Nor are base models: what a run read
+    of one must be what it recorded of it.
     """
     for folder in runs():
         if read(folder / "config.yaml").get("benchmark", {}).get("kind") == "hub":
             continue
         for name, digest in status(folder)["inputs"].items():
-            if digest not in known:
+            if BASE.match(name):
+                yield from other_base(folder, name, digest)
+            elif digest not in known:
                 yield f"{shown(folder)} read a {name} that is not released ({digest[:12]}...)"
+
+
+def other_base(folder: Path, name: str, digest: str) -> Iterator[str]:
+    """Yield a sentence where a run's record of its base model, or of its teacher's, gives a file
+    another hash. Runs whose record has no hashes of files, such as one of a server, have none.
+    """
+    path = folder / ("teacher.json" if name.startswith("teacher/") else "base.json")
+    record = read(path) if path.exists() else {}
+    record = record.get("base", record)
+    files = {key for key in record if key.endswith(" sha256")}
+    recorded = record.get(f"{name.rpartition('base/')[2]} sha256")
+    if "tokenizer.json sha256" in files and recorded != digest:
+        yield f"{shown(folder)} read a {name} of {digest[:12]}..., but {path.name} has another"
 
 
 def names() -> Findings:

@@ -12,15 +12,20 @@ from ponder import config, rows
 from ponder.audit.checks import DATA, ROOT, Findings, completed, place, read, shown
 from ponder.card import card, readme
 from ponder.collect import contamination, selection, terms
-from ponder.grading.families import is_correct
+from ponder.grading.kinds import DRAWN, is_right
 from ponder.hashing import file_sha256
-from ponder.questions import drawn, pools
+from ponder.questions import drawn, own, pools
 from ponder.rows import Trace
 from ponder.train import batches
 
 NUMBER = re.compile(r"(?<![\w./-])\d[\d,]*(?:\.\d+)*")
 RELEASED_ON = re.compile(r"released on (\d{4}-\d\d-\d\d)")
-POOLS = {"drawn": drawn.Questions, "jsonl": pools.FilePool, "hub": pools.HubPool}
+POOLS = {
+    "drawn": drawn.Questions,
+    "jsonl": pools.FilePool,
+    "hub": pools.HubPool,
+    "traces": own.TraceSource,
+}
 
 
 # --- the choice of rows ----------------------------------------------------------------
@@ -67,8 +72,10 @@ def choose_again(folder: Path, traces: list[Trace]) -> tuple[list[Trace], dict[s
     path = place(folder, "contamination.jsonl")
     contaminated = contamination.strongest(read(path)) if path.exists() else {}
     attempts = selection.read_attempts(rule)
+    path = place(folder, "dropped.jsonl")
+    long_rows = selection.long_rows_of(read(path)) if path.exists() else {}
     chosen, counts, _ = selection.select(
-        traces, rule, settings["data_seed"], attempts, contaminated
+        traces, rule, settings["data_seed"], attempts, contaminated, long_rows
     )
     return chosen, counts
 
@@ -82,7 +89,10 @@ def counts_after(funnel: dict[str, Any]) -> dict[str, int]:
 
 def trace_problems(folder: Path, traces: list[Trace]) -> Iterator[str]:
     """Yield a sentence for each trace whose question its pool has not, or whose mark is wrong."""
-    directory = read(folder / "config.yaml")["questions"].get("dir")
+    settings = read(folder / "config.yaml")
+    questions = settings["questions"]
+    is_judged = bool(settings["teacher"].get("fields", {}).get("right"))
+    directory, kind = questions.get("dir"), questions.get("kind", DRAWN)
     pool = {}
     if directory:
         pool = {row["id"]: row for row in read(ROOT / directory / "pool.jsonl")}
@@ -91,7 +101,9 @@ def trace_problems(folder: Path, traces: list[Trace]) -> Iterator[str]:
         same = (asked.get("question"), asked.get("answer")) == (trace.question, trace.gold)
         if pool and not same:
             yield f"trace {trace.id} has a question or gold answer that its pool has not"
-        graded = is_correct(f"Final Answer: {trace.answer}", trace.gold)
+        if trace.graded is not rows.ABSENT and (is_judged or not trace.gold):
+            continue  # graded by its source, or by nobody
+        graded = is_right(f"Final Answer: {trace.answer}", trace.gold, kind)
         if not trace.rejected and trace.correct != graded:
             yield f"trace {trace.id} is marked {trace.correct}, but its answer is not"
 
@@ -229,6 +241,6 @@ def recorded(folder: Path, path: Path) -> card.Facts:
         revision=revision,
         terms=config.build(terms.Terms, teacher_settings["terms"]),
         sources=pools.sources(pool, families),
-        benchmarks=contamination.compared(decontamination),
+        benchmarks=contamination.compared(decontamination, pool.kind == "drawn"),
         override=None,
     )

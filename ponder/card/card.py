@@ -46,7 +46,7 @@ KNOWN = (
     "calls.jsonl.gz",
 )
 WRITTEN = ("length.svg", "family.svg", "README.md", "croissant.json")
-COUNTED = ("family", "domain", "correct", "rejected", "benchmark", "status")
+COUNTED = ("family", "domain", "correct", "rejected", "benchmark", "status", "graded")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Facts:
     language: str | None  # of the questions, e.g. en; None: nobody has said
     run: str  # the collect run that wrote the files
     command: str  # what writes them again
-    kind: Literal["solver", "openai", "hf"]  # of the teacher
+    kind: Literal["solver", "openai", "hf", "traces"]  # of the teacher
     teacher: str  # its name
     model: str | None  # None for programs
     revision: str | None
@@ -242,7 +242,7 @@ def facts(plan: Study, run: Run, families: Collection[str]) -> Facts:
         revision=revision or None,
         terms=plan.teacher.terms,
         sources=pools.sources(plan.questions, families),
-        benchmarks=contamination.compared(plan.decontamination),
+        benchmarks=contamination.compared(plan.decontamination, plan.questions.kind == "drawn"),
         override=None,
     )
 

@@ -78,12 +78,12 @@ COLUMNS: dict[str, Columns] = {
         "where": ("text", "what resembles the benchmark: its question or its trace"),
         "benchmark": ("text", "the benchmark"),
         "benchmark_id": ("text", "the question there"),
-        "by": ("text", "how it was found: 8-gram or another number of words, minhash, or key"),
+        "by": ("text", "how: 8-gram or another number of words, minhash, whole, or key"),
         "form": ("text", "of an n-gram: words, with punctuation, or plain, without; else empty"),
         "share": (
             "number",
             "of an n-gram: part of the benchmark's that the text has; of minhash: Jaccard; "
-            "of a key: 1",
+            "of a key and of a whole text: 1",
         ),
         "overlap": ("text", "what both have"),
         "text": ("text", "the text of `traces`, or the words around what both have"),

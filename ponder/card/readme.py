@@ -91,9 +91,10 @@ def most(counts: Mapping[str, int], *head: str) -> list[str]:
 
 def summary(facts: Facts, tallies: Mapping[str, Tally]) -> str:
     """Return what a data set is, in two sentences."""
-    author = "programs" if facts.kind == "solver" else "a model"
+    authors = {"solver": "programs wrote", "traces": "was there before"}
+    author = authors.get(facts.kind, "a model wrote")
     return (
-        f"{tallies['traces'].rows:,} questions, each with a trace of thinking that {author} wrote, "
+        f"{tallies['traces'].rows:,} questions, each with a trace of thinking that {author}, "
         f"and the {tallies['train'].rows:,} rows of them that were chosen to train on. Made by the "
         "collect stage of ponder, an open reproduction of s1 (arXiv:2501.19393)."
     )
@@ -245,6 +246,13 @@ def nature(facts: Facts, traces: Tally) -> str:
             "distillation, since no model wrote any of it."
         )
     failed = traces.counts["rejected"].total()
+    if facts.kind == "traces":
+        return (
+            "**What it is:** traces that were not made here: their source is named below. "
+            f"{failed:,} of {traces.rows:,} cannot be used; their rows are there, with the reason. "
+            "**What it is not:** checked by people here, or traces whose steps are known to be "
+            "right."
+        )
     return (
         f"**What it is:** distillation, from the model {code(facts.model or 'not stated')} "
         f"(revision {code(facts.revision or 'not stated')}): each trace is what it replied, right "
@@ -300,6 +308,7 @@ def files(tallies: Mapping[str, Tally], sizes: Mapping[str, int]) -> list[str]:
 
 def numbers(traces: Tally, train: Tally) -> list[str]:
     """Return the table of all rows beside the chosen ones."""
+    ungraded = traces.counts["graded"][False]
 
     def row(label: str, count: Callable[[Tally], int]) -> tuple[Cell, ...]:
         return label, count(traces), count(train)
@@ -312,7 +321,11 @@ def numbers(traces: Tally, train: Tally) -> list[str]:
         [
             row("rows", lambda tally: tally.rows),
             row("right answer", lambda tally: tally.counts["correct"][True]),
-            row("wrong answer, or none", lambda tally: tally.counts["correct"][False]),
+            row(
+                "wrong answer, or none",
+                lambda tally: tally.counts["correct"][False] - tally.counts["graded"][False],
+            ),
+            *([row("not graded", lambda tally: tally.counts["graded"][False])] if ungraded else []),
             row("no reference answer", lambda tally: tally.without_gold),
             row("rejected call", lambda tally: tally.counts["rejected"].total()),
             tokens("sum", sum),
@@ -378,13 +391,18 @@ def chosen(funnel: Mapping[str, Any]) -> list[str]:
         dropped = after[before] - after[step]
         inert = "inert" if 100 * dropped < after[before] else ""
         rows.append((code(step), dropped, after[step], inert))
-    reasons = funnel.get("reasons") or Counter(map(without_detail, funnel["dropped"].values()))
+    # Funnels of the first releases named the reason of each row.
+    rows_dropped = funnel.get("dropped", {}).values()
+    reasons = funnel.get("reasons", Counter(map(without_detail, rows_dropped)))
+    counts = (
+        most(reasons, "step and reason", "dropped") if reasons else ["Nothing was dropped.", ""]
+    )
     return [
         _asked(funnel),
         "A step that drops under 1% of what reaches it is called inert.",
         "",
         *table(("step", "dropped", "left", ""), rows),
-        *most(reasons, "step and reason", "dropped"),
+        *counts,
         "What was not chosen, a wrong answer and a call that gave no trace are in `traces`, and "
         "for each of them the step and the reason are kept; of a duplicate only its id and the id "
         "of what was kept.",
@@ -462,7 +480,12 @@ def limits(facts: Facts, tallies: Mapping[str, Tally], licences: Collection[str]
         "know counts as wrong, and a right answer says nothing about the steps before it.",
         "- There is one trace for each question.",
     ]
-    if traces.without_gold:
+    if ungraded := traces.counts["graded"][False]:
+        lines.append(
+            f"- {ungraded:,} answers could not be graded: `graded` is false there, and `correct` "
+            "says nothing."
+        )
+    if traces.without_gold and not traces.counts["graded"]:
         lines.append(
             f"- {traces.without_gold:,} questions have no reference answer, so their answers count "
             "as wrong."

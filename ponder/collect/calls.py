@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ponder import rows
 from ponder.api import replies
 from ponder.api.limits import Request, key_of
-from ponder.collect import domains
+from ponder.collect import domains, first_replies, traces
 from ponder.errors import RecordError, UserError
 from ponder.rows import Call
 from ponder.runs import dump, read_jsonl, write_atomic, write_jsonl
@@ -141,10 +141,7 @@ def classifier(study: Study, run: Run) -> Callable[[Sequence[Question]], list[st
         return None
 
     def ask(questions: Sequence[Question]) -> list[str]:
-        # The key and the prices of study.client are those of the teacher.
-        client = dataclasses.replace(
-            study.client, key_env=spec.key_env, dollars_in=None, dollars_out=None, max_dollars=None
-        )
+        client = _classifier_client(spec, study)
         facts = {"kind": spec.kind, "name": spec.name, "url": spec.url}
         model = choose_model(run, "classifier.json", spec, client, facts)
         requests = domains.requests(questions, spec, model)
@@ -154,6 +151,13 @@ def classifier(study: Study, run: Run) -> Callable[[Sequence[Question]], list[st
         return [replies.parse(call.response, None).answer for call in calls]
 
     return ask
+
+
+def _classifier_client(spec: ClassifiedDomain, study: Study) -> Client:
+    """Return how a classifier is asked; the key and prices of study.client are the teacher's."""
+    return dataclasses.replace(
+        study.client, key_env=spec.key_env, dollars_in=None, dollars_out=None, max_dollars=None
+    )
 
 
 def request_body(question: Question, teacher: ServerTeacher, model: str) -> dict[str, Any]:
@@ -167,13 +171,18 @@ def request_body(question: Question, teacher: ServerTeacher, model: str) -> dict
     return {"model": model, "messages": [{"role": "user", "content": text}], **teacher.body}
 
 
+def _store(url: str, out: Path) -> Path:
+    """Return the path of the calls of a server."""
+    return out / "calls" / f"{key_of(url)}.jsonl"
+
+
 @contextlib.contextmanager
 def locked_store(url: str, run: Run) -> Iterator[Path]:
     """Yield the file of a server's calls, locked: two runs would ask one question twice.
 
     Raises UserError where another process has it.
     """
-    path = run.out / "calls" / f"{key_of(url)}.jsonl"
+    path = _store(url, run.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The lock is a file of its own: `read_calls` puts another file in the place of `path`.
     with open(path.with_suffix(".lock"), "w") as lock:
@@ -194,11 +203,15 @@ def ask_all(
     origin: dict[str, Any],
     client: Client,
     run: Run,
+    why_rejected: Callable[[Call], str] | None = None,
 ) -> list[Call]:
     """Return the calls of the requests, one per question; a server is asked for missing ones alone.
 
-    `origin` holds what the requests have in common: the fields purpose and model of a Call, and of
-    a teacher's calls teacher and revision.
+    Missing is a call that was never made, and one that failed. Where nothing but failed ones is
+    missing, the server need not be there: they stay failed, and the run says why. `origin` holds
+    what the requests have in common: the fields purpose and model of a Call, and of a teacher's
+    calls teacher and revision. `why_rejected` returns why an answered call gives no trace, "" for
+    one that does. Raises ServerError as first_replies.judge_of and client.ask do.
     """
     ids = {
         request["key"]: question.id for request, question in zip(requests, questions, strict=True)
@@ -208,15 +221,39 @@ def ask_all(
     )
     with locked_store(url, run) as path:
         calls = read_calls(path)
-        missing = [request for request in requests if request["key"] not in calls]
+        missing = _missing(requests, calls)
         if missing:
-            _ask_missing(url, missing, ids, origin, client, run, path)
+            failed_alone = all(request["key"] in calls for request in missing)
+            kept = [calls[key] for key in ids if key in calls]
+            try:
+                judge = first_replies.judge_of(url, kept, client, why_rejected)
+                _ask_missing(url, missing, ids, origin, client, run, path, judge)
+            except UserError as error:
+                if not failed_alone:
+                    raise
+                run.say(f"collect {run.name}: {error}; what failed before stays failed")
             calls = read_calls(path)
     # The stored call may have been made for another run: who asks, and for what, is this run's own.
     return [
         dataclasses.replace(calls[request["key"]], **origin, id=ids[request["key"]])
         for request in requests
     ]
+
+
+def _missing(requests: Sequence[Request], calls: dict[str, Call]) -> list[Request]:
+    """Return the requests that no call of a store answers."""
+    return [
+        request
+        for request in requests
+        if request["key"] not in calls or calls[request["key"]].status == "failed"
+    ]
+
+
+def num_failed(folder: Path) -> int:
+    """Return how many calls of a finished run's folder failed."""
+    path = folder / "calls.jsonl.gz"
+    lines = read_jsonl(path) if path.exists() else []
+    return sum(line["status"] == "failed" for line in lines)
 
 
 def _ask_missing(
@@ -227,8 +264,9 @@ def _ask_missing(
     client: Client,
     run: Run,
     path: Path,
+    judge: Callable[[Call], None],
 ) -> None:
-    """Ask a server for the missing calls, and append each to the file at `path`."""
+    """Ask a server for the missing calls, append each to the file at `path`, then judge it."""
     from ponder.api import client as clients
 
     clocks = read_jsonl(run.folder / "timing.jsonl")
@@ -264,6 +302,7 @@ def _ask_missing(
             completion_tokens=result.completion_tokens,
         )
         append_calls(path, [call])
+        judge(call)
 
     def record_loss(dollars: float) -> None:
         run.timing(lost_dollars=round(dollars, 6))
@@ -292,7 +331,7 @@ def summary(results: Sequence[Result]) -> str:
 def ask_server(questions: Sequence[Question], study: Study, run: Run) -> list[Call]:
     """Return the call of each question, in their order, from the study's teacher behind a server.
 
-    Raises as client.ask and client.model_of do.
+    Raises as ask_all and client.model_of do.
     """
     teacher = study.teacher
     assert teacher.kind == "openai"
@@ -311,4 +350,22 @@ def ask_server(questions: Sequence[Question], study: Study, run: Run) -> list[Ca
         "model": model,
         "revision": teacher.revision,
     }
-    return ask_all(teacher.url, requests, questions, origin, study.client, run)
+
+    def why_rejected(call: Call) -> str:
+        return traces.reply_of(call, teacher).rejected or ""
+
+    return ask_all(teacher.url, requests, questions, origin, study.client, run, why_rejected)
+
+
+def check_listening(study: Study) -> None:
+    """Raise ServerError where nobody listens at a server of which this study has no calls yet."""
+    from ponder.api import client as clients
+
+    servers = {}
+    if study.teacher.kind == "openai":
+        servers[study.teacher.url] = study.client
+    if study.domains.kind == "classify":
+        servers.setdefault(study.domains.url, _classifier_client(study.domains, study))
+    for url, client in servers.items():
+        if not _store(url, Path(study.out)).exists():
+            clients.check_listening(url, client)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ponder.api import limits, wire
 from ponder.api.limits import Request
+from ponder.config import Name
 from ponder.errors import ServerError, UserError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class FamilyDomain:
     """The domain is the family: for generated questions."""
 
     kind: Literal["family"]
-    name: str
+    name: Name
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class ColumnDomain:
     """The domain is what the pool's own column says (questions.fields.domain)."""
 
     kind: Literal["column"]
-    name: str
+    name: Name
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ClassifiedDomain:
     """The domain is the label that a model behind an OpenAI-compatible chat endpoint chooses."""
 
     kind: Literal["classify"]
-    name: str
+    name: Name
     url: str  # up to and with /v1
     model: str | None  # null: the only model that the server offers
     # The environment variable that holds its key; the teacher's key is not sent to it.

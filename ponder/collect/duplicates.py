@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+
+from ponder.collect.wording import tokens
 
 if TYPE_CHECKING:
     from datasketch import MinHash, MinHashLSH
@@ -28,32 +29,17 @@ MISSED = 0.001
 # Shingles hashed at one time: each is 128 numbers until their minimum is known.
 BATCH = 4096
 
-# What TeX or a web page lays out with, and what means nothing more than the same without it.
-MARKUP = re.compile(
-    r"</?(?:c?math|br|p|sub|sup)>"
-    r"|\\(?:begin|end)\{[a-z]{0,20}\*?\}|(?<=\\)[dt](?=frac)|\\[,;:!>\\ ]"
-    r"|\\(?:left|right|bigg?[lrm]?|displaystyle|limits|text(?:bf|it|rm)?|math(?:bf|it|rm)|q?quad)"
-    r"(?![a-z])"
-)
-TOKEN = re.compile(r"""[^\W\d_]+|\d+|[^\w\s\\{}()\[\],.;:'"`$&~?#@%|\u2018\u2019\u201c\u201d]""")
-
-
-def tokens(text: str) -> list[str]:
-    """Return the words of a text in lower case: runs of letters, runs of digits and single signs.
-
-    A sign is such as + or <. Brackets, punctuation, white space and commands of layout are left
-    out, so that one formula set in two ways is one. Signs are kept, since a sum is not a
-    difference. The cost is linear in the text.
-    """
-    return TOKEN.findall(MARKUP.sub(" ", text.lower()))
-
 
 def shingles(text: str) -> set[str]:
     """Return the set of all runs of SHINGLE tokens of a text.
 
     The whole text is the only one if it has fewer tokens; the set is empty without a token.
     """
-    words = tokens(text)
+    return shingles_of(tokens(text))
+
+
+def shingles_of(words: list[str]) -> set[str]:
+    """Return the shingles of a text that is given as its tokens."""
     if not words:
         return set()
     starts = range(max(1, len(words) - SHINGLE + 1))

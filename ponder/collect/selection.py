@@ -9,14 +9,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ponder import rows
 from ponder.collect import draws, traces
-from ponder.config import at_least
+from ponder.config import Name, at_least
 from ponder.errors import RecordError, UserError
 from ponder.rows import Trace
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ponder.questions.drawn import Question
 
 BY_DOMAIN = ("s1", "diverse")
+ROW_TOO_LONG = "row too long"
 STEPS = ("quality", "difficulty", "decontamination", "draw")
 # Of a question or an answer. About 5,000 tokens, a sixth of what s1 trains on at once: a pattern of
 # quadratic cost then takes seconds, not days.
@@ -70,7 +71,7 @@ class Matched:
 class Selection:
     """The filters and the draw of one data set (conf/selection)."""
 
-    name: str
+    name: Name
     method: Literal["s1", "random", "longest", "diverse", "all"]
     variant: Literal["paper", "released"]
     size: int
@@ -176,7 +177,9 @@ def quality(trace: Trace, rule: Selection) -> Reason | None:
         return Reason("too long")
     if pattern := matched_pattern(trace, rule):
         return Reason(f"pattern {pattern}")
-    return None if trace.correct or rule.keep_wrong else Reason("wrong answer")
+    if trace.correct or rule.keep_wrong:
+        return None
+    return Reason("not graded" if trace.graded is False else "wrong answer")
 
 
 def _missing_text(trace: Trace, rule: Selection) -> str | None:
@@ -185,7 +188,7 @@ def _missing_text(trace: Trace, rule: Selection) -> str | None:
         return "empty trace"
     if not trace.answer.strip():
         return "empty answer"
-    if not trace.gold.strip():
+    if not trace.gold.strip() and trace.graded is rows.ABSENT:
         return "no reference answer"
     if rule.method in BY_DOMAIN and not trace.domain.strip():
         return "missing domain"
@@ -309,10 +312,12 @@ def select(
     seed: int,
     attempts: Attempts | None = None,
     contaminated: dict[str, dict[str, Any]] | None = None,
+    long_rows: Mapping[str, str] | None = None,
 ) -> tuple[list[Trace], dict[str, Any], dict[str, Drop]]:
     """Return (rows, funnel, drops): the traces to train on, counts, and {id: Drop} of the others.
 
-    `attempts` is as of read_attempts, `contaminated` as of contamination.strongest. The funnel
+    `attempts` is as of read_attempts, `contaminated` as of contamination.strongest, `long_rows`
+    {id: how long} of traces whose whole row no training takes, which quality drops. The funnel
     holds the count after each of STEPS, the steps that dropped under 1% of what reached them
     (inert), how many rows the draw took first, domains of the rows, families of pool and rows, and
     how often each reason dropped a row. Raises UserError as difficulty and draws.draw do, and for a
@@ -323,7 +328,7 @@ def select(
     pool = Counter(trace.family for trace in candidates)
     _check_families(pool, rule)
     filters: dict[str, Callable[[Trace], Reason | None]] = {
-        "quality": lambda trace: quality(trace, rule),
+        "quality": lambda trace: quality(trace, rule) or _length(trace, long_rows or {}),
         "difficulty": lambda trace: difficulty(trace, rule, attempts or {}),
         "decontamination": lambda trace: _contamination(contaminated.get(trace.id)),
     }
@@ -356,6 +361,21 @@ def select(
         "reasons": dict(sorted(_tally(drops).items())),
     }
     return chosen, funnel, dict(sorted(drops.items()))
+
+
+def _length(trace: Trace, long_rows: Mapping[str, str]) -> Reason | None:
+    """Return why a trace is dropped for the length of its whole row, or None."""
+    return Reason(ROW_TOO_LONG, long_rows[trace.id]) if trace.id in long_rows else None
+
+
+def long_rows_of(drops: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return the `long_rows` that a run's dropped.jsonl, as of dropped_rows, says were dropped."""
+    prefix = f"{ROW_TOO_LONG}: "
+    return {
+        row["id"]: row["reason"].removeprefix(prefix)
+        for row in drops
+        if row["step"] == "quality" and row["reason"].startswith(prefix)
+    }
 
 
 def _contamination(hit: dict[str, Any] | None) -> Reason | None:

@@ -1,4 +1,5 @@
-"""Who writes the traces (conf/teacher): programs, a model behind a server, or a local model.
+"""Who writes the traces (conf/teacher): programs, a model behind a server, a local model, or
+somebody who has written them already.
 
 All have one interface, `write`. A model's raw replies are recorded call by call
 (ponder/collect/calls.py) before anything is made of them; what its rows may be used for is said by
@@ -7,18 +8,21 @@ its terms (ponder/collect/terms.py). Rows that programs write are no distillatio
 
 from __future__ import annotations
 
+import dataclasses
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ponder.api import limits, wire
+from ponder.api import limits, replies, wire
 from ponder.collect.terms import Terms
 from ponder.collect.traces import graded_trace
-from ponder.config import at_least
+from ponder.config import Name, at_least
 from ponder.errors import UserError
 from ponder.models import Model
-from ponder.questions import solver
+from ponder.questions import own, solver
+from ponder.questions.own import TraceSource
 from ponder.rows import Trace
 
 if TYPE_CHECKING:
@@ -33,7 +37,7 @@ class SolverTeacher:
     """Programs that write down each step; `doubt` as in solver.write."""
 
     kind: Literal["solver"]
-    name: str
+    name: Name
     doubt: solver.Doubt
     doubt_rate: float
     terms: Terms
@@ -48,7 +52,7 @@ class ServerTeacher:
     """A model behind an OpenAI-compatible chat endpoint."""
 
     kind: Literal["openai"]
-    name: str
+    name: Name
     url: str  # up to and with /v1
     model: str | None  # null: the only model that the server offers
     revision: str | None  # of an open model, where it is known
@@ -57,8 +61,15 @@ class ServerTeacher:
     # For a model whose reasoning stands in the content: the text that ends it.
     reasoning_ends: str | None
     terms: Terms
+    # Finish reasons, in lower case, of a reply that its model ended; "" for one that names none.
+    complete: tuple[str, ...] = replies.COMPLETE
 
     def __post_init__(self) -> None:
+        if not self.complete:
+            raise UserError(
+                "teacher.complete is empty, so no reply would be whole; name the finish reasons of "
+                f"one that is, such as {', '.join(replies.COMPLETE[:3])}"
+            )
         wire.origin_of(self.url)
         limits.check_body("teacher.body", self.body)
 
@@ -68,7 +79,7 @@ class LocalTeacher:
     """A transformers model on this machine, asked like a subject of evaluate.py."""
 
     kind: Literal["hf"]
-    name: str
+    name: Name
     model: Model
     adapter: str | None  # a folder that train.py wrote
     think: str | None  # roles of the thinking and the answer, as trained; null: a plain turn
@@ -85,6 +96,18 @@ class LocalTeacher:
         at_least(1, "teacher", self, "max_thinking", "max_answer")
 
 
+@dataclass(frozen=True)
+class TraceTeacher(TraceSource):
+    """Nobody is asked: the traces are there (ponder/questions/own.py)."""
+
+    terms: Terms
+
+    def pool(self) -> TraceSource:
+        """Return the pool of the questions of these traces."""
+        fields = dataclasses.fields(TraceSource)
+        return TraceSource(**{field.name: getattr(self, field.name) for field in fields})
+
+
 def write(questions: Sequence[Question], study: Study, run: Run, chat: Chat) -> list[Trace]:
     """Return one Trace per question, in the order of the questions, from the study's teacher.
 
@@ -97,11 +120,18 @@ def write(questions: Sequence[Question], study: Study, run: Run, chat: Chat) -> 
     from ponder.collect import calls as teacher_calls
     from ponder.collect import local, traces
 
+    if teacher.kind == "traces":
+        rows = {row.question.id: row for row in reversed(own.read(teacher, Counter()))}
+        return [
+            traces.own_trace_of(rows[question.id]._replace(question=question), teacher.name, chat)
+            for question in questions
+        ]
+
     ask = teacher_calls.ask_server if teacher.kind == "openai" else local.ask
     calls = ask(questions, study, run)
     teacher_calls.add_calls(run.folder / teacher_calls.RUNNING, calls)
     return [
-        traces.trace_of(question, call, teacher, chat)
+        traces.trace_of(question, call, teacher, chat, study.questions.kind)
         for question, call in zip(questions, calls, strict=True)
     ]
 

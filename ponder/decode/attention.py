@@ -19,7 +19,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from ponder.errors import UserError
+from ponder import architectures
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -37,7 +37,7 @@ class Store:
 
     def __init__(self, network: PreTrainedModel, slots: int) -> None:
         config: Any = network.config.get_text_config()
-        heads = config.num_key_value_heads
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.layers = [
             torch.zeros(2, slots, heads, 0, size, dtype=network.dtype, device=network.device)
@@ -124,18 +124,15 @@ def attend(
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: torch.Tensor | None = None,
-    **others: Any,
+    dropout: float = 0.0,
+    **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Return (output, None) of one layer, as transformers wants it: output is (1, N, heads, size).
 
     query, key, value: (1, heads, N, size). `step` comes through the model's forward call. Raises
-    UserError for a model whose attention does more than this.
+    UserError for a model whose attention does more than this (ponder/architectures.py).
     """
-    if sliding_window is not None or softcap is not None or s_aux is not None:
-        raise UserError(
-            "this model has sliding windows, soft caps or sinks in its attention, which engine hf "
-            "does not compute; serve it with vLLM"
-        )
+    architectures.check_call(step.bias_BT.shape[1], sliding_window, softcap, s_aux, dropout)
     keys, values = step.store.layers[module.layer_idx]  # slots, heads, tokens, size
     keys[step.slot_N, :, step.position_N] = key[0].transpose(0, 1)
     values[step.slot_N, :, step.position_N] = value[0].transpose(0, 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ponder.chat import Marks, Stop
-from ponder.config import at_least
+from ponder.config import Name, at_least
 from ponder.errors import UserError
 
 
@@ -22,7 +22,7 @@ class Budget:
     Thinking tokens are all tokens between the two delimiters.
     """
 
-    name: str
+    name: Name
     max_thinking: int  # thinking tokens, sampled and forced; 0 answers at once
     num_ignore: int  # how often an end of thinking is ignored
     # Appended each time instead of the end, e.g. "Wait"; "": nothing, but no end comes first.

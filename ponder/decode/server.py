@@ -23,6 +23,7 @@ from ponder.api import client as clients
 from ponder.api import limits, wire
 from ponder.api.client import Client
 from ponder.chat import Chat
+from ponder.config import Name
 from ponder.decode import budget as budgeting
 from ponder.decode.budget import Completion, Request
 from ponder.errors import ServerError, UserError
@@ -58,7 +59,7 @@ class HfEngine:
     """transformers in this process (conf/engine, ponder/decode/hf.py)."""
 
     kind: Literal["hf"]
-    name: str
+    name: Name
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class ServerEngine:
     """A server of token ids (conf/engine); how it is asked is in conf/client."""
 
     kind: Literal["server"]
-    name: str
+    name: Name
     url: str  # up to and with /v1
     model: str | None  # null: the only model that the server lists
 

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import importlib
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from lm_eval.api.model import LM
 
 from ponder import progress
@@ -27,6 +29,7 @@ from ponder.chat import Chat
 from ponder.decode import hf
 from ponder.decode.budget import Sample
 from ponder.errors import UserError
+from ponder.questions import benchmarks
 from ponder.questions.benchmarks import HubBenchmark
 from ponder.runs import ROOT, Run, dump, read_jsonl, write_jsonl
 from ponder.study import Benchmark
@@ -61,8 +64,7 @@ def run_tasks(
     """Return ({task: [(question, 0.0 or 1.0)]} in the order of the task, lm-eval's own results).
 
     With several `samples` of a question lm-eval asks for each of them and scores the first. What it
-    caches of the questions lies in `datasets` beside the runs. Raises UserError when a task reads
-    another file than the one in benchmark.dir that the run names as its input.
+    caches of the questions lies in `datasets` beside the runs.
     """
     from lm_eval.evaluator import evaluate
 
@@ -127,33 +129,56 @@ def _datasets_cached_in(folder: Path) -> Iterator[None]:
 
 
 def _load(benchmark: Benchmark | HubBenchmark) -> Any:
-    """Return the tasks of a benchmark as lm-eval's TaskManager loads them."""
+    """Return the tasks of a benchmark as lm-eval's TaskManager loads them.
+
+    They are made from the configuration. The files in ponder/evaluate/tasks, which stock lm-eval
+    reads, are not looked at but for what all tasks of a kind share.
+    """
     from lm_eval.tasks import TaskManager
 
-    local = benchmark.local if benchmark.kind == "hub" else {}
-    manager = TaskManager(
-        include_path=str(TASKS),
-        include_defaults=False,
-        metadata={"local": local} if local else None,
-    )
-    loaded = manager.load(list(benchmark.tasks))
-    if benchmark.kind == "drawn":
-        for name, task in loaded["tasks"].items():
-            _read_split(task.config, name, benchmark)
-    return loaded
+    configs = drawn_tasks(benchmark) if benchmark.kind == "drawn" else hub_tasks(benchmark)
+    return TaskManager(include_defaults=False).load(configs)
 
 
-def _read_split(config: Any, name: str, benchmark: Benchmark) -> None:
-    """Set the split that a task of drawn questions reads; raises UserError for another file."""
-    path = config.dataset_kwargs["data_files"][benchmark.split]
-    expected = f"{benchmark.dir}/{benchmark.split}/{name}.jsonl"
-    if path != expected:
-        raise UserError(
-            f"ponder/evaluate/tasks/{name}.yaml reads {path}, but benchmark.dir says {expected}; "
-            "make them agree"
-        )
-    # Without a test split lm-eval reads the validation split, which is dev.
-    config.test_split = "test" if benchmark.split == "test" else None
+def drawn_tasks(benchmark: Benchmark) -> list[dict[str, Any]]:
+    """Return lm-eval's configuration of each family of drawn questions, to be asked its split."""
+    split = benchmark.split
+    return [
+        {
+            **_shared("_family"),
+            "task": family,
+            "dataset_kwargs": {"data_files": {split: f"{benchmark.dir}/{split}/{family}.jsonl"}},
+            "validation_split": None,
+            "test_split": split,  # lm-eval's word for what is asked
+        }
+        for family in benchmark.tasks
+    ]
+
+
+def hub_tasks(benchmark: HubBenchmark) -> list[dict[str, Any]]:
+    """Return lm-eval's configuration of each task of a benchmark, local changes included."""
+    return [
+        {
+            **_shared("_benchmark"),
+            "task": task,
+            "dataset_kwargs": {"data": benchmarks.facts(benchmark.data(task))},
+        }
+        for task in benchmark.tasks
+    ]
+
+
+def _shared(name: str) -> dict[str, Any]:
+    """Return what all tasks of a kind share, with the functions that its file names."""
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    def function(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Callable[..., Any]:
+        module, _, name = loader.construct_scalar(node).rpartition(".")
+        return getattr(importlib.import_module(f"ponder.evaluate.tasks.{module}"), name)
+
+    Loader.add_constructor("!function", function)
+    return yaml.load((TASKS / name).read_text(encoding="utf-8"), Loader)
 
 
 class BudgetedLM(LM):

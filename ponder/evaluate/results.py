@@ -92,7 +92,7 @@ def together(samples: list[SampleRow], purpose: str) -> dict[str, Any]:
 def vote_of(sample: SampleRow) -> str | None:
     """Return the normal form of a sample's answer as text, None where it has none.
 
-    Answers with equal forms are graded alike.
+    Answers with equal forms are graded alike, but for names and units that conflict with the gold.
     """
     if sample.how is not ABSENT:  # a benchmark of ponder/questions/benchmarks.py
         return sample.choice or (None if sample.answer is None else answers.normal(sample.answer))

@@ -1,6 +1,10 @@
-"""The grader of the benchmarks: text first, then math-verify in a process of its own.
+"""The grader of the benchmarks and of pools of one's own: text first, then libraries in a worker.
 
-A model's answer is hostile: `9^{9^{9}}` would compute for ever. So math-verify sees at most 256
+ponder/grading/parts.py takes an answer apart and compares names, units and order; single values are
+compared as texts and exact numbers, and what is neither by ponder/grading/fence.py, which asks
+latex2sympy2_extended, sympy and math-verify.
+
+A model's answer is hostile: `9^{9^{9}}` would compute for ever. So the libraries see at most 256
 characters, in a child of a worker process. The child has its own limits on processor time and
 memory, no environment variable but its hash seed, and ends with its one comparison. The limit that
 decides is processor time, which does not depend on what else the machine does; wall time is only
@@ -10,36 +14,30 @@ the backstop.
 import atexit
 import contextlib
 import functools
-import gc
 import json
-import os
+import re
 import select
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
-from ponder.grading import answers, crosscheck
+from ponder.grading import answers, crosscheck, parts
 from ponder.grading.answers import MAX_CHARACTERS, Answer
+from ponder.grading.forms import (
+    NO_MATHEMATICS,
+    in_prose,
+    is_relation,
+    is_word,
+    latex,
+    normal,
+    number,
+)
 
 CPU_SECONDS, WALL_SECONDS = 2, 60  # most comparisons take 0.1
 MEMORY = 2**30  # bytes that a comparison may add to the address space of the worker
 START_SECONDS = 300  # importing sympy takes a second; a busy machine is no failure
-# Digits to which math-verify compares decimals with other numbers; its own 6 take 3.141593 for pi.
-DIGITS = 12
 VERDICTS = ("equal", "different", "limit")
-WARM = (
-    "x^2+\\sqrt{2}",
-    "\\frac{1}{2}",
-    "(1,2]",
-    "3",
-    "\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}",
-    "(0,1) \\cup (2,\\infty)",
-    "2\\pi",
-    "y = 2x",
-)
-
 Row = TypeVar("Row", bound=Mapping[str, Any])
 
 
@@ -87,18 +85,55 @@ def grade(reply: str, gold: str, options: Sequence[str] = ()) -> Grade:
     }
 
 
+class Comparison:
+    """Whether single values are the same, and what decided: "text", "number", "math", "limit".
+
+    `math` is whether math-verify may be asked.
+    """
+
+    def __init__(self, math: bool) -> None:
+        self.math = math
+        self.by = {"text"}
+
+    def same(self, gold: str, answer: str) -> bool:
+        """Return whether two values in plain LaTeX are the same."""
+        relations = any(map(is_relation, (gold, answer)))
+        forms = [re.sub(r"\s", "", text) if relations else normal(text) for text in (gold, answer)]
+        if forms[0] == forms[1] or _same_digits(*forms):
+            return True
+        if None not in map(number, forms):
+            self.by.add("number")
+            return False  # exact: an algebra system would round
+        longest = max(map(len, (gold, answer)))
+        in_words = any(is_word(form) or NO_MATHEMATICS.search(form) for form in forms)
+        if not self.math or in_words or longest > MAX_CHARACTERS or "limit" in self.by:
+            return False
+        texts = latex(gold), latex(answer)
+        verdict = _verdict(*texts) if max(map(len, texts)) <= MAX_CHARACTERS else "limit"
+        self.by.add("limit" if verdict == "limit" else "math")
+        return verdict == "equal"
+
+
 def _compare(answer: Answer, gold: str) -> tuple[str, bool]:
     """Return what decided whether an answer equals the gold one, and whether it does."""
-    form, gold_form = answers.normal(answer.text), answers.normal(gold)
-    if form == gold_form:
+    if len(gold) > MAX_CHARACTERS:
+        return "text", answer.text == gold.strip()
+    comparison = Comparison(math=answer.how != "text")
+    correct = parts.same(parts.read(gold), parts.read(answer.text), comparison.same)
+    if not correct and answer.how == "line" and number(normal(gold)) is not None:
+        stated = in_prose(answer.text)
+        if stated is not None:
+            correct = parts.same(parts.read(gold), parts.read(stated), comparison.same)
+    if correct and comparison.by <= {"text", "number"}:
         return "text", True
-    if answers.number(form) is not None and answers.number(gold_form) is not None:
-        return "number", False  # exact: math-verify would round
-    a_word = answers.is_word(form) or answers.is_word(gold_form)
-    if answer.how == "text" or a_word or len(gold) > MAX_CHARACTERS:
-        return "text", False
-    verdict = _verdict(answers.tidy(gold), answers.tidy(answer.text))
-    return "limit" if verdict == "limit" else "math", verdict == "equal"
+    return next(by for by in ("limit", "math", "number", "text") if by in comparison.by), correct
+
+
+def _same_digits(one: str, other: str) -> bool:
+    """Return whether one is the other in a base that it names: 52_8 and 52."""
+    return any(
+        re.fullmatch(rf"{a}_\{{?\w+\}}?", b) for a, b in ((one, other), (other, one)) if a.isdigit()
+    )
 
 
 def disagreements(rows: Iterable[Row]) -> list[Row]:
@@ -158,7 +193,7 @@ class Worker:
         )
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        code = f"from ponder.grading.verify import serve; serve(**{self.limits!r})"
+        code = f"from ponder.grading.fence import serve; serve(**{self.limits!r})"
         # -P: nothing in the current folder is taken for a package of that name.
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", code],
@@ -212,86 +247,3 @@ def shared() -> Worker:
     worker = Worker()
     atexit.register(worker.close)
     return worker
-
-
-# --- the worker, seen from inside ------------------------------------------------------
-
-
-def serve(cpu_seconds: int, wall_seconds: float, memory: int) -> None:
-    """Answer lines [gold, answer] on stdin with a verdict on stdout, until stdin ends.
-
-    Each verdict is found by a child process of its own, within the limits of a Worker.
-    """
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no verdict
-    for gold in WARM:
-        _equal(gold, WARM[0])  # loads what is loaded when first used, so that no child has to
-    # A child is too short-lived to collect, and looking would copy the pages that it shares.
-    gc.disable()
-    print("ready", file=out, flush=True)
-    for line in sys.stdin:
-        gold, answer = json.loads(line)
-        verdict = _in_a_child(gold, answer, cpu_seconds, wall_seconds, memory)
-        print(verdict, file=out, flush=True)
-
-
-def _in_a_child(gold: str, answer: str, cpu_seconds: int, wall_seconds: float, memory: int) -> str:
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            _limit(cpu_seconds, memory)
-            os.write(write, b"equal" if _equal(gold, answer) else b"different")
-        finally:
-            os._exit(0)  # whatever happened: the parent goes on, the child never does
-    os.close(write)
-    ready, _, _ = select.select([read], [], [], wall_seconds)
-    verdict = os.read(read, 20).decode() if ready else ""
-    os.close(read)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return verdict or "limit"
-
-
-def _limit(cpu_seconds: int, memory: int) -> None:
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))  # a child starts at zero
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (_address_space() + memory,) * 2)
-
-
-def _address_space() -> int:
-    """Return the bytes of address space that this process has, 0 where the system does not say."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
-
-
-def _equal(gold: str, answer: str) -> bool:
-    """Return whether math-verify holds two LaTeX answers for equal.
-
-    One that it cannot read equals nothing.
-    """
-    from math_verify import verify
-
-    read = _parsed(gold), _parsed(answer)
-    return bool(read[0] and read[1] and verify(*read, float_rounding=DIGITS, timeout_seconds=None))
-
-
-def _parsed(text: str) -> list[Any]:
-    """Return what math-verify reads in a LaTeX answer, [] for nothing.
-
-    Only LaTeX is read: the other form ends in sympy's parse_expr, which evaluates. The library's
-    time limits are signals, ours are the system's.
-    """
-    from math_verify import LatexExtractionConfig, parse
-
-    return parse(
-        f"\\boxed{{{text}}}",
-        [LatexExtractionConfig(boxed_match_priority=0)],
-        fallback_mode="no_fallback",
-        parsing_timeout=None,
-    )

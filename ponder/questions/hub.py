@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ponder.config import at_least, build
+from ponder.config import Name, at_least, build
 from ponder.errors import UserError
 from ponder.grading.families import extract
 from ponder.questions import tables
@@ -146,7 +146,7 @@ class HubPool:
     """Data sets of a hub; the key of each in `sources` is its family."""
 
     kind: Literal["hub"]
-    name: str
+    name: Name
     sources: dict[str, Any]
     limit: int | None  # rows that are taken of each source, from the first; null: all
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ponder.config import at_least
+from ponder.config import Name, at_least
 from ponder.errors import UserError
 from ponder.hashing import file_sha256
-from ponder.questions import drawn, hub, tables
+from ponder.questions import drawn, hub, own, tables
 from ponder.questions.drawn import Question
 from ponder.questions.hub import HubPool
 from ponder.questions.tables import Row, Unfit
@@ -39,6 +39,8 @@ class Fields:
     answer: str | None
     domain: str | None
     family: str | None
+    # The reference answer begins behind the last such mark in its column; null: it is all of it.
+    answer_after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class FilePool:
     """A JSONL file of the user's own."""
 
     kind: Literal["jsonl"]
-    name: str  # also the family, where the file names none
+    name: Name  # also the family, where the file names none
     path: str
     licence: str
     source: str  # what it is, in words
@@ -58,7 +60,7 @@ class FilePool:
             at_least(1, "questions", self, "limit")
 
 
-Pool = drawn.Questions | FilePool | HubPool
+Pool = drawn.Questions | FilePool | HubPool | own.TraceSource
 
 
 def read(spec: Pool) -> tuple[list[Question], dict[str, dict[str, Any]]]:
@@ -74,6 +76,8 @@ def read(spec: Pool) -> tuple[list[Question], dict[str, dict[str, Any]]]:
     elif spec.kind == "jsonl":
         rows = [_file_question(spec, number, row) for number, row in tables.jsonl(spec.path)]
         questions = _limited(rows, spec.limit, dropped)
+    elif spec.kind == "traces":
+        questions = [trace.question for trace in own.read(spec, dropped[spec.name])]
     else:
         questions = []
         for family in sorted(spec.sources):
@@ -108,9 +112,11 @@ def inputs(spec: Pool) -> dict[str, str]:
     Raises UserError for a file that cannot be read.
     """
     if spec.kind == "drawn":
-        return {"pool.jsonl": drawn.read_manifest(spec.dir)["files"]["pool.jsonl"]["sha256"]}
+        return drawn.inputs(spec.dir, ["pool.jsonl"])
     if spec.kind == "jsonl":
         return {Path(spec.path).name: _sha256(spec.path)}
+    if spec.kind == "traces":
+        return _trace_inputs(spec)
     identities: dict[str, str] = {}
     for family in sorted(spec.sources):
         source = spec.source(family)
@@ -118,6 +124,13 @@ def inputs(spec: Pool) -> dict[str, str]:
         for number, path in enumerate(_local_files(source)):
             identities[f"{family} {number} {Path(path).name}"] = _sha256(path)
     return identities
+
+
+def _trace_inputs(spec: own.TraceSource) -> dict[str, str]:
+    if spec.path:
+        return {Path(spec.path).name: _sha256(spec.path)}
+    name, revision = own.identity(spec)
+    return {name: revision}
 
 
 def _local_files(source: hub.HubSource) -> list[str]:
@@ -164,6 +177,11 @@ def sources(spec: Pool, families: Iterable[str] = ()) -> dict[str, dict[str, Any
             "rows": None,
         }
         return {family: dict(entry) for family in sorted(families or (spec.name,))}
+    if spec.kind == "traces":
+        (revision,) = _trace_inputs(spec).values()
+        origin = spec.source if spec.path else f"{spec.source} ({spec.hub})"
+        entry = {"source": origin, "licence": spec.licence, "revision": revision, "rows": None}
+        return {family: dict(entry) for family in sorted(families or (spec.name,))}
     entries = {}
     for family in sorted(spec.sources):
         source = spec.source(family)
@@ -181,6 +199,9 @@ def unresolved(spec: Pool) -> list[str]:
 
     Local files count as known.
     """
+    if spec.kind == "traces":
+        unread = not spec.path and spec.revision == hub.UNVERIFIED
+        return [str(spec.hub)] if unread else []
     if spec.kind != "hub":
         return []
     names = []
@@ -195,7 +216,13 @@ def check_resolved(spec: Pool) -> None:
 
     What is released can then be read again.
     """
-    if names := unresolved(spec):
+    names = unresolved(spec)
+    if names and spec.kind == "traces":
+        raise UserError(
+            f"teacher={spec.name} reads {names[0]} at a revision nobody has read; give its 40 hex "
+            "digits, as the page of the data set shows them, with teacher.revision=..."
+        )
+    if names:
         raise UserError(
             f"questions={spec.name} reads {len(names)} data sets at a revision nobody has read "
             f"({', '.join(names)}); run `python -m ponder.release.revisions "
@@ -217,8 +244,9 @@ def _file_question(spec: FilePool, number: int, row: Row) -> Question:
 
 def _file_texts(fields: Fields, row: Row) -> dict[str, str]:
     """Return {our field: its text, "" where there is none} of a row; raises Unfit."""
+    columns = {name: column for name, column in vars(fields).items() if name != "answer_after"}
     values = {}
-    for name, column in vars(fields).items():
+    for name, column in columns.items():
         values[name] = tables.cell(row, column) if column else None
     if not isinstance(values["question"], str):
         kind = type(values["question"]).__name__
@@ -229,4 +257,6 @@ def _file_texts(fields: Fields, row: Row) -> dict[str, str]:
         texts[name] = tables.clean(tables.text(value, name, ", "), name, most)
     if fields.family and not texts["family"]:
         raise Unfit("no family")
+    if fields.answer_after and texts["answer"]:
+        texts["answer"] = tables.behind(texts["answer"], fields.answer_after, "answer")
     return texts

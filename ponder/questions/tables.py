@@ -33,12 +33,15 @@ class Unfit(ValueError):
 
 
 def cell(row: Row, column: str) -> Any:
-    """Return the value of a column; a dot leads into a nested one.
+    """Return the value of a column; a dot leads into a nested one, or to a place in a list.
 
     Raises Unfit where there is no such column.
     """
     value: Any = row
     for name in [column] if column in row else column.split("."):
+        if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+            continue
         if not isinstance(value, dict) or name not in value:
             raise Unfit(f"no column {column}")
         value = value[name]
@@ -86,6 +89,14 @@ def clean(value: str, what: str, most: int) -> str:
     if re.search("[\0\ud800-\udfff]", value):
         raise Unfit(f"{what} with a NUL or half a surrogate pair")
     return value.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
+def behind(text: str, mark: str, column: str) -> str:
+    """Return what stands behind the last `mark` of a text; raises Unfit where there is none."""
+    _, found, rest = text.rpartition(mark)
+    if not found or not rest.strip():
+        raise Unfit(f"column {column} without {mark!r} and a text behind it")
+    return rest.strip()
 
 
 def file_rows(path: Path | str) -> Iterator[Row]:

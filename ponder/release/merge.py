@@ -11,9 +11,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from ponder import hashing, models, stages, study
+from ponder import cli, hashing, models, stages, study
 from ponder.errors import UserError, user_errors
-from ponder.runs import ROOT, dump
+from ponder.overrides import composed
+from ponder.runs import dump
 from ponder.study import Study
 from ponder.train import sft
 
@@ -35,26 +36,28 @@ def merge(plan: Study, folder: Path) -> None:
     network = sft.with_weights(network, weights)
     part = folder.with_name(folder.name + ".part")  # a server must not open half a folder
     shutil.rmtree(part, ignore_errors=True)
-    network.save_pretrained(part)
-    chat.tokenizer.save_pretrained(part)
-    digest = hashing.file_sha256(weights / "adapter_model.safetensors")
-    sources = models.source_of(base) | {"weights sha256": digest}
-    (part / "source.json").write_text(dump(sources, indent=1))
-    part.rename(folder)
+    try:
+        network.save_pretrained(part)
+        chat.tokenizer.save_pretrained(part)
+        digest = hashing.file_sha256(weights / "adapter_model.safetensors")
+        sources = models.source_of(base) | {"weights sha256": digest}
+        (part / "source.json").write_text(dump(sources, indent=1))
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 @user_errors
 def main(folder: str | None = None, *overrides: str) -> None:
     """Compose the config of evaluate.py from the overrides and write the folder."""
-    from hydra import compose, initialize_config_dir
-
     if folder is None or "=" in folder:
         raise UserError(
             f"the folder to write is {folder!r}; name it first, then the overrides of evaluate.py"
         )
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        plan = study.read(compose("evaluate", list(overrides)))
-    merge(plan, Path(folder))
+    cli.with_values(
+        lambda cfg: merge(study.read(cfg), Path(folder)),
+        composed("evaluate", overrides),
+    )
     print(f"wrote {folder}")
 
 

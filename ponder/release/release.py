@@ -11,24 +11,21 @@ says so. Refuses what may not be passed on: rows of a teacher whose terms do not
 decision record says why they are released all the same.
 """
 
-import getpass
-import gzip
 import json
-import re
 import shutil
-import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ponder import runs
+from ponder import leaks, runs
 from ponder.collect import terms
 from ponder.config import build
-from ponder.errors import UserError, user_errors
+from ponder.errors import RecordError, UserError, user_errors
 from ponder.hashing import file_sha256
 from ponder.questions import pools
+from ponder.release import staging
 from ponder.runs import ROOT, dump, read_jsonl
 
 MEGABYTES, WEIGHT_MEGABYTES = 5, 20
@@ -47,15 +44,14 @@ RECORDS = (
     "teacher.json",
     "timing.jsonl",
 )
-PRIVATE = re.compile(
-    r"/(home|root|Users|tmp|work)/|hf_[A-Za-z0-9]{20}|sk-[A-Za-z0-9]{20}|BEGIN [A-Z ]*PRIVATE KEY"
-)
 
 
 @user_errors
 def main(run: str, override: str | None = None) -> None:
     """Copy the run and print where it went. `override` is the decision record that lets a data set
     past the teacher's terms.
+
+    The folder in logs/ comes last and at once: killed before, the same command releases the run.
     """
     folder = Path(run)
     manifest, status = checked(folder)
@@ -69,14 +65,25 @@ def main(run: str, override: str | None = None) -> None:
     data = ROOT / "data" / "cpu" / status["name"].rsplit("-", 1)[0]
     left_out = too_heavy(manifest)
     places = planned_places(manifest, status, left_out, target, data)
-    moved = copy_files(folder, manifest, places, data)
-    if moved or left_out:
-        record = {"schema": 1, "moved": moved, "left_out": left_out}
-        (target / "released.json").write_text(dump(record, indent=1))
-    if moved:
-        write_data_manifest(data, status["name"], moved, terms_entry)
-    if status["stage"] == "evaluate":
-        copy_readings(folder.parent.parent / "test-readings.jsonl")
+    moved = {
+        name: path.relative_to(ROOT).as_posix()
+        for name, path in places.items()
+        if path.is_relative_to(data)
+    }
+    with staging.aside(ROOT) as staged:
+        copy_files(folder, manifest, places, staged)
+        if moved or left_out:
+            record = {"schema": 1, "moved": moved, "left_out": left_out}
+            name = (target / "released.json").relative_to(ROOT).as_posix()
+            staging.write(staged, name, dump(record, indent=1))
+        names = list(moved.values())
+        if moved:
+            names.append(write_data_manifest(staged, data, status["name"], moved, terms_entry))
+        if status["stage"] == "evaluate":
+            names.append(write_readings(staged, folder.parent.parent / "test-readings.jsonl"))
+        check_nothing_private(staged)
+        for name in (*names, target.relative_to(ROOT).as_posix()):
+            staging.put(staged, ROOT, name)
     also = f" and {data.relative_to(ROOT)}" if moved else ""
     print(f"released {status['name']} ({status['status']}) -> {target.relative_to(ROOT)}{also}")
     for name, why in left_out.items():
@@ -103,15 +110,17 @@ def planned_places(
     """Return {name of a file of a run: where its release goes}: records to the target, the rest to
     the data folder; of an evaluation and of a run that came to no end all to the target.
 
-    Raises UserError where one exists.
+    Raises UserError where one exists that this very release did not write before it was killed.
     """
     names = [name for name in (*manifest["files"], "manifest.json") if name not in left_out]
     all_are_records = status["status"] != "completed" or status["stage"] == "evaluate"
     places = {
         name: target / name if all_are_records or name in RECORDS else data / name for name in names
     }
-    for path in places.values():
-        if path.exists():
+    released = data_manifest(data)["files"]
+    for name, path in places.items():
+        is_of_this_run = released.get(name, {"run": status["name"]})["run"] == status["name"]
+        if path.exists() and not (is_of_this_run and is_as_listed(path, manifest, name)):
             raise UserError(
                 f"{path.relative_to(ROOT)} exists, and released files never change; release under "
                 "another name"
@@ -119,21 +128,41 @@ def planned_places(
     return places
 
 
+def is_as_listed(path: Path, manifest: dict[str, Any], name: str) -> bool:
+    """Return whether a file has the hash that a manifest gives under a name."""
+    return file_sha256(path) == manifest["files"].get(name, {}).get("sha256")
+
+
 def copy_files(
-    folder: Path, manifest: dict[str, Any], places: dict[str, Path], data: Path
-) -> dict[str, str]:
-    """Copy the files of a run; return {name: place} of those that went to the data folder."""
-    moved = {}
+    folder: Path, manifest: dict[str, Any], places: dict[str, Path], staged: Path
+) -> None:
+    """Copy the files of a run aside; raises UserError for one that changed since it was checked."""
     for name, path in places.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if (folder / name).exists():
-            shutil.copyfile(folder / name, path)
-        else:  # the manifest of a run that did not come to write one
-            assert name == "manifest.json"
-            path.write_text(dump(manifest, indent=1))
-        if path.is_relative_to(data):
-            moved[name] = path.relative_to(ROOT).as_posix()
-    return moved
+        copy = staged / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if name == "manifest.json" and whole_json(folder / name) is None:
+            copy.write_text(dump(manifest, indent=1))  # of a run that did not come to write one
+        else:
+            shutil.copyfile(folder / name, copy)
+        if name in manifest["files"] and not is_as_listed(copy, manifest, name):
+            raise UserError(f"{folder / name} changed while it was copied; run this again")
+
+
+def check_nothing_private(staged: Path) -> None:
+    """Raise UserError for a file written aside that holds what must not be passed on, or whose name
+    does.
+    """
+    for path in sorted(staged.rglob("*")):
+        if path.is_file():
+            name = path.relative_to(staged).as_posix()
+            check_text(f"the name {name!r:.80}", name)
+            check_text(name, leaks.text_of(path))
+
+
+def check_text(what: str, text: str) -> None:
+    """Raise UserError for a text that holds what must not be passed on."""
+    if private := leaks.found_in(text):
+        raise UserError(f"{what} holds {private}; remove its source and run again")
 
 
 def checked(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -147,15 +176,16 @@ def checked(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     if runs.being_written(folder):
         raise UserError(f"{folder} is being written by its script; let that finish, or stop it")
-    status = json.loads((folder / "status.json").read_text())
-    if (folder / "manifest.json").exists():
-        manifest = json.loads((folder / "manifest.json").read_text())
-    elif status["status"] == "completed":
+    status = whole_json(folder / "status.json")
+    if status is None:
+        raise UserError(f"{folder}/status.json is not whole; run its script again")
+    manifest = whole_json(folder / "manifest.json")
+    if manifest is None and status["status"] == "completed":
         raise UserError(
             f"{folder} was killed while its manifest was written; run its script again, which goes "
             "on from there"
         )
-    else:
+    if manifest is None:
         manifest = runs.manifest(folder, status["name"], status["inputs"])
     if any(entry["dirty"] is not False for entry in status["commits"]):
         raise UserError(
@@ -167,36 +197,25 @@ def checked(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return manifest, status
 
 
+def whole_json(path: Path) -> dict[str, Any] | None:
+    """Return what a JSON file holds, None where there is none or a kill cut it short."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def check_file(path: Path, name: str, entry: dict[str, Any]) -> None:
     """Raise UserError for a file that is not as its manifest says, too large, or private."""
     if file_sha256(path) != entry["sha256"]:
         raise UserError(f"{path} is not what its manifest says; delete the folder and run it again")
-    if name.endswith(".safetensors"):
-        return
-    if entry["bytes"] > MEGABYTES * 2**20:
+    if not name.endswith(".safetensors") and entry["bytes"] > MEGABYTES * 2**20:
         raise UserError(
             f"{name} has {entry['bytes'] / 2**20:.1f} MB, but a released file has at most "
             f"{MEGABYTES}"
         )
-    if private := private_text(plain_text(path)):
-        raise UserError(
-            f"{name} holds {private!r}, which names a machine, a person or a key; remove its "
-            "source and run again"
-        )
-
-
-def private_text(text: str) -> str | None:
-    """Return what in a text names a machine, a person or a key, or None."""
-    if match := PRIVATE.search(text):
-        return match.group()
-    names = {socket.gethostname(), getpass.getuser()} - {"root", "user", "localhost"}
-    return next((name for name in names if name in text), None)
-
-
-def plain_text(path: Path) -> str:
-    """Return the text of a record, unpacked where it is packed."""
-    data = path.read_bytes()
-    return (gzip.decompress(data) if path.name.endswith(".gz") else data).decode()
+    check_text(name, leaks.text_of(path))
 
 
 def may_be_passed_on(folder: Path, status: dict[str, Any], override: str | None) -> dict[str, Any]:
@@ -251,35 +270,45 @@ def overriding(override: str, refusal: str) -> dict[str, str]:
     }
 
 
-def write_data_manifest(
-    data: Path, run: str, moved: dict[str, str], terms_entry: dict[str, Any]
-) -> None:
-    """Add the files of a run to the manifest of its data folder, and under what terms they are
-    passed on.
-    """
+def data_manifest(data: Path) -> dict[str, Any]:
+    """Return the manifest of a data folder, an empty one where there is none."""
     path = data / "manifest.json"
-    manifest: dict[str, Any] = {"schema": 1, "files": {}}
-    if path.exists():
-        manifest = json.loads(path.read_text())
-    manifest |= terms_entry
+    if not path.exists():
+        return {"schema": 1, "files": {}}
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise RecordError(f"{path} is no JSON ({error}); restore it from git") from error
+
+
+def write_data_manifest(
+    staged: Path, data: Path, run: str, moved: dict[str, str], terms_entry: dict[str, Any]
+) -> str:
+    """Write aside the manifest of a data folder with the files of a run, and under what terms they
+    are passed on; return its place.
+    """
+    manifest = data_manifest(data) | terms_entry
     for name, place in moved.items():
         manifest["files"][name] = {
             "run": run,
-            "sha256": file_sha256(ROOT / place),
-            "bytes": (ROOT / place).stat().st_size,
+            "sha256": file_sha256(staged / place),
+            "bytes": (staged / place).stat().st_size,
         }
-    path.write_text(dump(manifest, indent=1))
+    place = (data / "manifest.json").relative_to(ROOT).as_posix()
+    staging.write(staged, place, dump(manifest, indent=1))
+    return place
 
 
-def copy_readings(path: Path) -> None:
-    """Add every reading of the test split that is not there yet to logs/test-readings.jsonl,
-    released or not.
+def write_readings(staged: Path, path: Path) -> str:
+    """Write aside logs/test-readings.jsonl with every reading of the test split, released or not;
+    return its place.
     """
-    record = ROOT / "logs" / "test-readings.jsonl"
-    known = read_jsonl(record) if record.exists() else []
-    readings = read_jsonl(path) if path.exists() else []
+    place = "logs/test-readings.jsonl"
+    known = read_jsonl(ROOT / place) if (ROOT / place).exists() else []
+    readings = read_jsonl(path, tolerate_cut=True) if path.exists() else []
     new = [row for row in readings if row not in known]
-    record.write_text("".join(dump(row) for row in known + new))
+    staging.write(staged, place, "".join(dump(row) for row in known + new))
+    return place
 
 
 if __name__ == "__main__":

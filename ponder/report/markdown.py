@@ -72,6 +72,30 @@ def filled(text: str, results: Mapping[str, Any], root: str) -> str:
     return INLINE.sub(number, BLOCK.sub(block, text))
 
 
+def checked(text: str, name: str) -> str:
+    """Return the text of a document; raises UserError for one that cannot be what it is filled in.
+
+    It must have the blocks of DOCUMENTS, each once and in order, an end for every number that it
+    opens, and a title.
+    """
+    wanted = DOCUMENTS[name].blocks
+    if not re.search("^# ", text, re.MULTILINE):
+        raise UserError(f"{name} is empty or has no title; restore it from git")
+    if blocks(text) != wanted:
+        raise UserError(
+            f"{name} has the blocks {', '.join(blocks(text)) or 'none'}, but must have "
+            f"{', '.join(wanted) or 'none'}, each from <!-- name --> to <!-- /name -->; restore it "
+            "from git"
+        )
+    if not text.count("<!--=") == text.count("<!--/-->") == len(INLINE.findall(text)):
+        raise UserError(
+            f"{name} has a number <!--=...--> without its <!--/-->; restore it from git"
+        )
+    if any(len(re.findall(rf"<!-- /?{block} -->", text)) != 2 for block in wanted):
+        raise UserError(f"{name} opens or closes a block more than once; restore it from git")
+    return text
+
+
 def blocks(text: str) -> tuple[str, ...]:
     """Return the names of the blocks of a document, in order."""
     return tuple(match[1] for match in BLOCK.finditer(text))

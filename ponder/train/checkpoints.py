@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor, Shard
 
 from ponder.errors import UserError
-from ponder.runs import Run, read_jsonl, write_jsonl
+from ponder.runs import Run, flush, put_in_place, read_jsonl, write_jsonl
 
 MOMENTS = ("exp_avg", "exp_avg_sq")  # AdamW's state besides its step
 DTYPE_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16"}  # of safetensors
@@ -45,7 +45,7 @@ def write(
     mask = os.umask(0)
     os.umask(mask)
     os.chmod(path, 0o666 & ~mask)  # safetensors lets nobody else read its files
-    _flush(path)
+    flush(path)
 
 
 def save(
@@ -92,12 +92,10 @@ def _put_in_place(part: Path, folder: Path, world: int) -> None:
         shutil.rmtree(part, ignore_errors=True)
         return
     older = [path for path in _checkpoints(folder.parent).values() if path != folder]
-    _flush(part)
     for name in ("metrics.jsonl", "timing.jsonl"):  # a checkpoint without its metrics is refused
         if (folder.parent / name).exists():
-            _flush(folder.parent / name)
-    os.rename(part, folder)
-    _flush(folder.parent)
+            flush(folder.parent / name)
+    put_in_place(part, folder)
     for path in older:
         shutil.rmtree(path)
 
@@ -189,15 +187,6 @@ def _checkpoints(folder: Path) -> dict[int, Path]:
         if match := re.fullmatch(r"checkpoint-(\d+)", path.name):
             checkpoints[int(match[1])] = path
     return checkpoints
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file or folder would survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _open_shards(

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ponder.config import at_least, build, check_choice
+from ponder.config import Name, at_least, build, check_choice
 from ponder.errors import UserError
 from ponder.models import Dimensions, Model, num_parameters
 
@@ -71,7 +71,7 @@ class Paper:
 class Machines:
     """What a plan compares (conf/machines): Chips and Options by name, as mappings."""
 
-    name: str
+    name: Name
     reserve_gib: float
     paper: Paper
     chips: dict[str, Any]

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
+from ponder import architectures
+
 ATTENTION = "rows"  # the name under which the attention below is registered with transformers
 
 
@@ -53,14 +55,20 @@ def attend_in_rows(
     attention_mask: None,
     scaling: float | None = None,
     lengths: tuple[int, ...] | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
+    dropout: float = 0.0,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention of packed rows: exact, and no work on pairs of tokens of different rows.
 
     query, key, value: (1, heads, T, head size); `lengths` comes through the model's forward call.
-    Returns (output, None) as transformers wants it: output is (1, T, heads, head size).
+    Returns (output, None) as transformers wants it: output is (1, T, heads, head size). Raises
+    UserError for a model whose attention does more than this (ponder/architectures.py).
     """
     assert attention_mask is None and lengths is not None and sum(lengths) == query.shape[2]
+    architectures.check_call(max(lengths), sliding_window, softcap, s_aux, dropout)
     by_row = (tensor.split(lengths, dim=2) for tensor in (query, key, value))
     outputs = [
         torch.nn.functional.scaled_dot_product_attention(
@@ -152,6 +160,8 @@ class Objective(torch.nn.Module):
 
     def __init__(self, network: Any, loss_rows: int) -> None:
         super().__init__()
+        head = network.get_output_embeddings()
+        assert getattr(head, "bias", None) is None, "ChunkedLoss knows no bias of the logits"
         self.network, self.loss_rows = network, loss_rows
 
     def forward(self, batch: Packed) -> torch.Tensor:

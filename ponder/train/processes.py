@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -20,8 +20,7 @@ from ponder.errors import UserError
 if TYPE_CHECKING:
     from ponder.study import Train
 
-Result = TypeVar("Result")
-# The first process downloads and rewrites 65 GB of weights while the others wait.
+# One process may wait for a disk that another writes 65 GB of weights to.
 PATIENCE = timedelta(hours=4)
 
 
@@ -102,30 +101,3 @@ def sum_over_processes(number: torch.Tensor) -> torch.Tensor:
 def in_any_process(fact: bool) -> bool:
     """Return in every process whether `fact` holds in one of them; each calls it."""
     return sum_over_processes(torch.tensor(float(fact))).item() > 0
-
-
-def stop_together(problem: Exception | None = None) -> None:
-    """Raise in every process when one of them has a problem, so that none waits for one that left.
-
-    Each calls it, with what went wrong in it or None; the others raise UserError.
-    """
-    count = sum_over_processes(torch.tensor(float(problem is not None)))
-    if problem:
-        raise problem
-    if count:
-        raise UserError("another process stopped; its own sentence says why")
-
-
-def first_process_first(make: Callable[[], Result], processes: Processes) -> Result:
-    """Return what `make` returns.
-
-    The first process calls it alone, and then the others, for whom it is there already.
-    """
-    problem = None
-    if processes.first:
-        try:
-            result = make()
-        except Exception as error:  # whatever it is, the others must not wait for it
-            problem = error
-    stop_together(problem)
-    return result if processes.first else make()

@@ -6,10 +6,9 @@ Rows to tokens, which weights are trained, the learning rate, and the file of th
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,21 +19,30 @@ from ponder.chat import Chat
 from ponder.errors import UserError
 from ponder.models import Model
 from ponder.rows import Trace
-from ponder.runs import Run, dump, read_jsonl
+from ponder.runs import Run, dump, put_in_place, read_jsonl
+from ponder.train import adapters
+from ponder.train.saved import CONFIG, WEIGHTS
+from ponder.train.saved import with_weights as with_weights
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
     from ponder.study import Train
 
-ADAPTER_FIELDS = ("r", "lora_alpha", "lora_dropout", "bias")  # copied from peft's own description
+ADAPTER_FIELDS = (
+    "r",
+    "lora_alpha",
+    "lora_dropout",
+    "bias",
+    "base_model_name_or_path",
+)  # copied from peft's own description
 
 
 def tokenise_rows(path: Path, chat: Chat, recipe: Train) -> Dataset:
     """Return a `datasets.Dataset` of the traces in `path` with columns id, ids, loss.
 
-    Raises UserError for a row longer than train.max_tokens (never cut: s1, table 8) or one without
-    a loss token.
+    Raises UserError for a row longer than train.max_tokens (never cut: s1, table 8) or than the
+    model's context, and for one without a loss token.
     """
     from datasets import Dataset
 
@@ -46,10 +54,34 @@ def tokenise_rows(path: Path, chat: Chat, recipe: Train) -> Dataset:
                 f"row {trace.id} has {len(ids)} tokens, but train.max_tokens is "
                 f"{recipe.max_tokens}; raise it or drop the row in selection"
             )
+        if len(ids) > chat.tokenizer.model_max_length:
+            raise UserError(
+                f"row {trace.id} has {len(ids)} tokens, but model.context is "
+                f"{chat.tokenizer.model_max_length}; drop the row in selection"
+            )
         if not any(loss):
             raise UserError(f"row {trace.id} has no token that carries loss; drop it in selection")
         records.append({"id": trace.id, "ids": ids, "loss": loss})
     return Dataset.from_list(records)
+
+
+def long_rows(traces: Iterable[Trace], chat: Chat, recipe: Train) -> dict[str, str]:
+    """Return {id: how long} of the traces that a recipe could not train on whole.
+
+    A row is prompt, thinking and answer, as tokenise_rows counts them; a trace without thinking or
+    answer is left out.
+    """
+    lengths = {
+        trace.id: len(_tokens_of(trace, chat, recipe)[0])
+        for trace in traces
+        if trace.think and trace.answer
+    }
+    most = recipe.max_tokens
+    return {
+        ident: f"{length} tokens, train.max_tokens={most}"
+        for ident, length in lengths.items()
+        if length > most
+    }
 
 
 def _tokens_of(trace: Trace, chat: Chat, recipe: Train) -> tuple[list[int], list[int]]:
@@ -67,10 +99,12 @@ def trainable(network: Any, model: Model, recipe: Train, seed: int) -> Any:
 
     lora: adapters of peft on model.lora_targets, their initial values drawn from `seed`. full: all
     weights, or without train.train_embeddings all but the input embeddings, and with them the
-    output embeddings that they are tied to.
+    output embeddings that they are tied to. Raises UserError for targets that no adapter goes on.
     """
     if recipe.method == "lora":
         from peft import LoraConfig, get_peft_model
+
+        layers = adapters.target_layers(network, model)
 
         # A warning about how peft loads the module, which asks nothing of the user.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
@@ -85,6 +119,9 @@ def trainable(network: Any, model: Model, recipe: Train, seed: int) -> Any:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             network = get_peft_model(network, adapter)
+        # What peft opens; by itself it would note the folder of this machine.
+        network.peft_config["default"].base_model_name_or_path = model.base_name
+        assert adapters.adapted_layers(network) == layers, "peft means other layers than we do"
     elif not recipe.train_embeddings:
         network.get_input_embeddings().requires_grad_(False)
     return network.train()
@@ -132,7 +169,7 @@ def save_weights(network: Any, folder: Path, writes: bool = True) -> None:
         from peft import get_peft_model_state_dict
 
         adapter = _adapter_config(network.peft_config["default"])
-        weights = get_peft_model_state_dict(network)
+        weights = get_peft_model_state_dict(network, save_embedding_layers=False)
     else:
         weights = {name: p for name, p in network.named_parameters() if p.requires_grad}
     tensors = {}
@@ -149,7 +186,6 @@ def _adapter_config(adapter: Any) -> dict:
     return {
         **{field: getattr(adapter, field) for field in ADAPTER_FIELDS},
         "target_modules": sorted(adapter.target_modules),
-        "base_model_name_or_path": None,
         "inference_mode": True,
         "peft_type": str(adapter.peft_type.value),
         "task_type": "CAUSAL_LM",
@@ -164,11 +200,11 @@ def _write_weights(tensors: dict[str, torch.Tensor], adapter: dict | None, folde
     shutil.rmtree(part, ignore_errors=True)  # left by a run that was killed
     try:
         part.mkdir(parents=True)
-        checkpoints.write(tensors, part / "adapter_model.safetensors")
+        checkpoints.write(tensors, part / WEIGHTS)
         if adapter:
-            (part / "adapter_config.json").write_text(dump(adapter, indent=1))
-            os.replace(part / "adapter_config.json", folder / "adapter_config.json")
-        os.replace(part / "adapter_model.safetensors", folder / "adapter_model.safetensors")
+            (part / CONFIG).write_text(dump(adapter, indent=1))
+            put_in_place(part / CONFIG, folder / CONFIG)
+        put_in_place(part / WEIGHTS, folder / WEIGHTS)
     except OSError as error:
         raise UserError(
             f"the trained weights cannot be written to {folder} ({error.strerror}); free some "
@@ -176,24 +212,6 @@ def _write_weights(tensors: dict[str, torch.Tensor], adapter: dict | None, folde
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def with_weights(network: Any, folder: Path) -> Any:
-    """Return the base network with the weights that save_weights wrote, in evaluation mode.
-
-    An adapter is merged into the weights of the network.
-    """
-    if (folder / "adapter_config.json").exists():
-        from peft import PeftModel
-
-        return PeftModel.from_pretrained(network, folder).merge_and_unload().eval()
-    from safetensors.torch import load_file
-
-    tensors = load_file(folder / "adapter_model.safetensors")
-    weights = {name: tensor.float() for name, tensor in tensors.items()}
-    mismatch = network.load_state_dict(weights, strict=False)
-    assert not mismatch.unexpected_keys, "the weights belong to another model"
-    return network.eval()
 
 
 def report(run: Run, cost: dict) -> str:

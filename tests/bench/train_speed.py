@@ -203,14 +203,16 @@ def rows_at(folder, *overrides):
     """Return the Study of the measured training: the released rows lie under `folder` as if
     collect.py had just chosen them.
     """
-    from ponder import stages
+    from ponder import manifests, stages
 
     plan = study_of(*RECIPE, *overrides, f"out={folder}")
+    models = ROOT / "outputs" / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    (folder / "models").symlink_to(models)
     run = stages.collect_run(plan)
     run.folder.mkdir(parents=True)
     shutil.copy(ROWS, run.folder / "train.jsonl")
-    (run.folder / "manifest.json").write_text("{}\n")
-    (folder / "models").symlink_to(ROOT / "outputs" / "models")
+    run.write_json("manifest.json", manifests.manifest(run.folder, run.name, run.inputs))
     return plan
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ponder.config import build
 from ponder.grading import verify
-from ponder.questions import benchmarks
+from ponder.questions import benchmark_rows, benchmarks
 
 
 def load(
@@ -20,7 +20,7 @@ def load(
     `metadata` that mean nothing here.
     """
     changes = (local or {}).get(data["task"], {})
-    return benchmarks.load(build(benchmarks.Data, {**data, **changes}, f"local.{data['task']}"))
+    return benchmark_rows.load(build(benchmarks.Data, {**data, **changes}, f"local.{data['task']}"))
 
 
 def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
