@@ -37,6 +37,9 @@ def _run(
     **more: Any,
 ) -> Run:
     parts = {group: dataclasses.asdict(getattr(study, group)) for group in groups}
+    for model in (parts["model"], parts.get("teacher", {}).get("model")):
+        if isinstance(model, dict):
+            model["folder"] = None  # a place, no part of what a run is; its files are inputs
     return Run(
         stage, label, {**parts, **more}, inputs, study.out, study.wandb, study.hardware.threads
     )

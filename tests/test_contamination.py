@@ -6,6 +6,7 @@ skip where they are not.
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -209,9 +210,9 @@ def test_every_length_is_looked_for_and_the_form_of_s1_is_named_first():
 def test_no_run_reaches_from_one_benchmark_question_into_the_next():
     assert (
         hits(
-            [question("one two three four five six seven eight")],
+            [question("two three four five six seven eight")],
             [],
-            benchmark_of("one two three four", "five six seven eight"),
+            benchmark_of("one two three four five", "five six seven eight nine"),
             only(ngrams=(8, 5)),
         )
         == []
@@ -290,7 +291,7 @@ def test_a_text_shorter_than_every_gram_is_still_found():
         RULE,
     )
     assert [(row["id"], row["by"], row["share"]) for row in matches] == [
-        (question_id("Compute $2+3$."), "minhash", 1.0)
+        (question_id("Compute $2+3$."), by, 1.0) for by in ("minhash", "whole")
     ]
 
 
@@ -315,16 +316,16 @@ def test_keys_of_other_questions_are_hashes_so_that_equal_texts_are_found():
 # --- questions with and without a canonical key ----------------------------------------
 
 
-KEYED = {"b": [{"id": "7", "question": "Sort the numbers 1 and 2 from small to large, please.",
-                "key": "ascending 1 2"}]}  # fmt: skip
+SORT = "Sort the numbers 1 and {} from small to large, and give them one after the other."
+KEYED = {"b": [{"id": "7", "question": SORT.format(2), "key": "ascending 1 2"}]}
 
 
 def test_of_two_canonical_keys_nothing_but_they_is_compared():
-    other = question("Sort the numbers 1 and 3 from small to large, please.", "ascending 1 3")
+    other = question(SORT.format(3), "ascending 1 3")
     assert hits([other], [], KEYED, RULE) == []
     same_words = dataclasses.replace(other, key=other.id)  # as a file has it
     assert {row["by"] for row in hits([same_words], [], KEYED, RULE)} == {"8-gram", "minhash"}
-    without_key = benchmark_of(KEYED["b"][0]["question"])
+    without_key = benchmark_of(SORT.format(2))
     assert {row["by"] for row in hits([other], [], without_key, RULE)} == {"8-gram", "minhash"}
     asked = trace(other.question, ident=other.id)
     assert hits([other], [asked], KEYED, RULE) == []
@@ -366,7 +367,11 @@ def sprinkled(text, sign):
 
 
 def renamed(text):
-    return re.sub(r"(?<=[a-z,.] )[A-Z][a-z]{2,}", "Mirabel", text)
+    """The text with another name for each person in it."""
+    others = itertools.cycle(["Mirabel", "Zorblat", "Quixley"])
+    for name in dict.fromkeys(re.findall(r"[A-Z][a-z]+(?= flips| does)", text)):
+        text = text.replace(name, next(others))
+    return text
 
 
 def full_width(text):
@@ -428,7 +433,7 @@ def test_a_test_question_about_other_people_is_found():
     rule = rule_of()
     benchmarks = read_benchmarks(rule)
     coins = [row for row in benchmarks["cpu_test"] if renamed(row["question"]) != row["question"]]
-    assert len(coins) > 30
+    assert len(coins) >= 50
     rows = [question(renamed(row["question"])) for row in coins]
     assert set(reasons(hits(rows, [], benchmarks, rule))) == {row.id for row in rows}
 
@@ -478,11 +483,10 @@ def test_letters_with_many_marks_cost_no_more_than_others():
         ("Question: Find $x$.\nAnswer:", "find x"),
         ("Please reason step by step, and put your final answer within \\boxed{}. Find $x$.",
          "find x"),
-        ("Solve the following math problem step by step. The last line of your response should be of "
-         "the form Answer: $ANSWER (without quotes) where $ANSWER is the answer to the problem. "
+        ("Solve the following math problem step by step. The last line of your response should be "
+         "of the form Answer: $ANSWER (without quotes) where $ANSWER is the answer to the problem. "
          "Find $x$.", "find x"),
         ("Find $x$. End your reply with one line: Final Answer: <answer>", "find x"),
-        ("Find the answer.", "find the answer"),
         ("Solve the following problem.", "solve the following problem"),
         ("", ""),
     ],

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import json
 import re
+import shutil
 import sys
 
 import pytest
@@ -14,6 +15,7 @@ from conftest import ROOT, SMOKE, evaluated, script
 from hydra import compose, initialize_config_dir
 
 from ponder import stages, study
+from ponder.audit import literals, rows
 from ponder.collect import contamination
 from ponder.errors import UserError
 from ponder.hashing import file_sha256
@@ -84,8 +86,8 @@ def test_a_family_is_added_in_one_place(tmp_path, register):
     # The questions: the released ones of the released families, and the new family.
     new, old = plan.questions.dir, "data/cpu/questions"
     for split in ("pool", "probe", "dev", "test"):
-        rows = [row for row in drawn.read_split(new, split) if row.family != "largest"]
-        assert sorted(rows, key=lambda row: row.id) == sorted(
+        questions = [row for row in drawn.read_split(new, split) if row.family != "largest"]
+        assert sorted(questions, key=lambda row: row.id) == sorted(
             drawn.read_split(old, split), key=lambda row: row.id
         )
     assert released == {path: file_sha256(path) for path in released}
@@ -181,10 +183,13 @@ def test_a_benchmark_is_added_in_one_place(tmp_path, monkeypatch):
     plan = study.read(config_of(tmp_path, "evaluate", *words))
     run = evaluated(plan)
     assert run.name.startswith("smoke-base-plain-riddles-")
-    rows = read_jsonl(run.folder / "samples.jsonl")
+    samples = read_jsonl(run.folder / "samples.jsonl")
     asked = [json.loads(line)["question"] for line in files["riddles.jsonl"].splitlines()]
-    assert [row["question"] for row in rows] == asked
-    assert [(row["task"], row["gold"]) for row in rows] == [("riddles", "42"), ("riddles", "9/2")]
+    assert [row["question"] for row in samples] == asked
+    assert [(row["task"], row["gold"]) for row in samples] == [
+        ("riddles", "42"),
+        ("riddles", "9/2"),
+    ]
     assert json.loads((run.folder / "results.json").read_text())["tasks"]["riddles"]["n"] == 2
     assert (run.folder / "disagreements.jsonl").exists()
 
@@ -268,3 +273,44 @@ def test_a_mistake_in_a_benchmark_is_told_in_one_sentence(tmp_path, row, facts, 
 def test_a_benchmark_that_nobody_described_is_told():
     with pytest.raises(UserError, match="names riddles, but must be of: aime24.*benchmark.local"):
         benchmarks.data("riddles", {})
+
+
+# --- the audit of a fork ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("without", "moved", "message"),
+    [
+        (None, False, None),
+        (
+            "data/cpu/questions",
+            False,
+            "of questions-largest/dev has the id of one of questions/dev",
+        ),
+        (None, True, "of questions-largest/pool has the id of one of questions/dev"),
+    ],
+    ids=["the same seed", "drawn without them", "in another split"],
+)
+def test_a_fork_may_release_the_same_questions_beside_its_own(
+    without, moved, message, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(rows, "DATA", tmp_path)
+    monkeypatch.setattr(rows, "changed_questions", lambda: ())
+    for name in ("questions", "questions-largest"):
+        shutil.copytree(ROOT / "data/cpu/questions", tmp_path / name)
+    manifest = tmp_path / "questions-largest/manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"without": without}))
+    if moved:
+        line = (tmp_path / "questions/dev/coin.jsonl").read_text().splitlines(keepends=True)[0]
+        with open(tmp_path / "questions-largest/pool.jsonl", "a") as file:
+            file.write(line)
+    problems = rows.splits().problems
+    assert bool(problems) == bool(message)
+    assert not message or message in problems[0]
+
+
+def test_the_values_of_a_file_that_a_guide_writes_are_no_results():
+    file = "```sh\ncat > conf/experiment/x.yaml <<'END'\ntrain: {epochs: 7}\nEND\n```\n"
+    assert not literals.stray(file, ".md")
+    assert literals.stray(file + "\nIt reached 77.7%\n", ".md") == [(7, "77.7%")]
+    assert literals.stray(file.replace("<<'END'", ""), ".md") != []

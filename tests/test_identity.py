@@ -156,6 +156,19 @@ def test_a_changed_folder_of_ones_own_is_another_base(pocket_model, pocket_folde
     assert models.base_folder(moved, tmp_path / "out") == second  # the bytes, not the place
 
 
+def test_the_place_of_a_folder_of_ones_own_is_no_part_of_a_run(plan, tmp_path):
+    def run():
+        mine = ("model.source=folder", f"+model.folder={tmp_path}/mine", "model.name=mine")
+        return stages.collect_run(study_of(*SMOKE, f"out={tmp_path}/out", *mine))
+
+    base = models.base_folder(plan.model, plan.out)
+    shutil.copytree(base, tmp_path / "mine")
+    first = run()
+    assert str(tmp_path) not in json.dumps(first.config)
+    changed(tmp_path / "mine" / "tokenizer.json", b'"a"', b'"\\u00e4"')
+    assert run().name != first.name
+
+
 def test_two_first_starts_at_once_make_one_base(tmp_path):
     program = (
         "import sys; sys.path.insert(0, 'tests')\n"

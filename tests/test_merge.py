@@ -61,7 +61,7 @@ def test_a_mistake_in_its_overrides_is_one_sentence(words, sentence, tmp_path, c
 
 
 def test_a_disk_that_is_full_leaves_no_half_of_a_folder(plan, tmp_path, monkeypatch):
-    def full(tokenizer, folder):
+    def full(*arguments, **options):
         raise Exception("No space left on device (os error 28)")
 
     monkeypatch.setattr("transformers.PreTrainedTokenizerBase.save_pretrained", full)

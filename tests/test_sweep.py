@@ -299,7 +299,6 @@ def test_no_override_makes_the_budgets_of_a_sweep_alike(key, form):
     "text, words",
     [
         ("budget=cap16", "budget=cap16 says what a budget is"),
-        ("budget@budget=cap16", "says what a budget is"),
         ("++budget.max_thinking=${seed}", "says what a budget is"),
         ("+budget.more=1", "budget.more is read by nothing"),
         ("~budget.max_thinking", "budget.max_thinking is missing"),
@@ -383,8 +382,12 @@ def test_what_is_set_for_a_budget_holds_for_all_of_the_sweep():
 def test_the_real_command_sweeps_and_says_what_is_there_already(out, tmp_path):
     folder = linked(out, tmp_path / "command")
     arguments = [*SMOKE, f"out={folder}", *SMALL, "sweep=[cap16,wait1]"]
+    usual = ROOT / "outputs" / "datasets"
+    before = {path: path.stat().st_mtime_ns for path in usual.rglob("*.arrow")}
     first = command("evaluate", *arguments)
     assert first.returncode == 0, first.stderr
+    assert list((folder / "datasets").rglob("*.arrow")), "what datasets caches lies with the runs"
+    assert {path: path.stat().st_mtime_ns for path in usual.rglob("*.arrow")} == before
     again = command("evaluate", *arguments)
     assert again.returncode == 0 and again.stdout.count("finished before, nothing to do") == 2
     runs = sorted(path.parent for path in folder.glob("evaluate/*/manifest.json"))

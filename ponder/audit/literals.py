@@ -13,6 +13,8 @@ MOST = 30  # literals
 # A number: digits that are no part of a name (H100, s1-59k, Q4_1) or a version's tail.
 NUMBER = re.compile(r"(?<![A-Za-z0-9])(?<![A-Za-z0-9][._-])[-+]?\.?\d+(?:[.,/]\d+)*\w*%?")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+# A file that a guide tells to write: its values are those of a configuration or a program.
+FILE = re.compile(r"^cat > \S+ <<'END'\n.*?^END$", re.DOTALL | re.MULTILINE)
 # In code: standing alone, a percentage, or a decimal fraction after a sign; else it is an option,
 # an index or a part of a name.
 IN_CODE = re.compile(
@@ -48,7 +50,7 @@ def stray(text: str, suffix: str, allowed: Sequence[str] = ()) -> list[tuple[int
         prose = without_phrases(blank(TYPST, text), allowed)
         matches = [*NUMBER.finditer(prose), *ANYWHERE.finditer(prose)]
     else:
-        text = without_phrases(blank(TABLES, text), allowed)
+        text = without_phrases(blank(FILE, blank(TABLES, text)), allowed)
         prose = blank(COMMENT, blank(MARKDOWN, blank(CODE, text)))
         matches = [*NUMBER.finditer(prose), *ANYWHERE.finditer(blank(MARKS, text))]
         for span in CODE.finditer(text):

@@ -203,14 +203,15 @@ def timed(work, *arguments):
 
 def measure(size):
     """Return {phase: as of timed} and what was found, for `size` questions in this process."""
+    from conftest import composed
     from omegaconf import OmegaConf
 
     from ponder import config
     from ponder.collect import contamination, duplicates, selection
 
     rng = random.Random(f"bench/{size}")
-    raw = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/decontamination/s1.yaml"))
-    rule = config.build(contamination.Decontamination, raw | {"traces": False})
+    cfg = composed("experiment=cpu", "decontamination=s1", "decontamination.traces=false")
+    rule = config.build(contamination.Decontamination, cfg.decontamination)
     choice = config.build(selection.Selection, OmegaConf.load(ROOT / "conf/selection/s1.yaml"))
     choice = dataclasses.replace(choice, size=max(1, round(choice.size * size / SIZE)))
     held, real, words, cumulative = benchmarks(rng, rule)
