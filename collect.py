@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ponder import cli
+from ponder.terminal import cli
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

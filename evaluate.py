@@ -21,7 +21,7 @@ if __name__ == "__main__":
 import contextlib
 from typing import TYPE_CHECKING
 
-from ponder import cli
+from ponder.terminal import cli
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ponder import cli
+from ponder.terminal import cli
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -70,7 +70,8 @@ def train(plan: Study, run: Run, group: Processes) -> None:
 
     import torch
 
-    from ponder import hashing, models, progress, signals, stages
+    from ponder import hashing, models, stages
+    from ponder.terminal import progress, signals
     from ponder.train import (
         adapters,
         batches,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from ponder.signals import MESSAGES, Terminated
+from ponder.terminal.signals import MESSAGES, Terminated
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

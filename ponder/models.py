@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ponder import architectures, bases, weights
-from ponder.bases import files_of
-from ponder.bases import source_of as source_of
+from ponder.base import architectures, weights
+from ponder.base import folders as bases
+from ponder.base.folders import files_of
+from ponder.base.folders import source_of as source_of
 from ponder.chat import Chat, Delimiters
 from ponder.config import Name
 from ponder.errors import UserError
@@ -120,8 +121,8 @@ def base_folder(model: Model, out: Path | str) -> Path:
 
     Its name ends with a hash of what decides its bytes, and the link `out`/models/<name> leads to
     it. Raises UserError for a model that cannot be had, does not fit the memory or is not computed
-    exactly here (ponder/architectures.py), where that is known before its weights are downloaded;
-    and RecordError for a folder whose files are not those that were written.
+    exactly here (ponder/base/architectures.py), where that is known before its weights are
+    downloaded; and RecordError for a folder whose files are not those that were written.
     """
     check_exact(model, out)
     folder = _base_folder(model, Path(out))

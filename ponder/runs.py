@@ -26,11 +26,13 @@ from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
-from ponder import lineage, manifests, signals
+from ponder import lineage
 from ponder.errors import RecordError, UserError, exit_code, message
-from ponder.manifests import NOT_REPRODUCED as NOT_REPRODUCED
-from ponder.manifests import PART, SCHEMA, manifest, scratch
-from ponder.signals import Terminated
+from ponder.record import manifests
+from ponder.record.manifests import NOT_REPRODUCED as NOT_REPRODUCED
+from ponder.record.manifests import PART, SCHEMA, manifest, scratch
+from ponder.terminal import signals
+from ponder.terminal.signals import Terminated
 
 STAMPS = Path("models", "stamps.json")  # under `out`: hashing.files_sha256
 ROOT = Path(__file__).resolve().parent.parent

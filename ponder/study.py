@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
-from ponder import config, control, recorded
+from ponder import config, control
 from ponder.api.client import Client
 from ponder.collect import contamination, domains, selection, teachers
 from ponder.collect.contamination import Decontamination
@@ -17,6 +17,7 @@ from ponder.decode.budget import Budget
 from ponder.errors import UserError
 from ponder.models import Model
 from ponder.questions import benchmarks, drawn, own, pools
+from ponder.record import values as recorded
 from ponder.train.costs import Machines
 
 

@@ -10,7 +10,8 @@ import torch
 from conftest import ROOT, SMOKE, composed, script, study_of
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from ponder import architectures, hashing, models
+from ponder import hashing, models
+from ponder.base import architectures
 from ponder.decode import attention
 from ponder.errors import UserError
 from ponder.train import adapters, packing, sft

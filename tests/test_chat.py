@@ -51,8 +51,7 @@ def chats(chat):
 def any_chat(request, chats):
     if request.param not in chats:
         pytest.skip(
-            "outputs/models/smollm2-135m is not there; "
-            "`python train.py experiment=cpu` makes it"
+            "outputs/models/smollm2-135m is not there; `python train.py experiment=cpu` makes it"
         )
     return chats[request.param]
 

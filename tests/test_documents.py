@@ -3,6 +3,7 @@ neighbours."""
 
 import re
 import subprocess
+import tomllib
 
 import pytest
 from conftest import ROOT
@@ -61,3 +62,20 @@ def test_every_package_and_module_is_on_the_map():
     rooms = {name.split("/")[1] for name in tracked if name.endswith(".py")} - {"__init__.py"}
     missing = [room for room in sorted(rooms) if f"({room})" not in text]
     assert not missing
+
+
+def test_every_module_has_its_floor():
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = config["tool"]["importlinter"]["contracts"]
+    floors = {name.strip() for layer in contract["layers"] for name in layer.split("|")}
+    modules = [
+        str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
+        for path in (ROOT / "ponder").rglob("*.py")
+        if path.name != "__init__.py"
+    ]
+    homeless = [
+        module
+        for module in modules
+        if not any(module == floor or module.startswith(f"{floor}.") for floor in floors)
+    ]
+    assert not homeless

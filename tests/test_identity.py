@@ -15,9 +15,10 @@ from conftest import ROOT, SMOKE, collected, composed, evaluated, script, study_
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
-from ponder import hashing, manifests, models, runs, stages, study
+from ponder import hashing, models, runs, stages, study
 from ponder.config import check_name
 from ponder.errors import RecordError, UserError
+from ponder.record import manifests
 from ponder.runs import Run
 from ponder.train import saved
 

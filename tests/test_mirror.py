@@ -14,7 +14,7 @@ from conftest import ROOT, collected, trained
 
 from ponder.errors import UserError
 from ponder.runs import Run, read_jsonl, write_jsonl
-from ponder.signals import Terminated
+from ponder.terminal.signals import Terminated
 
 
 class Opened:

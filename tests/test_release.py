@@ -15,9 +15,10 @@ import pytest
 import yaml
 from kills.steps import killed_at
 
-from ponder import leaks, runs
+from ponder import runs
 from ponder.errors import UserError
 from ponder.hashing import file_sha256
+from ponder.record import leaks
 from ponder.release import release
 from ponder.report import released
 from ponder.runs import dump, write_jsonl

@@ -13,11 +13,12 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from ponder import leaks, rows
+from ponder import rows
 from ponder.chat import Delimiters
 from ponder.collect.traces import trace_of
 from ponder.hashing import file_sha256
 from ponder.questions import pools
+from ponder.record import leaks
 
 RUNS = sorted(path.parent for path in ROOT.glob("logs/*/*/status.json"))
 EVALUATIONS = [run for run in RUNS if run.parent.name == "evaluate"]

@@ -14,8 +14,9 @@ from servers import Misbehaving, answer
 from test_sharding import two
 from test_train_resume import bytes_of
 
-from ponder import signals, stages
+from ponder import stages
 from ponder.runs import Run, read_jsonl
+from ponder.terminal import signals
 from ponder.train import checkpoints
 
 LINES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated (SIGTERM)"}

@@ -14,10 +14,11 @@ import pytest
 from conftest import ROOT, SMOKE, collected, command, script, study_of
 from hydra.core.global_hydra import GlobalHydra
 
-from ponder import cli, overrides, progress, signals, stages
+from ponder import stages
 from ponder.config import nearest
 from ponder.errors import RecordError, UserError, exit_code, message
-from ponder.signals import Terminated
+from ponder.terminal import cli, overrides, progress, signals
+from ponder.terminal.signals import Terminated
 
 MISTAKES = {  # a command line -> words of the sentence
     "train experiment=cpu train.learning_rate=1e-3": ["train.learning_rate", "mean train.lr?"],

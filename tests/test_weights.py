@@ -13,7 +13,8 @@ import pytest
 import torch
 from conftest import ROOT, study_of
 
-from ponder import models, weights
+from ponder import models
+from ponder.base import weights
 from ponder.chat import Chat
 from ponder.config import build
 from ponder.errors import RecordError, UserError

@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ponder import progress
 from ponder.api import limits, records, replies, wire
 from ponder.api.limits import Request
 from ponder.config import Name, at_least
 from ponder.errors import ServerError, UserError
+from ponder.terminal import progress
 
 # Statuses that a server may answer otherwise a moment later, besides every 5xx.
 AGAIN = (408, 409, 425, 429)

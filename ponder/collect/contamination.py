@@ -262,10 +262,11 @@ def hits(
         return likeness.Search(wanted, words_of, rule.ngrams, rule.minhash)
 
     matches: list[tuple[str, str, Match]] = []
-    look_for_keys = likeness.by_key(items) if rule.keys else lambda question: []
+    look_for_keys = likeness.by_key(items) if rule.keys else None
     for question in questions:
-        matches += [(question.id, "question", match) for match in look_for_keys(question)]
         resembling = search(question.id in keyed).question(question.question)
+        if look_for_keys:
+            resembling += look_for_keys(question)
         matches += [(question.id, "question", match) for match in resembling]
     for trace in traces if rule.traces else ():
         resembling = search(trace.id in keyed).trace(f"{trace.think}\n{trace.answer}")

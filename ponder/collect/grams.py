@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,33 +48,30 @@ class GramIndex:
     sizes: dict[int, np.ndarray]  # n: [T], how many different n-grams each text has
 
 
-def look_for(texts: Sequence[Words], lengths: Iterable[int]) -> Callable[[Words], list[Shared]]:
-    """Return the function that gives what a text shares with each of some texts."""
-    indexes = {
+def indexed(texts: Sequence[Words], lengths: Iterable[int]) -> dict[str, GramIndex]:
+    """Return {form: the GramIndex of some texts}."""
+    return {
         form: _index([getattr(text, form) for text in texts], lengths, PROSE[form])
         for form in FORMS
     }
 
-    def look(text: Words) -> list[Shared]:
-        shared: dict[tuple[int, int], Shared] = {}
-        for form, index in indexes.items():
-            for n, starts_of in _shared(index, getattr(text, form)):
-                for item, starts in starts_of.items():
-                    if (item, n) not in shared:
-                        share = len(starts) / index.sizes[n][item]
-                        shared[item, n] = Shared(item, n, form, starts, share)
-        return list(shared.values())
 
-    return look
+def shared(indexes: dict[str, GramIndex], text: Words) -> list[Shared]:
+    """Return what a text shares with each of the texts of `indexed`."""
+    pairs: dict[tuple[int, int], Shared] = {}
+    for form, index in indexes.items():
+        for n, starts_of in _shared(index, getattr(text, form)):
+            for item, starts in starts_of.items():
+                if (item, n) not in pairs:
+                    share = len(starts) / index.sizes[n][item]
+                    pairs[item, n] = Shared(item, n, form, starts, share)
+    return list(pairs.values())
 
 
-def without_any(texts: Sequence[Words], n: int) -> list[int]:
-    """Return the numbers of the texts that have no n-gram which counts, in either form."""
-    sizes = [
-        _index([getattr(text, form) for text in texts], (n,), PROSE[form]).sizes[n]
-        for form in FORMS
-    ]
-    return [number for number in range(len(texts)) if not any(size[number] for size in sizes)]
+def without_any(indexes: dict[str, GramIndex]) -> list[int]:
+    """Return the numbers of the texts that have no n-gram of the least length, in either form."""
+    sizes = [index.sizes[min(index.sizes)] for index in indexes.values()]
+    return [number for number, counts in enumerate(zip(*sizes, strict=True)) if not any(counts)]
 
 
 def _index(texts: Sequence[list[str]], lengths: Iterable[int], prose: float) -> GramIndex:

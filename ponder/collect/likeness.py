@@ -53,6 +53,8 @@ def by_key(items: Sequence[Item]) -> Callable[[Question], list[Match]]:
             numbers.setdefault(name, []).append(number)
 
     def look(question: Question) -> list[Match]:
+        if question.id not in numbers and question.key not in numbers:
+            return []
         names = {}
         for name in (question.id, question.key):
             for number in numbers.get(name, ()):
@@ -81,36 +83,43 @@ class Search:
     ) -> None:
         self.items, self.words_of = items, words_of
         texts = [words_of(item.question) for item in items]
-        self.grams = grams.look_for(texts, ngrams) if ngrams and items else None
+        self.grams = grams.indexed(texts, ngrams) if ngrams and items else None
         self.similar = _similar(texts, minhash) if minhash is not None and items else None
-        self.whole = _whole(texts, min(ngrams)) if ngrams and items else None
+        self.whole = _whole(texts, grams.without_any(self.grams)) if self.grams else None
 
-    def question(self, text: str) -> Iterator[Match]:
-        """Yield what a question shares with the items."""
+    def question(self, text: str) -> list[Match]:
+        """Return what a question shares with the items."""
         if not self.items:
-            return
+            return []
         words = self.words_of(text)
-        for shared in self.grams(words) if self.grams else ():
-            yield self._gram(shared, words, text)
-        for number, share, overlap in self.similar(words) if self.similar else ():
-            yield Match(self.items[number], "minhash", "", share, overlap, text)
-        for number, overlap in self.whole(words) if self.whole else ():
-            yield Match(self.items[number], "whole", "", 1.0, overlap, text)
+        matches = self._grams(words, lambda shared: text)
+        if self.similar:
+            for number, share, overlap in self.similar(words):
+                matches.append(Match(self.items[number], "minhash", "", share, overlap, text))
+        if self.whole:
+            for number, overlap in self.whole(words):
+                matches.append(Match(self.items[number], "whole", "", 1.0, overlap, text))
+        return matches
 
-    def trace(self, text: str) -> Iterator[Match]:
-        """Yield the n-grams that a trace shares with the items."""
+    def trace(self, text: str) -> list[Match]:
+        """Return the n-grams that a trace shares with the items."""
         if not self.grams:
-            return
+            return []
         words = self.words_of(text)
-        for shared in self.grams(words):
-            form = getattr(words, shared.form)
-            shown = form[max(0, shared.starts[0] - CONTEXT) : shared.starts[0] + shared.n + CONTEXT]
-            yield self._gram(shared, words, " ".join(shown))
 
-    def _gram(self, shared: grams.Shared, words: Words, text: str) -> Match:
-        overlap = grams.passages(getattr(words, shared.form), shared.starts, shared.n)
-        by = f"{shared.n}-gram"
-        return Match(self.items[shared.item], by, shared.form, shared.share, overlap, text)
+        def around(shared: grams.Shared) -> str:
+            start, form = shared.starts[0], getattr(words, shared.form)
+            return " ".join(form[max(0, start - CONTEXT) : start + shared.n + CONTEXT])
+
+        return self._grams(words, around)
+
+    def _grams(self, words: Words, shown: Callable[[grams.Shared], str]) -> list[Match]:
+        matches = []
+        for shared in grams.shared(self.grams, words) if self.grams else ():
+            overlap = grams.passages(getattr(words, shared.form), shared.starts, shared.n)
+            item, by = self.items[shared.item], f"{shared.n}-gram"
+            matches.append(Match(item, by, shared.form, shared.share, overlap, shown(shared)))
+        return matches
 
 
 def _similar(
@@ -148,26 +157,30 @@ def _shared_shingles(words: list[str], shingles: set[str]) -> str:
     return grams.passages(words, starts, n)
 
 
-def _whole(texts: Sequence[Words], n: int) -> Callable[[Words], Iterator[tuple[int, str]]]:
-    """Return the function that gives (number, text) of the texts without an n-gram that a text
-    holds as a whole.
+def _whole(
+    texts: Sequence[Words], short: Sequence[int]
+) -> Callable[[Words], list[tuple[int, str]]]:
+    """Return the function that gives (number, text) of the short texts, given by their numbers,
+    that a text holds as a whole.
     """
     counts = Counter(token for text in texts for token in set(text.tokens))
     by_rarest: dict[str, list[tuple[int, str]]] = {}
-    for number in grams.without_any(texts, n):
+    for number in short:
         wanted = texts[number].question
         if len(wanted) >= SHORTEST:
             rarest = min(wanted, key=lambda token: (counts[token], token))
             by_rarest.setdefault(rarest, []).append((number, " ".join(wanted)))
 
-    def look(words: Words) -> Iterator[tuple[int, str]]:
+    def look(words: Words) -> list[tuple[int, str]]:
         rare = by_rarest.keys() & words.tokens
         if not rare:
-            return
+            return []
         line = f" {' '.join(words.tokens)} "
-        for token in sorted(rare):
-            for number, text in by_rarest[token]:
-                if f" {text} " in line:
-                    yield number, text
+        return [
+            (number, text)
+            for token in sorted(rare)
+            for number, text in by_rarest[token]
+            if f" {text} " in line
+        ]
 
     return look

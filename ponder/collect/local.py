@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ponder import hashing, models, progress
+from ponder import hashing, models
 from ponder.api.limits import key_of
 from ponder.collect.calls import RUNNING, append_calls, json_text, read_calls
 from ponder.decode import budget as budgets
@@ -16,6 +16,7 @@ from ponder.decode import hf
 from ponder.errors import UserError
 from ponder.questions import shots
 from ponder.rows import Call
+from ponder.terminal import progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -38,7 +38,11 @@ def tokens(text: str) -> list[str]:
     out, so that one formula set in two ways is one. Signs are kept, since a sum is not a
     difference. Letters are those of `lower`.
     """
-    return TOKEN.findall(MARKUP.sub(" ", lower(text)))
+    return _split(lower(text))
+
+
+def _split(text: str) -> list[str]:
+    return TOKEN.findall(MARKUP.sub(" ", text))
 
 
 class Words(NamedTuple):
@@ -122,9 +126,10 @@ class Instructions:
 
     def words_of(self, text: str) -> Words:
         """Return the Words of a text."""
-        split = tokens(text)
+        text = lower(text)
+        split = _split(text)
         plain = [token for token in split if token.isalnum()]
-        return Words(lower(text).split(), split, plain, self.left_out(split))
+        return Words(text.split(), split, plain, self.left_out(split))
 
 
 def _joined(words: list[str]) -> str:

@@ -19,7 +19,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from ponder import architectures
+from ponder.base import architectures
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -130,7 +130,7 @@ def attend(
     """Return (output, None) of one layer, as transformers wants it: output is (1, N, heads, size).
 
     query, key, value: (1, heads, N, size). `step` comes through the model's forward call. Raises
-    UserError for a model whose attention does more than this (ponder/architectures.py).
+    UserError for a model whose attention does more than this (ponder/base/architectures.py).
     """
     architectures.check_call(step.bias_BT.shape[1], sliding_window, softcap, s_aux, dropout)
     keys, values = step.store.layers[module.layer_idx]  # slots, heads, tokens, size

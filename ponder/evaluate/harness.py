@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from lm_eval.api.model import LM
 
-from ponder import progress
 from ponder.chat import Chat
 from ponder.decode import hf
 from ponder.decode.budget import Sample
@@ -33,6 +32,7 @@ from ponder.questions import benchmarks
 from ponder.questions.benchmarks import HubBenchmark
 from ponder.runs import ROOT, Run, dump, read_jsonl, write_jsonl
 from ponder.study import Benchmark
+from ponder.terminal import progress
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance

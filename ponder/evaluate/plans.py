@@ -6,11 +6,12 @@ from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from ponder import config, overrides, study
+from ponder import config, study
 from ponder.decode.budget import Budget
 from ponder.errors import UserError
-from ponder.overrides import Tree
 from ponder.study import Study
+from ponder.terminal import overrides
+from ponder.terminal.overrides import Tree
 
 # What may hold for all budgets of a sweep; by the other fields one budget is told from another.
 SHARED = {"max_answer"}

@@ -11,11 +11,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from ponder import cli, hashing, models, stages, study
+from ponder import hashing, models, stages, study
 from ponder.errors import UserError, user_errors
-from ponder.overrides import composed
 from ponder.runs import dump
 from ponder.study import Study
+from ponder.terminal import cli
+from ponder.terminal.overrides import composed
 from ponder.train import sft
 
 

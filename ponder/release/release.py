@@ -19,12 +19,13 @@ from typing import Any
 
 import yaml
 
-from ponder import leaks, runs
+from ponder import runs
 from ponder.collect import terms
 from ponder.config import build
 from ponder.errors import RecordError, UserError, user_errors
 from ponder.hashing import file_sha256
 from ponder.questions import pools
+from ponder.record import leaks
 from ponder.release import staging
 from ponder.runs import ROOT, dump, read_jsonl
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
-from ponder import architectures
+from ponder.base import architectures
 
 ATTENTION = "rows"  # the name under which the attention below is registered with transformers
 
@@ -65,7 +65,7 @@ def attend_in_rows(
 
     query, key, value: (1, heads, T, head size); `lengths` comes through the model's forward call.
     Returns (output, None) as transformers wants it: output is (1, T, heads, head size). Raises
-    UserError for a model whose attention does more than this (ponder/architectures.py).
+    UserError for a model whose attention does more than this (ponder/base/architectures.py).
     """
     assert attention_mask is None and lengths is not None and sum(lengths) == query.shape[2]
     architectures.check_call(max(lengths), sliding_window, softcap, s_aux, dropout)

@@ -203,7 +203,8 @@ def rows_at(folder, *overrides):
     """Return the Study of the measured training: the released rows lie under `folder` as if
     collect.py had just chosen them.
     """
-    from ponder import manifests, stages
+    from ponder import stages
+    from ponder.record import manifests
 
     plan = study_of(*RECIPE, *overrides, f"out={folder}")
     models = ROOT / "outputs" / "models"

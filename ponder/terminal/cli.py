@@ -1,7 +1,7 @@
 """The command line of the three scripts: Hydra composes it, and one job or several run.
 
-Hydra is imported where Ctrl-C is handled already (ponder/signals.py), and tells no mistake itself:
-ponder/overrides.py says it in a sentence, with exit code 2.
+Hydra is imported where Ctrl-C is handled already (ponder/terminal/signals.py), and tells no mistake
+itself: ponder/terminal/overrides.py says it in a sentence, with exit code 2.
 """
 
 import functools
@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ponder import signals
 from ponder.errors import UserError, exit_code, message, user_errors
-from ponder.signals import Terminated
+from ponder.terminal import signals
+from ponder.terminal.signals import Terminated
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -40,7 +40,7 @@ def command(stage: str) -> Callable[[Main], Callable[..., None]]:
                 os.environ["HYDRA_FULL_ERROR"] = "1"
                 if not sys.stderr.isatty():  # bars of downloads are for a terminal
                     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-                from ponder import overrides
+                from ponder.terminal import overrides
 
                 jobs = _Jobs(main, overrides.arguments())
                 jobs.compose_and_run(stage)
@@ -58,7 +58,7 @@ def with_values(main: Main, cfg: "DictConfig") -> None:
     try:
         main(cfg)
     except OmegaConfBaseException as error:
-        from ponder import overrides
+        from ponder.terminal import overrides
 
         raise UserError(overrides.unresolved(error, cfg)) from None
 
@@ -80,7 +80,7 @@ class _Jobs:
         import hydra
         from hydra.errors import HydraException
 
-        from ponder import overrides
+        from ponder.terminal import overrides
 
         tree = overrides.tree_of(self.arguments, stage)
         main = hydra.main(version_base="1.3", config_path=str(overrides.CONF), config_name=stage)

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
-from ponder import leaks
 from ponder.errors import UserError
+from ponder.record import leaks
 
 # Read the environment, or what Hydra knows of the machine.
 READERS = ("oc.env", "hydra")
