@@ -220,7 +220,7 @@ def generate(
         config = compose("evaluate", [f"experiment={label.split('-')[0]}"])
     OmegaConf.set_struct(
         config, False
-    )  # a run also records keys that conf/ leaves at their default
+    )  # a run records defaults that conf/ leaves out
     here = {"out": str(scratch), "wandb": "disabled", "subject": {"adapter": str(adapter)}}
     plan = study.read(OmegaConf.merge(config, OmegaConf.load(folder / "config.yaml"), here))
     run = stages.evaluate_run(plan)

@@ -172,9 +172,9 @@ def _whole(
             by_rarest.setdefault(rarest, []).append((number, " ".join(wanted)))
 
     def look(words: Words) -> list[tuple[int, str]]:
-        rare = by_rarest.keys() & words.tokens
-        if not rare:
+        if by_rarest.keys().isdisjoint(words.tokens):
             return []
+        rare = by_rarest.keys() & words.tokens
         line = f" {' '.join(words.tokens)} "
         return [
             (number, text)

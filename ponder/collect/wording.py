@@ -28,7 +28,7 @@ TWINS = {
 # Without a shape, though Unicode calls them letters or signs.
 BLANKS = "\u115f\u1160\u3164\uffa0\u2800"
 # Words at an end of a text in which an instruction is looked for.
-END = 60
+END = 40
 
 
 def tokens(text: str) -> list[str]:
@@ -112,13 +112,12 @@ class Instructions:
             return words
         rest = words
         while rest:
-            count = _count(self.first.match(_joined(rest[:END])))
+            count = _count(self.first.match(" ".join(rest[:END])))
             if not count:
                 break
             rest = rest[count:]
         while rest:
-            tail = _joined(rest[-END:])
-            count = _count(self.last.search(tail))
+            count = _count(self.last.search(" ".join(rest[-END:])))
             if not count:
                 break
             rest = rest[: len(rest) - count]
@@ -130,10 +129,6 @@ class Instructions:
         split = _split(text)
         plain = [token for token in split if token.isalnum()]
         return Words(text.split(), split, plain, self.left_out(split))
-
-
-def _joined(words: list[str]) -> str:
-    return " ".join(words)
 
 
 def _count(match: re.Match | None) -> int:
