@@ -218,9 +218,7 @@ def generate(
     drawn = random.Random(f"replay/{folder.name}").sample(answers, ANSWERS)
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("evaluate", [f"experiment={label.split('-')[0]}"])
-    OmegaConf.set_struct(
-        config, False
-    )  # a run records defaults that conf/ leaves out
+    OmegaConf.set_struct(config, False)  # a run records defaults that conf/ leaves out
     here = {"out": str(scratch), "wandb": "disabled", "subject": {"adapter": str(adapter)}}
     plan = study.read(OmegaConf.merge(config, OmegaConf.load(folder / "config.yaml"), here))
     run = stages.evaluate_run(plan)

@@ -24,7 +24,7 @@ from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 from ponder.config import nearest
 from ponder.errors import UserError
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
+CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 def arguments() -> Namespace:
