@@ -13,7 +13,9 @@ from ponder.errors import UserError
 CONF = ROOT / "conf"
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 OPTIONS = [
-    (p.parent.name, p.stem) for p in sorted(CONF.glob("*/*.yaml")) if p.parent.name != "experiment"
+    (p.parent.name, p.stem)
+    for p in sorted(CONF.glob("*/*.yaml"))
+    if p.parent.name != "experiment" and not p.stem.startswith("_")  # a part, no option
 ]
 COMMENTED = ("train", "budget", "selection", "hardware")  # groups of conf/
 
