@@ -4,11 +4,13 @@
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
-TRL := $(shell sed -n 's/.*"\(trl==[^"]*\)".*/\1/p' pyproject.toml)
-EXPORT := $(shell sed -n 's/^export = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",')
+UV := uv==0.13.9
 
-# These have no wheel; they are pure Python and need no compiler. Everything else must be a wheel.
-NO_WHEEL := antlr4-python3-runtime,jsonpath-rw,rouge-score,sqlitedict,word2number
+# A wheel runs nothing when it is installed, and a lock names it by its hash. CONTRIBUTING.md has a table of what is not so.
+WHEELS := --require-hashes --no-deps --only-binary=:all:
+# These have no wheel; all but pycosat are pure Python and need no compiler. They are built by the locked setuptools.
+NO_WHEEL := antlr4-python3-runtime|jsonpath-rw|rouge-score|sqlitedict|word2number|cellpylib|pycosat|zss
+SOURCES := --require-hashes --no-deps --no-build-isolation --use-pep517 --no-binary=:all:
 
 export TOKENIZERS_PARALLELISM := false
 export PYTHON
@@ -59,7 +61,7 @@ bench: setup  ## measure train beside TRL, evaluate beside lm-eval, collect at t
 	@missed=0; for stage in train evaluate collect; do $(MAKE) --no-print-directory bench-$$stage || missed=1; done; exit $$missed
 
 bench-train: setup  ## tokens per second of train.py and of TRL (installed first), and the share of what the machine can do
-	@$(PIP) install --quiet $(TRL) || true
+	@$(MAKE) --no-print-directory trl || true
 	PYTHONPATH=tests $(PY) tests/bench/train_speed.py
 
 bench-collect: setup  ## collect at the size of the paper: 59,029 questions, and ten times as many
@@ -106,18 +108,29 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-# Torch comes first and by version only: pip's own settings decide which build of it (CPU or CUDA) is fetched. What torch
-# pulls in is then replaced by the locked versions, hashes checked.
+# Installs a lock: its wheels, then what has none. $(1) is a python, $(2) the lock.
+define install_lock
+folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; \
+awk -v names='^($(NO_WHEEL))==' '/^[a-z0-9]/ {source = $$0 ~ names} !source' $(2) > "$$folder/wheels.lock"; \
+awk -v names='^($(NO_WHEEL))==' '/^[a-z0-9]/ {source = $$0 ~ names} source' $(2) > "$$folder/sources.lock"; \
+$(1) -m pip --disable-pip-version-check --no-input install --quiet $(WHEELS) -r "$$folder/wheels.lock" && \
+if [ -s "$$folder/sources.lock" ]; then \
+	$(1) -m pip --disable-pip-version-check --no-input install --quiet $(SOURCES) -r "$$folder/sources.lock"; \
+fi
+endef
+
+# Torch comes by version only: pip's own settings decide which build of it (CPU or CUDA) is fetched, and so which hash it has. What it
+# needs beside CUDA is there before it, hashes checked.
 .venv/.ready: requirements.lock pyproject.toml
 	@if [ -n "$$PYTHON" ] || ! $(PY) -c 'import pip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
 		$(find_python); \
 		echo "Making .venv with $$python"; \
 		"$$python" -m venv --clear .venv; \
 	fi
-	@echo "Installing $(TORCH)"
-	@$(PIP) install $(TORCH)
 	@echo "Installing the packages of requirements.lock"
-	@$(PIP) install --quiet --require-hashes --no-deps --use-pep517 --only-binary=:all: --no-binary=$(NO_WHEEL) -r requirements.lock
+	@$(call install_lock,$(PY),requirements.lock)
+	@echo "Installing $(TORCH)"
+	@$(PIP) install --only-binary=:all: $(TORCH)
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@$(PIP) check
 	@touch .venv/.ready
@@ -127,31 +140,51 @@ export: setup outputs/export-venv/.ready  ## write evaluations (Every Eval Ever)
 	$(PY) -m ponder.release.exports
 
 # Every Eval Ever needs Python 3.12 or later, whatever .venv has.
-outputs/export-venv/.ready: pyproject.toml
+outputs/export-venv/.ready: locks/export.lock
 	@$(find_python); \
 	if ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then \
 		echo "make export needs Python 3.12 or 3.13: install one, or name one with PYTHON=/path/to/python." >&2; \
 		exit 2; \
 	fi; \
 	"$$python" -m venv --clear outputs/export-venv
-	@outputs/export-venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet $(EXPORT)
+	@$(call install_lock,outputs/export-venv/bin/python,locks/export.lock)
 	@touch outputs/export-venv/.ready
 
-lock:  ## write requirements.lock anew from pyproject.toml (delete it first to take newer versions)
+gen: setup  ## install what draws questions of the library families anew; needs a C compiler
+	@$(call install_lock,$(PY),locks/gen.lock)
+
+trl: setup  ## install TRL, which training is measured against
+	@$(call install_lock,$(PY),locks/trl.lock)
+
+# Of an extra: what it needs beyond requirements.lock, which it must not change. $(1) is its name, $(2) the oldest Python.
+define lock_extra
+sed -n 's/^$(1) = \[\(.*\)\].*/\1/p' pyproject.toml | tr -d '" ' | tr ',' '\n' > "$$folder/$(1).in"; \
+$$compile "$$folder/$(1).in" --no-annotate --python-version $(2) $(3) --output-file "$$folder/$(1).all" >/dev/null; \
+{ echo "# Written by make lock from pyproject.toml: what [$(1)] needs beyond requirements.lock."; \
+  awk 'FILENAME == ARGV[1] {if (/^[a-z0-9]/) locked[$$1]; next} /^[a-z0-9]/ {skip = $$1 in locked} !skip' $(4) "$$folder/$(1).all"; \
+} > locks/$(1).lock
+endef
+
+lock:  ## write requirements.lock and locks/ anew from pyproject.toml (delete the first to take newer versions)
 	@$(find_python); \
 	set -e; folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; \
 	"$$python" -m venv "$$folder/venv"; \
-	"$$folder/venv/bin/python" -m pip install --quiet uv==0.13.9; \
+	"$$folder/venv/bin/python" -m pip --disable-pip-version-check --no-input install --quiet $(WHEELS) -r locks/uv.lock; \
+	compile="$$folder/venv/bin/uv pip compile --quiet --python $$folder/venv/bin/python --universal --fork-strategy fewest \
+		--generate-hashes --no-header --no-emit-index-url"; \
 	if [ -f requirements.lock ]; then cp requirements.lock "$$folder/all.lock"; fi; \
-	"$$folder/venv/bin/uv" pip compile pyproject.toml --quiet --python "$$folder/venv/bin/python" \
-		--universal --python-version 3.11 --fork-strategy fewest \
-		--generate-hashes --no-header --no-emit-index-url --output-file "$$folder/all.lock" >/dev/null; \
+	$$compile pyproject.toml --python-version 3.11 --output-file "$$folder/all.lock" >/dev/null; \
 	{ echo "# Written by make lock from pyproject.toml, for Python 3.11 to 3.13."; \
 	  echo "# Left out: torch, which make setup installs by version, and the packages that only its CUDA build needs."; \
 	  awk '/^[a-z0-9]/ {skip = /^(torch==|triton==|nvidia-|cuda-)/} !skip' "$$folder/all.lock"; \
 	} > "$$folder/requirements.lock"; \
 	cp "$$folder/requirements.lock" requirements.lock; \
-	echo "requirements.lock: $$(grep -c '==.*[\\]$$' requirements.lock) packages"
+	$(call lock_extra,gen,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
+	$(call lock_extra,trl,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
+	$(call lock_extra,export,3.12,,/dev/null); \
+	echo "$(UV)" > "$$folder/uv.in"; \
+	$$compile "$$folder/uv.in" --no-annotate --python-version 3.11 --output-file locks/uv.lock >/dev/null; \
+	for lock in requirements.lock locks/*.lock; do echo "$$lock: $$(grep -c '==.*[\]$$' "$$lock") packages"; done
 
 clean:  ## remove .venv and caches; outputs/, data/ and logs/ stay
 	rm -rf .venv .pytest_cache .hypothesis .ruff_cache build ./*.egg-info
