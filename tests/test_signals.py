@@ -100,7 +100,7 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
 
 
 def test_a_signal_before_any_import_of_ours_finds_few_modules():
-    program = "import sys; before = set(sys.modules); from ponder import cli; "
+    program = "import sys; before = set(sys.modules); from ponder.terminal import cli; "
     program += "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
     names = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
     assert "ponder" in names and not {"hydra", "omegaconf", "inspect", "dataclasses"} & set(names)
