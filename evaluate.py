@@ -79,6 +79,7 @@ def evaluate(plans: list[Study], runs: list[Run]) -> None:
         numbers = results.results(plan, samples, lm_eval_results)
         run.write_jsonl("samples.jsonl", sample_rows)
         run.write_json("results.json", numbers)
+        run.outcome(**results.outcome(samples, numbers))
         run.say(results.report(run, numbers))
 
 

@@ -1,6 +1,10 @@
-"""What two runs differ in, and which released run a new one descends from; reads records only."""
+"""What two runs differ in, which released run a new one descends from, and which training made the
+weights that an evaluation measures; reads records only.
+"""
 
+import contextlib
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +44,7 @@ def identity(folder: Path) -> tuple[dict[str, Any], str]:
     Raises RecordError for a record that is missing or damaged.
     """
     try:
-        config = yaml.load(
-            (folder / "config.yaml").read_text(),
-            Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader),
-        )
+        config = _config(folder)
         status = json.loads((folder / "status.json").read_text())
         return {**config, "inputs": status["inputs"]}, status["status"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
@@ -81,3 +82,48 @@ def parent(
 
 def _model(config: dict[str, Any]) -> str | None:
     return config.get("model", {}).get("name")
+
+
+# --- the training behind an evaluation ---
+
+
+def training(folder: Path, places: Iterable[Path]) -> dict[str, Any]:
+    """Return what is said of a train run where its weights are measured.
+
+    {"run": its name, "seed", "rows": SHA-256 of the rows, "selection": the name of the rule that
+    chose them, None where no collect run in `places` (folders of runs by stage) made them,
+    "recipe": its configuration of training}.
+    """
+    config, manifest = _config(folder), json.loads((folder / "manifest.json").read_text())
+    rows = manifest["inputs"]["train.jsonl"]
+    chosen = next(iter(writers("collect", rows, places)), None)
+    selection = _config(chosen).get("selection", {}).get("name") if chosen else None
+    return {
+        "run": manifest["name"],
+        "seed": config.get("seed"),
+        "rows": rows,
+        "selection": selection,
+        "recipe": config["train"],
+    }
+
+
+def writers(stage: str, digest: str, places: Iterable[Path]) -> Iterator[Path]:
+    """Yield the finished runs of a stage in `places` that wrote a file with this SHA-256."""
+    for place in places:
+        for path in sorted((place / stage).glob("*/manifest.json")):
+            if digest in written(path).values():
+                yield path.parent
+
+
+def written(manifest: Path) -> dict[str, str]:
+    """Return {file: SHA-256} of a manifest; nothing of one that a crash left cut short."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        entries = json.loads(manifest.read_text())["files"].items()
+        return {name: entry["sha256"] for name, entry in entries}
+    return {}
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """Return the configuration of a run."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load((folder / "config.yaml").read_text(), Loader=loader)

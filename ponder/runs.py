@@ -218,8 +218,13 @@ class Run:
         out: Path | str,
         wandb: Literal["offline", "online", "disabled"],
         threads: int | None = None,
+        training: dict[str, Any] | None = None,
     ) -> None:
+        """`training` is what lineage.training says of the weights that an evaluation measures; it
+        goes to the record and the mirror, and does not name the run.
+        """
         self.stage, self.config, self.inputs, self.threads = stage, config, inputs, threads
+        self.training = training
         self.name = f"{label}-{run_hash(stage, config, inputs)}"
         if len(self.name) > NAME_MAX:
             raise UserError(
@@ -329,7 +334,11 @@ class Run:
             "parent": lineage.parent(
                 self.stage, self.name, plain(self.config), self.inputs, ROOT / "logs"
             ),
-        }
+        } | self._training()
+
+    def _training(self) -> dict[str, Any]:
+        """Return {"training": what is said of it} of an evaluation, {} of another stage."""
+        return {"training": self.training} if self.stage == "evaluate" else {}
 
     def __exit__(
         self,
@@ -388,7 +397,8 @@ class Run:
     def _open_mirror(self) -> None:
         """Mirror metrics to wandb, under the run's own name: a resumed run goes on with its curve.
 
-        The mirror's files hold host names and paths, so they stay outside the run folder.
+        The mirror's files hold host names and paths, so they stay outside the run folder. The runs
+        of a sweep are open together, and each has a mirror of its own.
         """
         if self.wandb_mode == "disabled":
             return
@@ -413,9 +423,10 @@ class Run:
                 mode=self.wandb_mode,
                 id=self.name,
                 resume="allow",
+                reinit="create_new",
                 name=self.name,
                 **options,
-                config=self.config,
+                config=self.config | self._training(),
                 settings=wandb.Settings(console="off", x_disable_stats=True),
             )
             # 0, or the step after what an online run already has.
@@ -444,6 +455,10 @@ class Run:
         """Append one row to metrics.jsonl, then mirror it."""
         self._append("metrics.jsonl", row)
         self._send(row)
+
+    def outcome(self, **row: Any) -> None:
+        """Mirror what a run without steps came to; its record has it in files of its own."""
+        self._send({"step": 0, **row})
 
     def replay(self) -> None:
         """Send the rows of metrics.jsonl to the mirror, for a run that goes on.

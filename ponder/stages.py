@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 
-from ponder import models
+from ponder import lineage, models
 from ponder.collect import contamination, selection
 from ponder.errors import RecordError, UserError
 from ponder.hashing import file_sha256
@@ -34,6 +34,7 @@ def _run(
     label: str,
     groups: Iterable[str],
     inputs: dict[str, str],
+    training: dict[str, Any] | None = None,
     **more: Any,
 ) -> Run:
     parts = {group: dataclasses.asdict(getattr(study, group)) for group in groups}
@@ -41,7 +42,14 @@ def _run(
         if isinstance(model, dict):
             model["folder"] = None  # a place, no part of what a run is; its files are inputs
     return Run(
-        stage, label, {**parts, **more}, inputs, study.out, study.wandb, study.hardware.threads
+        stage,
+        label,
+        {**parts, **more},
+        inputs,
+        study.out,
+        study.wandb,
+        study.hardware.threads,
+        training,
     )
 
 
@@ -184,7 +192,25 @@ def evaluate_run(study: "Study") -> Run:
         name: value for name, value in dataclasses.asdict(study.engine).items() if name != "url"
     }
     groups = ("model", "subject", "control", "budget", "decoding", "benchmark", "hardware")
-    return _run(study, "evaluate", _label(study), groups, inputs, engine=engine)
+    training = None if served else _training(study)
+    return _run(study, "evaluate", _label(study), groups, inputs, training, engine=engine)
+
+
+def _training(study: "Study") -> dict[str, Any] | None:
+    """Return lineage.training of the weights that a study measures.
+
+    None without weights, and for weights of which no train run here or in logs/ is known.
+    """
+    adapter = adapter_folder(study)
+    if adapter is None:
+        return None
+    places = [Path(study.out), ROOT / "logs"]
+    own = adapter.resolve().parent
+    if (own / "config.yaml").exists():
+        return lineage.training(own, places)
+    digest = file_sha256(adapter / WEIGHTS)
+    made = next(lineage.writers("train", digest, places), None)
+    return lineage.training(made, places) if made else None
 
 
 def _check_control(study: "Study") -> None:

@@ -1,7 +1,9 @@
 """The wandb mirror of metrics.jsonl: a run that was killed goes on with one curve."""
 
 import contextlib
+import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -10,8 +12,9 @@ import types
 
 import pytest
 import wandb
-from conftest import ROOT, collected, trained
+from conftest import ROOT, SMOKE, collected, evaluated, study_of, trained
 
+from ponder import stages
 from ponder.errors import UserError
 from ponder.runs import Run, read_jsonl, write_jsonl
 from ponder.terminal.signals import Terminated
@@ -201,14 +204,14 @@ def test_a_killed_training_ends_with_the_whole_curve_in_its_newest_folder(
     assert [row for _, row in last.rows] == read_jsonl(run.folder / "metrics.jsonl")
 
 
-def steps_in(path):
-    """Return the steps of an offline file of wandb.
+def records_in(path, kind):
+    """Return the records of a kind in an offline file of wandb.
 
     It has records of the LevelDB log format after 7 bytes of header.
     """
     from wandb.proto import wandb_internal_pb2
 
-    data, at, record, steps = path.read_bytes(), 7, b"", []
+    data, at, record, messages = path.read_bytes(), 7, b"", []
     while at + 7 <= len(data):
         if 32768 - at % 32768 < 7:  # the rest of a block is too short for a header
             at += 32768 - at % 32768
@@ -217,10 +220,61 @@ def steps_in(path):
         record, at = record + data[at + 7 : at + 7 + length], at + 7 + length
         if part in (1, 4):  # a whole record, or the last part of one
             message = wandb_internal_pb2.Record.FromString(record)
-            if message.WhichOneof("record_type") == "history":
-                steps.append(message.history.step.num)
+            if message.WhichOneof("record_type") == kind:
+                messages.append(message)
             record = b""
-    return steps
+    return messages
+
+
+def steps_in(path):
+    """Return the steps of an offline file of wandb."""
+    return [message.history.step.num for message in records_in(path, "history")]
+
+
+def test_an_evaluation_mirrors_its_results_and_says_whose_weights_it_measured(tmp_path, mirrors):
+    plan = collected(tmp_path, "wandb=offline", "seed=3")
+    training = trained(plan)
+    run = evaluated(plan)
+    opened, numbers = mirrors.opened[-1], json.loads((run.folder / "results.json").read_text())
+    ((step, row),) = opened.rows
+    assert step == 0 and row["accuracy"] == numbers["all"]["accuracy"]
+    assert {"low", "high", "n", "thinking_tokens", "cut", "unanswered"} <= row.keys()
+    assert {f"{task}/accuracy" for task in numbers["tasks"]} <= row.keys()
+    assert row["cut"] == numbers["all"]["capped"] / row["n"] and 0 <= row["unanswered"] <= 1
+    said = opened.options["config"]["training"]
+    assert (said["run"], said["seed"]) == (training.name, 3)
+    assert said["recipe"]["lr"] == plan.train.lr and said["selection"] == plan.selection.name
+    assert json.loads((run.folder / "status.json").read_text())["training"] == said
+    assert "training" not in run.config and "training" not in mirrors.opened[-2].options["config"]
+
+
+def test_weights_of_unknown_training_say_so(tmp_path, mirrors):
+    plan = collected(tmp_path / "a", "seed=5")  # seed 0 makes the released bytes
+    adapter = trained(plan).folder / "adapter"
+    shutil.copytree(adapter, tmp_path / "mine")
+    other = study_of(*SMOKE, f"out={tmp_path / 'b'}", f"subject.adapter={tmp_path / 'mine'}")
+    assert stages.evaluate_run(other).training is None
+    known = study_of(*SMOKE, f"out={tmp_path / 'a'}", f"subject.adapter={tmp_path / 'mine'}")
+    assert stages.evaluate_run(known).training["run"] == adapter.parent.name
+
+
+def test_runs_that_are_open_together_have_a_mirror_each(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with (
+        Run("evaluate", "a", {"budget": "free"}, {}, tmp_path, "offline") as one,
+        Run("evaluate", "b", {"budget": "cap16"}, {}, tmp_path, "offline") as other,
+    ):
+        assert (one.mirror.id, other.mirror.id) == (one.name, other.name)
+        one.outcome(accuracy=0.25)
+        other.outcome(accuracy=0.5)
+    for run, accuracy in ((one, 0.25), (other, 0.5)):
+        (path,) = (tmp_path / "wandb" / "wandb").glob(f"offline-run-*/run-{run.name}.wandb")
+        said = {
+            item.nested_key[0] if item.nested_key else item.key: json.loads(item.value_json)
+            for message in records_in(path, "history")
+            for item in message.history.item
+        }
+        assert said["accuracy"] == accuracy
 
 
 @pytest.mark.slow

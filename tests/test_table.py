@@ -144,3 +144,18 @@ def test_holm_and_mcnemar_by_hand():
     assert seeds.holm([0.01, 0.04, 0.03]) == [0.03, 0.06, 0.06]
     assert seeds.mcnemar(0, 0) == 1.0
     assert seeds.mcnemar(1, 7) == pytest.approx(2 * (1 + 8) / 2**8)
+
+
+def test_the_record_says_whose_weights_answered_before_the_lineage_does(tmp_path):
+    said = {"run": "x-1", "seed": 1, "rows": "r", "selection": "s", "recipe": {"lr": 0.5}}
+    folder = tmp_path / "evaluate" / "x-seed1-free-dev-01234567"
+    folder.mkdir(parents=True)
+    made = ROOT / "logs/train/cpu-seed1-3d521cbd"
+    status = {"inputs": {"adapter_model.safetensors": "w"}, "training": said}
+    (folder / "status.json").write_text(json.dumps(status))
+    training = table._training(folder, {"w": made})
+    assert (training.name, training.seed) == ("x-1", 1)
+    assert training.recipe == {"rows": "r", "lr": 0.5}
+    (folder / "status.json").write_text(json.dumps({"inputs": status["inputs"]}))
+    training = table._training(folder, {"w": made})
+    assert (training.name, training.seed, training.recipe["lr"]) == (made.name, 1, 0.001)

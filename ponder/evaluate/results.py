@@ -100,6 +100,25 @@ def vote_of(sample: SampleRow) -> str | None:
     return None if answer is None else repr(normal(answer))
 
 
+def outcome(samples: list[SampleRow], results: dict[str, Any]) -> dict[str, float]:
+    """Return the results as one flat row, for a table of runs: of all answers under their own
+    names, of a task under "task/name". Shares are from 0 to 1.
+    """
+    row = _flat(samples, results["all"])
+    for task, numbers in results["tasks"].items():
+        of_task = _flat([sample for sample in samples if sample.task == task], numbers)
+        row |= {f"{task}/{name}": value for name, value in of_task.items()}
+    return row
+
+
+def _flat(samples: list[SampleRow], numbers: dict[str, Any]) -> dict[str, float]:
+    n = numbers["n"]
+    return {name: numbers[name] for name in ("accuracy", "low", "high", "n", "thinking_tokens")} | {
+        "cut": numbers["capped"] / n,
+        "unanswered": sum(vote_of(sample) is None for sample in samples) / n,
+    }
+
+
 def report(run: Run, results: dict[str, Any]) -> str:
     """Return the last lines of an evaluation."""
     lines = [

@@ -48,9 +48,9 @@ Key = tuple[str, str, int]  # task, id of the question, number of the sample
 class Training:
     """The training whose weights answered."""
 
-    name: str  # its run, or what an evaluate run's inputs name
+    name: str  # its run
     seed: int | None
-    recipe: dict[str, Any]  # its config without the seed, and the hash of its rows
+    recipe: dict[str, Any]  # its configuration of training, and the hash of its rows
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,14 @@ def _glob(pattern: str) -> list[Path]:
     return sorted(base.glob(str(parts)))
 
 
-def read(folder: Path, trainings: dict[str, Training], tasks: Sequence[str] = ()) -> Evaluation:
-    """Return the Evaluation of a run folder, of some tasks or of all."""
+def read(folder: Path, makers: dict[str, Path], tasks: Sequence[str] = ()) -> Evaluation:
+    """Return the Evaluation of a run folder, of some tasks or of all.
+
+    `makers` are the train runs by their weights, for evaluations that were made before a record
+    said which training it measured.
+    """
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    inputs = json.loads((folder / "manifest.json").read_text())["inputs"]
-    training = next((trainings[digest] for digest in inputs.values() if digest in trainings), None)
+    training = _training(folder, makers)
     label = folder.name[: -len("-01234567")]
     if training and training.seed:
         label = label.replace(f"-seed{training.seed}-", "-", 1)
@@ -126,21 +129,29 @@ def read(folder: Path, trainings: dict[str, Training], tasks: Sequence[str] = ()
     return Evaluation(folder, label, config, training, samples)
 
 
-def trainings(evaluations: Sequence[Path]) -> dict[str, Training]:
-    """Return {SHA-256 of its weights: Training} of the train runs here and beside evaluations."""
-    known = {}
+def _training(folder: Path, makers: dict[str, Path]) -> Training | None:
+    """Return the training that a run's record names, else the one that made what it read."""
+    status = json.loads((folder / "status.json").read_text())
+    said = status.get("training")
+    if said is None:
+        digests = status["inputs"].values()
+        made = next((makers[digest] for digest in digests if digest in makers), None)
+        said = lineage.training(made, ()) if made else None
+    if said is None:
+        return None
+    return Training(said["run"], said["seed"], {"rows": said["rows"], **said["recipe"]})
+
+
+def makers(evaluations: Sequence[Path]) -> dict[str, Path]:
+    """Return {SHA-256 of weights: train run that made them} here and beside evaluations."""
     places = dict.fromkeys([*map(Path, PLACES), *(folder.parent.parent for folder in evaluations)])
-    for place in places:
-        for path in sorted((place / "train").glob("*/manifest.json")):
-            manifest = json.loads(path.read_text())
-            config = yaml.safe_load((path.parent / "config.yaml").read_text())
-            recipe = {key: value for key, value in config.items() if key != "seed"}
-            recipe["rows"] = manifest["inputs"]["train.jsonl"]
-            training = Training(manifest["name"], config.get("seed"), recipe)
-            for name, entry in manifest["files"].items():
-                if name.endswith(".safetensors"):
-                    known[entry["sha256"]] = training
-    return known
+    return {
+        digest: path.parent
+        for place in places
+        for path in sorted((place / "train").glob("*/manifest.json"))
+        for name, digest in lineage.written(path).items()
+        if name.endswith(".safetensors")
+    }
 
 
 def arms(evaluations: Sequence[Evaluation]) -> list[Arm]:
@@ -374,7 +385,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     places = [place for name in options.runs for place in folders(name)]
     reference_places = folders(options.against) if options.against else []
     unique = list(dict.fromkeys([*places, *reference_places]))
-    known = trainings(unique)
+    known = makers(unique)
     all_arms = arms([read(folder, known, tasks) for folder in unique])
     reference = next(
         (arm for arm in all_arms if any(run.folder in reference_places for run in arm.evaluations)),
