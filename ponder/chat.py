@@ -35,6 +35,8 @@ class Delimiters:
     bos: str | None = None  # one special token before the first turn; null: none
     user: str = "user"  # the roles, as the model's own template writes them
     assistant: str = "assistant"
+    # What the model's own template puts into a system turn before every first turn; null: none.
+    system: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Chat:
         self.turn_start = self._special(delimiters.turn_start)
         self.turn_end = self._special(delimiters.turn_end)
         self.beginning = [self._special(delimiters.bos)] if delimiters.bos else []
+        if delimiters.system:
+            self.beginning += self._turn("system", delimiters.system)
         self.newline = self.encode("\n")[-1]
         self.think_open = self._opening(delimiters.think)
         self.answer_open = self._opening(delimiters.answer)
@@ -113,7 +117,8 @@ class Chat:
         """Return the ids up to and with the opening think delimiter.
 
         `shots` are worked examples (question, think, answer), shown as earlier turns in the form
-        that the model is trained on. There is no system turn (decision 0003).
+        that the model is trained on. A system turn comes first where the model's own template has
+        one (delimiters.system); no other text is put there (decision 0003).
         """
         ids = list(self.beginning)
         for shot_question, think, answer in shots:
@@ -121,16 +126,18 @@ class Chat:
             ids += self.reasoning(think, answer)[0] + self.encode("\n")
         return ids + self._user(question) + self.think_open
 
-    def _user(self, text: str) -> list[int]:
+    def _turn(self, role: str, text: str) -> list[int]:
         return [
             self.turn_start,
-            *self.encode(self.delimiters.user + "\n"),
+            *self.encode(role + "\n"),
             *self.encode(text),
             self.turn_end,
             *self.encode("\n"),
-            self.turn_start,
-            *self.encode(self.delimiters.assistant + "\n"),
         ]
+
+    def _user(self, text: str) -> list[int]:
+        opening = [self.turn_start, *self.encode(self.delimiters.assistant + "\n")]
+        return self._turn(self.delimiters.user, text) + opening
 
     def reasoning(self, think: str, answer: str, wrong: Spans = ()) -> tuple[list[int], list[int]]:
         """Return (ids, loss) of what follows the opening think delimiter, to the end of turn.

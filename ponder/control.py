@@ -52,8 +52,12 @@ def instruct(
     """
     if kind == "none":
         return question
-    instruction = sentence if kind == "class" else SENTENCES[kind].format(limit)
-    return f"{question}\n\n{instruction}"
+    return with_sentence(question, sentence if kind == "class" else SENTENCES[kind].format(limit))
+
+
+def with_sentence(question: str, sentence: str | None) -> str:
+    """Return a question with a sentence behind an empty line, or itself where there is none."""
+    return f"{question}\n\n{sentence}" if sentence else question
 
 
 def bound(count: int) -> int:

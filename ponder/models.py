@@ -253,7 +253,10 @@ def _check_shape(model: Model, shape: Any) -> None:
 
 
 def template(delimiters: Delimiters) -> str:
-    """Return the chat template that stock tools read: the turns of chat.Chat, no system turn."""
+    """Return the chat template that stock tools read: the turns of chat.Chat.
+
+    A system turn of the model's own comes first, unless a conversation brings another.
+    """
     roles = {"user": delimiters.user, "assistant": delimiters.assistant}
     role = "m['role']"
     if roles != {"user": "user", "assistant": "assistant"}:
@@ -265,6 +268,11 @@ def template(delimiters: Delimiters) -> str:
     )
     opening = "{{ '%s%s\\n' }}" % (delimiters.turn_start, delimiters.assistant)
     beginning = "{{ '%s' }}" % delimiters.bos if delimiters.bos else ""
+    if delimiters.system:
+        system = delimiters.turn_start + "system\n" + delimiters.system + delimiters.turn_end
+        beginning += "{%% if messages[0]['role'] != 'system' %%}{{ %s }}{%% endif %%}" % json.dumps(
+            system + "\n"
+        )
     return (
         beginning
         + "{% for m in messages %}"

@@ -80,9 +80,15 @@ class Subject:
     think: str | None
     answer: str | None
     shots: int
+    instruction: str | None = None  # appended to every question; null: the bare question, as s1
 
     def __post_init__(self) -> None:
         at_least(0, "subject", self, "shots")
+        if self.shots and self.instruction:
+            raise UserError(
+                f"subject.instruction={self.instruction!r} says how to answer, and the worked "
+                f"examples of subject={self.name} show it; take one of them"
+            )
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,8 @@ class Hardware:
     device: Literal["cpu", "cuda"]
     threads: int
     decode_rows: int
+    # The type of weights and arithmetic when a model of this process answers; training has its own.
+    decode_compute: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         at_least(1, "hardware", self, "threads", "decode_rows")

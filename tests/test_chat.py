@@ -214,3 +214,31 @@ def test_what_the_trained_model_should_say_is_what_the_budget_writes(any_chat):
 def test_a_delimiter_that_is_no_special_token_is_refused(chat):
     with pytest.raises(UserError, match="<turn>.*no special token"):
         Chat(chat.tokenizer, dataclasses.replace(chat.delimiters, turn_start="<turn>"))
+
+
+def test_a_system_turn_of_the_models_own_comes_first(chat):
+    system = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
+    without = dataclasses.replace(chat.delimiters, think=None, answer=None)
+    delimiters = dataclasses.replace(without, system=system)
+    tokenizer = chat.tokenizer
+    bare, own = Chat(tokenizer, without), Chat(tokenizer, delimiters)
+    turn = f"<|im_start|>system\n{system}<|im_end|>\n"
+    assert own.decode(own.prompt("1 + 1?")) == turn + bare.decode(bare.prompt("1 + 1?"))
+    assert own.row("1 + 1?", "t", "2")[1][: len(own.beginning)] == [0] * len(own.beginning)
+
+
+def test_stock_tools_put_the_same_system_turn_first(chat):
+    delimiters = dataclasses.replace(
+        chat.delimiters, think=None, answer=None, system='Say "yes".\nThen stop.'
+    )
+    own, template = Chat(chat.tokenizer, delimiters), models.template(delimiters)
+    messages = [{"role": "user", "content": "1 + 1?"}]
+
+    def stock(messages):
+        return own.tokenizer.apply_chat_template(
+            messages, chat_template=template, tokenize=False, add_generation_prompt=True
+        )
+
+    assert stock(messages) == own.decode(own.prompt("1 + 1?"))
+    brought = stock([{"role": "system", "content": "Be terse."}, *messages])
+    assert "Then stop." not in brought and brought.count("Be terse.") == 1

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ponder import rows
+from ponder import control, rows
 from ponder.api import replies
 from ponder.api.limits import Request, key_of
 from ponder.collect import domains, first_replies, traces
@@ -165,9 +165,7 @@ def request_body(question: Question, teacher: ServerTeacher, model: str) -> dict
 
     The bare question as in s1 (data/gemini.py), and the config's instruction after it.
     """
-    text = question.question
-    if teacher.instruction:
-        text += f"\n\n{teacher.instruction}"
+    text = control.with_sentence(question.question, teacher.instruction)
     return {"model": model, "messages": [{"role": "user", "content": text}], **teacher.body}
 
 

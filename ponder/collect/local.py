@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ponder import hashing, models
+from ponder import control, hashing, models
 from ponder.api.limits import key_of
 from ponder.collect.calls import RUNNING, append_calls, json_text, read_calls
 from ponder.decode import budget as budgets
@@ -42,6 +42,7 @@ def ask(questions: Sequence[Question], study: Study, run: Run) -> list[Call]:
     torch.set_num_threads(study.hardware.threads)
     base = models.base_folder(teacher.model, study.out)
     network, chat = _load(teacher, base)
+    network = network.to(getattr(torch, study.hardware.decode_compute))
     source, adapter_sha256 = models.source_of(base), _adapter_sha256(teacher)
     run.write_json(
         "teacher.json",
@@ -59,7 +60,12 @@ def ask(questions: Sequence[Question], study: Study, run: Run) -> list[Call]:
         teacher.name, teacher.max_thinking, 0, "", teacher.max_answer, teacher.force_answer, "total"
     )
     marks = chat.marks("")
-    prompts = [chat.prompt(q.question, examples.get(q.family, ())) for q in questions]
+    prompts = [
+        chat.prompt(
+            control.with_sentence(q.question, teacher.instruction), examples.get(q.family, ())
+        )
+        for q in questions
+    ]
     budgets.check_room(budget, marks, max(map(len, prompts)), teacher.model.context)
     purposes = [f"teacher/{question.id}/{study.data_seed}" for question in questions]
     keys = [

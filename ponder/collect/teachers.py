@@ -90,6 +90,7 @@ class LocalTeacher:
     max_answer: int  # tokens
     force_answer: Literal["capped", "always"]  # as budget.force_answer
     terms: Terms
+    instruction: str | None = None  # appended to every question
 
     def __post_init__(self) -> None:
         at_least(0, "teacher", self, "shots", "temperature")

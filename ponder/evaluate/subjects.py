@@ -72,7 +72,8 @@ def _network(plans: list[Study], runs: list[Run]) -> Answerer:
         instructed = control.instruct(
             question, instruction.kind, instruction.limit, instruction.sentence
         )
-        ids = chat.prompt(instructed, examples.get(task, ()))
+        asked = control.with_sentence(instructed, plan.subject.instruction)
+        ids = chat.prompt(asked, examples.get(task, ()))
         for budget, mark in zip(sweep_budgets, marks, strict=True):
             budgets.check_room(budget, mark, len(ids), plan.model.context)
         return ids
@@ -131,8 +132,12 @@ def purposes_of(decoding: Decoding, keys: list[Key]) -> list[str] | None:
 
 def _decoded(plan: Study, base: Path, chat: Chat) -> tuple[Decode, dict[str, Any]]:
     """Return (decode, facts) of a model that is decoded here by ponder/decode/hf.py."""
+    import torch
+
     network, adapter = models.load_network(base), stages.adapter_folder(plan)
     network = sft.with_weights(network, adapter) if adapter else network.eval()
+    compute = plan.hardware.decode_compute
+    network = network.to(getattr(torch, compute))  # merged in float32, then rounded once
     temperature, size = plan.decoding.temperature, plan.hardware.decode_rows
 
     def decode(
@@ -143,6 +148,8 @@ def _decoded(plan: Study, base: Path, chat: Chat) -> tuple[Decode, dict[str, Any
 
     packages = ("transformers", "torch")
     engine = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    if compute != "float32":
+        engine += f", {compute}"
     return decode, _facts(engine, base, adapter)
 
 
