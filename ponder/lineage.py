@@ -99,7 +99,7 @@ def training(folder: Path, places: Iterable[Path]) -> dict[str, Any]:
     chosen = next(iter(writers("collect", rows, places)), None)
     selection = _config(chosen).get("selection", {}).get("name") if chosen else None
     return {
-        "run": manifest["name"],
+        "run": folder.name,
         "seed": config.get("seed"),
         "rows": rows,
         "selection": selection,

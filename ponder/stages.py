@@ -136,7 +136,12 @@ def train_run(study: "Study") -> Run:
 
 def trained_name(study: "Study") -> str:
     """Return the name of what a study trains: its own, and its seed where that is not 0."""
-    return f"{study.name}-seed{study.seed}" if study.seed else study.name
+    return seeded(study.name, study.seed)
+
+
+def seeded(name: str, seed: int) -> str:
+    """Return the name of an experiment's training with a seed: 0 is not said."""
+    return f"{name}-seed{seed}" if seed else name
 
 
 def _check_device(study: "Study", script: str) -> None:

@@ -39,6 +39,8 @@ ESTIMATORS = {
     "named": "what is compared and the run of it (paper/rows.yaml; ponder/report/comparisons.py: "
     "COMPARISONS)",
     "announced": "what became of a pre-registration (ponder/report/comparisons.py: announced)",
+    "seeds": "mean over seeds of training and questions, two crossed random factors, its p-value "
+    "by Holm (ponder/report/seeds.py; ponder/report/contrasts.py)",
     "example": "the first test question that shows what forcing does (ponder/report/example.py)",
 }
 Part = Callable[[Any], Any]
@@ -55,6 +57,7 @@ def claims(results: dict[str, Any]) -> list[Claim]:
         *_rows(results),
         *_comparisons(results),
         *_groups(results),
+        *_seeded(results),
         *_trainings(results),
         *_methods(results),
         *_others(results),
@@ -152,6 +155,26 @@ def _groups(results: dict[str, Any]) -> Iterator[Claim]:
         yield claim(results, f"groups/{name}", "guess", runs, group["families"])
     for family in results["families"]:
         yield claim(results, f"families/{family}", "reach", runs, [family])
+
+
+def _seeded(results: dict[str, Any]) -> Iterator[Claim]:
+    for plan in results["seeded"]:
+        path, families = f"seeded/{plan['name']}", plan["families"]
+        runs = {
+            arm["name"]: [f"evaluate/{seed['run']}" for seed in arm["seeds"]]
+            for arm in plan["arms"]
+        }
+        everything = [run for of_arm in runs.values() for run in of_arm]
+        yield claim(results, path, "announced", everything, families, _without_entries)
+        for arm, of_arm in runs.items():
+            yield claim(results, f"{path}/arms/{arm}", "seeds", of_arm, families)
+        for entry in plan["contrasts"]:
+            pair = [*runs.get(entry["ours"], ()), *runs.get(entry["theirs"], ())]
+            yield claim(results, f"{path}/contrasts/{entry['name']}", "seeds", pair, families)
+
+
+def _without_entries(plan: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in plan.items() if key not in ("arms", "contrasts")}
 
 
 def _trainings(results: dict[str, Any]) -> Iterator[Claim]:

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 from ponder import statistics
 from ponder.audit.checks import (
+    DATA,
     ROOT,
     STAGES,
     Findings,
@@ -27,7 +28,7 @@ from ponder.audit.decisions import HEADINGS, Decision, evidence, links
 from ponder.audit.decisions import decisions as decision_records
 from ponder.audit.indexes import stale_decisions
 from ponder.audit.records import blob
-from ponder.report import released
+from ponder.report import contrasts, released, sources
 
 PREREGISTERED = {
     "question",
@@ -135,7 +136,8 @@ class Outcome(TypedDict):
     """What came of a pre-registration.
 
     `outcome` is met, not met, void (the runs do not answer the questions that were announced) or
-    not run. `runs` are those that it names: labels by side while it is not run, folders after.
+    not run; of several contrasts it says this of each, or which seeds are missing. `runs` are those
+    that it names: labels by side while it is not run, folders after.
     """
 
     name: str
@@ -163,9 +165,8 @@ def outcome(path: Path) -> Outcome:
         runs={},
     )
     if set(plan) == SEVERAL:
-        contrasts = [f"{each['name']} {each['expected']}" for each in plan["contrasts"]]
-        answer["expected"] = ", ".join(contrasts)
-    elif set(plan) != PREREGISTERED:
+        return of_seeds(answer, plan)
+    if set(plan) != PREREGISTERED:
         answer["question"] = "its fields are not those of a pre-registration"
         answer["outcome"] = "void"
     else:
@@ -173,6 +174,17 @@ def outcome(path: Path) -> Outcome:
         labels = {folder.name[:-9] for folder in completed("evaluate")}
         if labels >= {*plan["runs"].values()}:
             return measured(answer, plan)
+    return answer
+
+
+def of_seeds(answer: Outcome, plan: dict[str, Any]) -> Outcome:
+    """Return the outcome of contrasts over several seeds: of each, or which seeds are missing."""
+    drawn = read(DATA / "questions" / "manifest.json")
+    seed_runs = sources.seed_runs(plan, ROOT / "logs", drawn)
+    expected = [f"{each['name']} {each['expected']}" for each in plan["contrasts"]]
+    answer["expected"] = ", ".join(expected)
+    answer["runs"] = [f"evaluate/{run.folder.name}" for run in seed_runs.values()]
+    answer["outcome"] = contrasts.outcome(answer["name"], plan, seed_runs)["outcome"]
     return answer
 
 
@@ -230,10 +242,21 @@ def preregistrations() -> Findings:
             continue
         result = outcome(path)
         outcomes.append(f"{path.stem}: {result['outcome']}")
-        if result["outcome"] in ("met", "not met"):
-            folder = ROOT / "logs" / result["runs"][0]
+        for folder in to_follow(plan, result):
             problems += [f"{name}: {rule}" for rule in run_problems(folder, commits[0])]
     return Findings("; ".join(outcomes) or "none", problems)
+
+
+def to_follow(plan: dict[str, Any], result: Outcome) -> list[Path]:
+    """Return the evaluations that must have started after their pre-registration: that which an
+    outcome rests on, and of several seeds all but the first, which was there before.
+    """
+    names: list[str] = []
+    if set(plan) == SEVERAL:
+        names = [name for name in result["runs"] if re.search(r"-seed[1-9]\d*-", name)]
+    elif result["outcome"] in ("met", "not met"):
+        names = result["runs"][:1]
+    return [ROOT / "logs" / name for name in names]
 
 
 def is_unchanged(commit: str, path: Path) -> bool:

@@ -6,7 +6,7 @@ and `<!-- /results -->`. Every number is a string of results.json under `printed
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,6 +205,7 @@ def results_page(results: Mapping[str, Any], root: str) -> str:
     lines = [
         *_accuracies(results, printed, root),
         *_comparisons(printed),
+        *_seeds(printed["seeded"], root),
         *_methods(printed["methods"], root),
     ]
     return "\n".join(lines) + "\n"
@@ -274,6 +275,80 @@ def _comparisons(printed: Mapping[str, Any]) -> list[str]:
         f"minutes ({main['machine']}).",
         "",
     ]
+
+
+def _seeds(plans: Sequence[Mapping[str, Any]], root: str) -> list[str]:
+    """Return what came of pre-registrations over several seeds, and the seeds that are there."""
+    lines = ["## Seeds", ""]
+    for plan in plans:
+        verdicts = [
+            [
+                f"{contrast['name']}: {contrast['ours']} minus {contrast['theirs']}",
+                contrast["expected"],
+                *_of_contrast(contrast["all"]),
+                contrast["outcome"],
+            ]
+            for contrast in plan["contrasts"]
+        ]
+        head = ["primary contrast", "expected", "points", "p (Holm)", "detectable", "outcome"]
+        arms = [
+            [
+                arm["name"],
+                *(", ".join(values) for values in _of_seeds(arm["seeds"], root)),
+                arm["all"]["text"],
+                arm["all"]["between_seeds"] or "-",
+            ]
+            for arm in plan["arms"]
+        ]
+        lines += [
+            f"Pre-registered ({plan['name']}, logs/preregistrations), over {plan['n']} test "
+            f"questions of {', '.join(map(spelled, plan['families']))}: {plan['outcome']}.",
+            "",
+            *table(head, "lrrrrl", verdicts),
+            "",
+            "A contrast has its verdict once all seeds of all contrasts were run, since each "
+            "p-value is corrected for all of them; everything else here is exploratory. Seeds and "
+            "questions are two crossed random factors: the intervals hold for other questions of "
+            "these families and for other seeds. Detectable: the smallest true difference, in "
+            "points, that would be told from none four times in five.",
+            "",
+            *table(
+                ["arm, budget", "seeds", "accuracy of each", "over all", "spread of seeds"],
+                "lrrrr",
+                arms,
+            ),
+            "",
+            "Accuracy on the same questions. The interval of a single seed covers the choice of "
+            "questions alone; the spread is the standard deviation of the seeds, in points. "
+            f"Trained by: {_processors(plan['arms'])}.",
+            "",
+        ]
+    return lines
+
+
+def _of_contrast(numbers: Mapping[str, str] | None) -> list[str]:
+    if numbers is None:
+        return ["-", "-", "-"]
+    return [numbers["text"], numbers["p_holm"], numbers["detectable"]]
+
+
+def _of_seeds(seeds: Sequence[Mapping[str, str]], root: str) -> tuple[list[str], list[str]]:
+    """Return the seeds of an arm as links to their runs, and the accuracy of each."""
+    links = [
+        f"[{seed['name'].removeprefix('seed ')}]({root}logs/evaluate/{seed['run']})"
+        for seed in seeds
+    ]
+    return links, [seed["accuracy"] for seed in seeds]
+
+
+def _processors(arms: Sequence[Mapping[str, Any]]) -> str:
+    """Return which processor trained which arms and seeds, in words."""
+    trained: dict[str, dict[str, None]] = {}
+    for arm in arms:
+        for seed in arm["seeds"]:
+            name = f"{arm['name'].partition(',')[0]} {seed['name']}"
+            trained.setdefault(seed["processor"], {})[name] = None
+    return "; ".join(f"{processor}: {', '.join(names)}" for processor, names in trained.items())
 
 
 def _methods(methods: Mapping[str, Any], root: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ponder import statistics
 from ponder.questions.drawn import KEYS_PER_ROW
-from ponder.report import comparisons, released, sources
+from ponder.report import comparisons, contrasts, released, sources
 from ponder.report.comparisons import MAIN, summary, within
 from ponder.report.example import decoder, example
 from ponder.report.printed import printed
@@ -48,6 +48,10 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
         "rows": [_row(row, *table[row.label], groups, families) for row in rows],
         "comparisons": pairs,
         "preregistered": comparisons.announced(sources.preregistrations(logs), rows, pairs),
+        "seeded": [
+            contrasts.outcome(name, plan, sources.seed_runs(plan, logs, drawn))
+            for name, plan in sources.seed_plans(logs)
+        ],
         "training": {name: sources.training(folder) for name, folder in trained.items()},
         "distilled": sources.taught("cpu-distilled", data),
         "methods": comparisons.compare_methods(

@@ -25,20 +25,25 @@ FORMATS = {
     "share": "{:.1%}",
     "whole share": "{:.0%}",
     "points": "{:+.1f}",  # of a difference that is a share
+    "size": "{:.1f}",  # the same without a sign
     "slope": "{:+.1f}",
     "exact": "{:g}",
 }
 KINDS = {  # of the values under a key
     "accuracy": "share",
+    "between_seeds": "size",
     "constant": "share",
     "constant_dev": "share",
     "constant_test": "share",
     "control": "whole share",
     "control_per_sample": "share",
     "coverage": "share",
+    "detectable": "size",
     "difference": "points",
     "least": "limit",
     "most": "limit",
+    "p": "p",
+    "p_holm": "p",
     "performance": "share",
     "scaling": "slope",
 }
@@ -91,7 +96,9 @@ def string(value: Any, kind: str = "number") -> str | None:
         return f"{value:,.0f}" if value == int(value) else FORMATS["number"].format(value)
     if isinstance(value, int) and kind in ("number", "exact"):
         return f"{value:,}"
-    factor = 100 if kind == "points" else 1
+    if kind == "p":
+        return f"{value:.3f}" if value >= 0.001 else "<0.001"
+    factor = 100 if kind in ("points", "size") else 1
     text = FORMATS[kind].format(factor * value)
     return {"-0.0": "0.0" if kind == "number" else "+0.0"}.get(text, text)
 

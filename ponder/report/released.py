@@ -113,17 +113,7 @@ def run_folder(stage: str, label: str, logs: Path | str = ROOT / "logs") -> Path
     Runs that logs/corrections.jsonl supersedes are passed over. Raises UserError when there is
     none or more than one: a released run is superseded by an entry there, never silently.
     """
-    size, gone = len(label) + HASH, superseded(logs)
-    folders = [
-        path.parent
-        for path in sorted(Path(logs, stage).glob(f"{label}-*/manifest.json"))
-        if len(path.parent.name) == size and f"{stage}/{path.parent.name}" not in gone
-    ]
-    completed = [
-        folder
-        for folder in folders
-        if json.loads((folder / "status.json").read_text())["status"] == "completed"
-    ]
+    completed = run_folders(stage, label, logs)
     if len(completed) != 1:
         raise UserError(
             f"{stage} run {label} is {len(completed)} times in {Path(logs).name}/, but must be "
@@ -131,6 +121,20 @@ def run_folder(stage: str, label: str, logs: Path | str = ROOT / "logs") -> Path
             "the other supersedes"
         )
     return completed[0]
+
+
+def run_folders(stage: str, label: str, logs: Path | str = ROOT / "logs") -> list[Path]:
+    """Return the completed runs of a stage whose name is `label` plus a hash, but for those that
+    logs/corrections.jsonl supersedes.
+    """
+    size, gone = len(label) + HASH, superseded(logs)
+    return [
+        path.parent
+        for path in sorted(Path(logs, stage).glob(f"{label}-*/manifest.json"))
+        if len(path.parent.name) == size
+        and f"{stage}/{path.parent.name}" not in gone
+        and json.loads(path.with_name("status.json").read_text())["status"] == "completed"
+    ]
 
 
 def superseded(logs: Path | str = ROOT / "logs") -> dict[str, dict]:

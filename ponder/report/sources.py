@@ -3,20 +3,34 @@
 import json
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ponder import statistics
+from ponder import lineage, statistics
 from ponder.errors import UserError
 from ponder.hashing import file_sha256
 from ponder.report import methods, released
 from ponder.runs import ROOT, read_jsonl
+from ponder.stages import evaluate_label, seeded
 from ponder.statistics import Sample
 
 Evaluation = tuple[Path, dict[tuple[str, str, int], Sample]]  # by (task, id, number of the sample)
 SPLITS = ("pool", "probe", "dev", "test")
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """The evaluation of one training of an arm that is trained with several seeds."""
+
+    folder: Path
+    samples: dict[tuple[str, str, int], Sample]
+    processor: str  # that trained it
+
+
+SeedRuns = dict[tuple[str, str, int], SeedRun]  # by arm, budget and seed
 
 
 def read(path: Path | str) -> Any:
@@ -205,3 +219,50 @@ def preregistrations(logs: Path) -> list[tuple[str, dict]]:
     paths = sorted((logs / "preregistrations").glob("*.yaml"))
     plans = [(path.stem, read_yaml(path)) for path in paths]
     return [(name, plan) for name, plan in plans if "runs" in plan]
+
+
+def seed_plans(logs: Path) -> list[tuple[str, dict]]:
+    """Return (name, plan) of the pre-registrations of contrasts over several seeds of training."""
+    paths = sorted((logs / "preregistrations").glob("*.yaml"))
+    plans = [(path.stem, read_yaml(path)) for path in paths]
+    return [(name, plan) for name, plan in plans if "contrasts" in plan]
+
+
+def seed_runs(plan: dict, logs: Path, drawn: dict) -> SeedRuns:
+    """Return the released evaluations of those that a plan over several seeds asks for.
+
+    Raises UserError for one that is released twice, that measured other weights than those of the
+    training with its name, or whose training differs from that of seed 0 in more than its seed.
+    """
+    runs = {}
+    for arm, budgets in plan["budgets"].items():
+        for seed in plan["seeds"]:
+            for budget in budgets:
+                name = seeded(arm, seed)
+                label = evaluate_label(name, "trained", "none", budget, "greedy", "test")
+                if not released.run_folders("evaluate", label, logs):
+                    continue
+                folder, samples = evaluation(label, logs, drawn, "test")
+                trained = run_folder("train", name, logs)
+                check_weights(folder, trained)
+                if seed:
+                    check_seed(trained, run_folder("train", arm, logs), seed)
+                processor = read(trained / "environment.json")["cpu"]
+                runs[arm, budget, seed] = SeedRun(folder, samples, processor)
+    return runs
+
+
+def check_seed(train: Path, first: Path, seed: int) -> None:
+    """Raise UserError unless a train run is that of seed 0, `first`, but for its seed."""
+    ours, theirs = lineage.training(train, ()), lineage.training(first, ())
+    flat = [lineage.flat({"rows": said["rows"], **said["recipe"]}) for said in (ours, theirs)]
+    # A key that only one of them records came to the configuration after the other was made.
+    differing = sorted(
+        key for key in flat[0].keys() & flat[1].keys() if flat[0][key] != flat[1][key]
+    )
+    if ours["seed"] != seed or differing:
+        raise UserError(
+            f"train run {train.name} has seed {ours['seed']}, and differs from {first.name} in "
+            f"{', '.join(differing) or 'nothing else'}; a run of seed {seed} may differ in that "
+            "alone, so train it again"
+        )

@@ -1,0 +1,186 @@
+"""What contrasts over several seeds of training came to, that were pre-registered. Pure.
+
+A plan is a file of logs/preregistrations with `contrasts`. They have a verdict once every seed of
+every one of them was run, for each p-value is corrected over all; before that it says what is
+missing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from ponder.report import seeds
+from ponder.report.comparisons import summary, within
+from ponder.report.printed import difference_text, share_text
+from ponder.report.seeds import Estimate
+from ponder.report.sources import SeedRun, SeedRuns
+
+LEVEL = 0.05  # a corrected p-value below it tells a difference from none
+Side = tuple[str, str]  # arm, budget
+
+
+def outcome(name: str, plan: Mapping[str, Any], runs: SeedRuns) -> dict[str, Any]:
+    """Return what a plan came to.
+
+    {"name", "outcome": in words, "arms": each arm under each budget with the seeds that are there,
+    "contrasts": each with its "outcome" (met, not met, void, or "not run" with what is missing) and
+    under "all" its numbers, None without a verdict}.
+    """
+    contrasts = [_named(contrast) for contrast in plan["contrasts"]]
+    sides = [(arm, budget) for arm, budgets in plan["budgets"].items() for budget in budgets]
+    lacking = {
+        side: [seed for seed in plan["seeds"] if (*side, seed) not in runs] for side in sides
+    }
+    for contrast, asked in zip(contrasts, plan["contrasts"], strict=True):
+        contrast["outcome"] = _missing({side: lacking[side] for side in _sides(asked)})
+        contrast["all"] = None
+    if not any(contrast["outcome"] for contrast in contrasts):
+        _judge(contrasts, plan, runs)
+    for contrast in contrasts:
+        contrast["outcome"] = contrast["outcome"] or "not run: its correction waits for the others"
+    judged = all(contrast["outcome"] in ("met", "not met", "void") for contrast in contrasts)
+    said = "; ".join(f"{contrast['name']}: {contrast['outcome']}" for contrast in contrasts)
+    return {
+        "name": name,
+        "outcome": said if judged else _missing(lacking),
+        "families": list(plan["families"]),
+        "n": plan["n"],
+        "arms": [
+            _arm(side, plan, runs) for side in sides if len(lacking[side]) < len(plan["seeds"])
+        ],
+        "contrasts": contrasts,
+    }
+
+
+def _named(contrast: Mapping[str, Any]) -> dict[str, Any]:
+    sides = {side: spelled(tuple(contrast[side])) for side in ("ours", "theirs")}
+    return {"name": contrast["name"], "expected": contrast["expected"], **sides}
+
+
+def _sides(contrast: Mapping[str, Any]) -> list[Side]:
+    return [(contrast[side][0], contrast[side][1]) for side in ("ours", "theirs")]
+
+
+def spelled(side: tuple[str, ...]) -> str:
+    """Return the name of an arm under a budget."""
+    return ", ".join(side)
+
+
+# --- what is missing -------------------------------------------------------------------
+
+
+def _missing(lacking: Mapping[Side, Sequence[int]]) -> str:
+    """Return "not run: seeds 2-4 of cpu (free, wait1); ..." of the seeds that sides lack, or ""."""
+    budgets: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    for (arm, budget), numbers in lacking.items():
+        if numbers:
+            budgets.setdefault((arm, tuple(numbers)), []).append(budget)
+    parts = [
+        f"{spans(numbers)} of {arm} ({', '.join(names)})"
+        for (arm, numbers), names in budgets.items()
+    ]
+    return f"not run: {'; '.join(parts)}" if parts else ""
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """Return numbers in order as "seed 3", "seeds 1-2, 4"."""
+    ordered = sorted(numbers)
+    runs = groupby(enumerate(ordered), key=lambda item: item[1] - item[0])
+    parts = [[number for _, number in run] for _, run in runs]
+    words = [f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts]
+    return f"seed{'s' if len(ordered) > 1 else ''} {', '.join(words)}"
+
+
+# --- verdicts --------------------------------------------------------------------------
+
+
+def _judge(contrasts: Sequence[dict[str, Any]], plan: Mapping[str, Any], runs: SeedRuns) -> None:
+    """Put the outcome and the numbers into contrasts whose runs are all there."""
+    tables = [_table(contrast, plan, runs) for contrast in plan["contrasts"]]
+    if any(table is None for table in tables):
+        for contrast in contrasts:
+            contrast["outcome"] = "void"
+        return
+    estimates = [seeds.crossed(table) for table in tables if table is not None]
+    corrected = seeds.holm([estimate.p for estimate in estimates])
+    for contrast, table, estimate, p in zip(contrasts, tables, estimates, corrected, strict=True):
+        assert table is not None
+        contrast["all"] = _numbers(estimate, p, table)
+        contrast["outcome"] = verdict(estimate.mean, p, contrast["expected"])
+
+
+def _table(
+    contrast: Mapping[str, Any], plan: Mapping[str, Any], runs: SeedRuns
+) -> list[list[int]] | None:
+    """Return ours minus theirs, a row for each seed and a column for each question; None where they
+    did not all answer the questions that were announced.
+    """
+    ours, theirs = _sides(contrast)
+    rows, asked = [], None
+    for seed in plan["seeds"]:
+        flags, others = (_flags(runs[(*side, seed)], plan["families"]) for side in (ours, theirs))
+        asked = asked or flags.keys()
+        if not flags.keys() == others.keys() == asked or len(asked) != plan["n"]:
+            return None
+        rows.append([flags[key] - others[key] for key in sorted(asked)])
+    return rows
+
+
+def _flags(run: SeedRun, families: Sequence[str]) -> dict[tuple[str, str, int], bool]:
+    return {key: s["correct"] for key, s in run.samples.items() if key[0] in families}
+
+
+def _numbers(estimate: Estimate, p: float, table: Sequence[Sequence[int]]) -> dict[str, Any]:
+    cells = [cell for row in table for cell in row]
+    numbers = {"difference": estimate.mean, "low": estimate.low, "high": estimate.high}
+    return numbers | {
+        "p": estimate.p,
+        "p_holm": p,
+        "detectable": estimate.detectable,
+        "between_seeds": estimate.between_seeds,
+        "gained": sum(cell > 0 for cell in cells),
+        "lost": sum(cell < 0 for cell in cells),
+        "text": difference_text(numbers),
+    }
+
+
+def verdict(mean: float, corrected: float, expected: str) -> str:
+    """Return met or not met: a direction needs a corrected p-value below LEVEL and its own sign, no
+    difference needs one that is not below.
+    """
+    found = "no difference"
+    if corrected < LEVEL:
+        found = "higher" if mean > 0 else "lower"
+    return "met" if found == expected else "not met"
+
+
+# --- what is there ---------------------------------------------------------------------
+
+
+def _arm(side: Side, plan: Mapping[str, Any], runs: SeedRuns) -> dict[str, Any]:
+    """Return what is said of an arm under a budget: each seed, and all that are there together.
+
+    Accuracy is over the plan's families. "between_seeds", the standard deviation of the seeds'
+    accuracies, is None of one seed.
+    """
+    families = list(plan["families"])
+    there = {seed: runs[(*side, seed)] for seed in plan["seeds"] if (*side, seed) in runs}
+    rows = [_flags(run, families) for run in there.values()]
+    of_seeds = [
+        {
+            "name": f"seed {seed}",
+            "run": run.folder.name,
+            "processor": run.processor,
+            **(summary(within(run.samples, families)) or {}),
+        }
+        for seed, run in there.items()
+    ]
+    together: dict[str, Any] = {
+        key: of_seeds[0][key] for key in ("accuracy", "low", "high", "text")
+    } | {"between_seeds": None}
+    if len(rows) > 1:
+        common = sorted(set.intersection(*map(set, rows)))
+        estimate = seeds.crossed([[row[key] for key in common] for row in rows])
+        together = {"accuracy": estimate.mean, "low": estimate.low, "high": estimate.high}
+        together |= {"between_seeds": estimate.between_seeds, "text": share_text(together)}
+    return {"name": spelled(side), "seeds": of_seeds, "all": together}

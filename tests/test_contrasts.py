@@ -1,0 +1,161 @@
+"""What pre-registered contrasts over seeds came to: met, not met, void, or which seeds lack."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT
+
+from ponder.audit import notes
+from ponder.errors import UserError
+from ponder.report import contrasts, sources
+from ponder.report.sources import SeedRun
+
+PLAN = {
+    "seeds": [0, 1, 2, 3, 4],
+    "budgets": {"a": ["free", "wait1"], "b": ["cap0"]},
+    "families": ["t"],
+    "n": 60,
+    "contrasts": [
+        {"name": "arms", "ours": ["a", "free"], "theirs": ["b", "cap0"], "expected": "higher"},
+        {"name": "wait", "ours": ["a", "wait1"], "theirs": ["a", "free"], "expected": "lower"},
+    ],
+}
+SHARE = {("a", "free"): 0.8, ("a", "wait1"): 0.2, ("b", "cap0"): 0.4}
+
+
+def runs(shares=SHARE, seeds=range(5), n=60):
+    """Made-up evaluations: in each seed a share of the questions is right, drawn anew."""
+    made = {}
+    for side, share in shares.items():
+        for seed in seeds:
+            right = np.random.default_rng([seed, *map(ord, "".join(side))]).random(n) < share
+            samples = {
+                ("t", f"{at:03}", 0): {
+                    "correct": bool(flag),
+                    "num_thinking": 3,
+                    "capped": False,
+                    "num_ignored": 0,
+                    "reply": "Final Answer: 1",
+                }
+                for at, flag in enumerate(right)
+            }
+            samples |= {("other family", "1", 0): next(iter(samples.values()))}
+            folder = Path(f"logs/evaluate/{'-'.join(side)}-{seed}-01234567")
+            made[(*side, seed)] = SeedRun(folder, samples, "a processor")
+    return made
+
+
+def by_name(entries):
+    return {entry["name"]: entry for entry in entries}
+
+
+def test_with_every_seed_each_contrast_has_its_verdict_and_its_numbers():
+    found = contrasts.outcome("plan", PLAN, runs())
+    assert found["outcome"] == "arms: met; wait: met"
+    arms, wait = (by_name(found["contrasts"])[name]["all"] for name in ("arms", "wait"))
+    assert arms["low"] > 0 > wait["high"] and arms["detectable"] > 0
+    assert max(arms["p"], wait["p"]) == max(arms["p_holm"], wait["p_holm"])
+    assert min(arms["p_holm"], wait["p_holm"]) == 2 * min(arms["p"], wait["p"])
+    ours, theirs = (
+        [by_name(found["arms"])[name]["seeds"][seed]["accuracy"] for seed in range(5)]
+        for name in ("a, free", "b, cap0")
+    )
+    assert arms["difference"] == pytest.approx(np.mean(ours) - np.mean(theirs))
+    assert arms["between_seeds"] == pytest.approx(np.std(np.subtract(ours, theirs), ddof=1))
+
+
+@pytest.mark.parametrize(
+    "mean, p, expected, word",
+    [
+        (0.1, 0.049, "higher", "met"),
+        (0.1, 0.05, "higher", "not met"),
+        (0.1, 0.001, "lower", "not met"),
+        (-0.1, 0.001, "lower", "met"),
+        (-0.1, 0.2, "no difference", "met"),
+        (-0.1, 0.001, "no difference", "not met"),
+    ],
+)
+def test_a_direction_needs_its_sign_and_its_corrected_p_value(mean, p, expected, word):
+    assert contrasts.verdict(mean, p, expected) == word
+
+
+def test_a_seed_that_lacks_anywhere_leaves_every_contrast_without_a_verdict():
+    some = {key: run for key, run in runs().items() if key not in [("b", "cap0", 3)]}
+    found = contrasts.outcome("plan", PLAN, some)
+    assert found["outcome"] == "not run: seed 3 of b (cap0)"
+    outcomes = by_name(found["contrasts"])
+    assert outcomes["arms"]["outcome"] == "not run: seed 3 of b (cap0)"
+    assert outcomes["wait"]["outcome"] == "not run: its correction waits for the others"
+    assert {entry["all"] for entry in found["contrasts"]} == {None}
+    assert len(by_name(found["arms"])["b, cap0"]["seeds"]) == 4
+
+
+def test_what_is_there_is_shown_and_what_lacks_is_named_by_arm_and_budget():
+    found = contrasts.outcome("plan", PLAN, runs(seeds=[0, 1]))
+    assert found["outcome"] == "not run: seeds 2-4 of a (free, wait1); seeds 2-4 of b (cap0)"
+    (arm,) = [arm for arm in found["arms"] if arm["name"] == "a, free"]
+    assert [seed["name"] for seed in arm["seeds"]] == ["seed 0", "seed 1"]
+    assert arm["all"]["between_seeds"] is not None and arm["seeds"][0]["n"] == 60
+    first = contrasts.outcome("plan", PLAN, runs(seeds=[0]))["arms"][0]["all"]
+    assert first["between_seeds"] is None
+    nothing = contrasts.outcome("plan", PLAN, {})
+    assert nothing["arms"] == [] and nothing["outcome"].startswith("not run: seeds 0-4 of a")
+
+
+def test_other_questions_than_announced_void_all_contrasts():
+    found = contrasts.outcome("plan", PLAN | {"n": 61}, runs())
+    assert found["outcome"] == "arms: void; wait: void"
+    one_less = runs()
+    del one_less["b", "cap0", 2].samples["t", "000", 0]
+    assert contrasts.outcome("plan", PLAN, one_less)["outcome"] == "arms: void; wait: void"
+
+
+@pytest.mark.parametrize(
+    "numbers, words",
+    [
+        ([3], "seed 3"),
+        ([2, 3, 4], "seeds 2-4"),
+        ([4, 0, 1], "seeds 0-1, 4"),
+        ([1, 3], "seeds 1, 3"),
+    ],
+)
+def test_seeds_are_named_in_spans(numbers, words):
+    assert contrasts.spans(numbers) == words
+
+
+def training(folder, seed, recipe, rows="r"):
+    folder.mkdir()
+    (folder / "config.yaml").write_text(yaml.safe_dump({"seed": seed, "train": recipe}))
+    (folder / "manifest.json").write_text(
+        json.dumps({"inputs": {"train.jsonl": rows}, "files": {}})
+    )
+    return folder
+
+
+def test_a_seed_may_differ_from_the_first_in_its_seed_alone(tmp_path):
+    first = training(tmp_path / "a-00000000", 0, {"lr": 0.1, "epochs": 2})
+    newer = training(tmp_path / "a-seed1-00000000", 1, {"lr": 0.1, "epochs": 2, "added": 1})
+    sources.check_seed(newer, first, 1)
+    with pytest.raises(UserError, match="a-seed1-00000000 has seed 1"):
+        sources.check_seed(newer, first, 2)
+    other = training(tmp_path / "a-seed2-00000000", 2, {"lr": 0.2, "epochs": 2}, "others")
+    with pytest.raises(UserError, match="differs from a-00000000 in lr, rows"):
+        sources.check_seed(other, first, 2)
+
+
+def test_the_released_plan_says_the_same_in_the_audit_and_in_the_documents():
+    path = ROOT / "logs" / "preregistrations" / "cpu-seeds.yaml"
+    results = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())
+    (plan,) = results["seeded"]
+    found = notes.outcome(path)
+    assert (
+        plan["outcome"] == found["outcome"]
+        and plan["outcome"] in (ROOT / "paper" / "results.md").read_text()
+    )
+    released = {f"evaluate/{seed['run']}" for arm in plan["arms"] for seed in arm["seeds"]}
+    assert released == set(found["runs"])
+    later = notes.to_follow(yaml.safe_load(path.read_text()), found)
+    assert later and all("-seed" in folder.name for folder in later)
