@@ -31,7 +31,7 @@ class BenchmarkQuestion(TypedDict):
 
 
 def read(source: Data) -> list[BenchmarkQuestion]:
-    """Return the questions of a Data, in the order of its rows.
+    """Return the questions of a Data in its order, which is that of its rows or of their ids.
 
     Raises UserError, with the row, for what gives no question, for two equal ones, and where their
     number is not that of the benchmark.
@@ -57,6 +57,8 @@ def read(source: Data) -> list[BenchmarkQuestion]:
             "the right split, or say so with "
             f"++benchmark.local.{source.task}.rows={len(questions)}"
         )
+    if source.order == "hash":  # the ids are hashes
+        return [questions[ident] for ident in sorted(questions)]
     return list(questions.values())
 
 

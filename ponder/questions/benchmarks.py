@@ -61,6 +61,8 @@ class Data:
     # the column that lists the options; the answer is its letter, its place from 0, or its text
     options: str | None
     data_files: tuple[str, ...]  # local copies in place of the hub: .jsonl, .csv or .parquet
+    # given: as they stand there; hash: by their ids, so that the first ones are a fixed random part
+    order: Literal["given", "hash"] = "given"
 
     def __post_init__(self) -> None:
         if self.rows is not None:
