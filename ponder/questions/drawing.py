@@ -76,9 +76,9 @@ def draw_family(
 
 
 def _check_solved(family: str, candidate: Candidate) -> None:
-    """Raise UserError unless the steps lead to the answer of a question, and it can be graded.
+    """Raise UserError unless the answer of a question can be graded, and its steps lead there.
 
-    They are led from the facts as a file gives them back.
+    They are led from the facts as a file gives them back; a family without steps has none to check.
     """
     where = f"ponder/questions/families/{family}.py: the question {candidate.question!r}"
     try:
@@ -93,7 +93,9 @@ def _check_solved(family: str, candidate: Candidate) -> None:
             f"{where} has another key once its facts are read from a file, where a tuple is a list "
             "and every name of a dict is text; make facts that are that already"
         )
-    answer = FAMILIES[family].answer(FAMILIES[family].steps(facts))
+    answer, lead = candidate.answer, FAMILIES[family].steps
+    if lead is not None:
+        answer = FAMILIES[family].answer(lead(facts))
     if answer != candidate.answer:
         raise UserError(
             f"{where} has the answer {candidate.answer!r}, but its steps lead to {answer!r}; mend "

@@ -80,7 +80,8 @@ class Family:
     the largest value of those that have one. `candidates(params, seed)` yields questions without
     end, the same ones for the same seed; None stands for a draw that is no fair question. Two
     questions whose facts have one `key` are one question. `steps` are the thinking that leads from
-    the facts to the answer, and `answer` reads the answer off them.
+    the facts to the answer, and `answer` reads the answer off them; `steps` is None where
+    no program writes the thinking, so that the family needs a model as its teacher.
     """
 
     origin: str
@@ -88,6 +89,6 @@ class Family:
     params: tuple[str, ...]
     candidates: Callable[[dict[str, int], int], Iterator[Candidate | None]]
     key: Callable[[Facts], str]
-    steps: Callable[[Facts], list[Step]]
+    steps: Callable[[Facts], list[Step]] | None = None
     answer: Callable[[Sequence[Step]], str] = last_value
     most: Mapping[str, int] = field(default_factory=dict)

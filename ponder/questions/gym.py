@@ -1,4 +1,4 @@
-"""Questions of the library reasoning-gym, which five of the families are adapted from.
+"""Questions of the library reasoning-gym, which some of the families are adapted from.
 
 A library question keeps the library's sentence and loses the text that explains an answer format,
 because a prompt token costs as much as a trace token. The library is imported only while questions
@@ -36,8 +36,8 @@ def library_version() -> str:
         ) from error
 
 
-def entries(name: str, params: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
-    """Yield the library's entries of one data set without end.
+def data_set(name: str, params: dict[str, Any], seed: int, size: int = 1) -> Any:
+    """Return a data set of the library; `size` bounds its entries only where its module says so.
 
     Raises UserError where the library is absent or refuses the parameters.
     """
@@ -46,15 +46,23 @@ def entries(name: str, params: dict[str, Any], seed: int) -> Iterator[dict[str, 
 
     base = random.Random(f"candidates/{name}/{seed}").getrandbits(32)
     try:
-        # The library makes entry i from its seed and i alone; size bounds nothing we use.
-        dataset = reasoning_gym.create_dataset(name, seed=base, size=1, **params)
+        return reasoning_gym.create_dataset(name, seed=base, size=size, **params)
     except (AssertionError, TypeError, ValueError) as error:
         raise UserError(
             f"reasoning-gym refuses the parameters {params} of family {name!r} ({error}): "
             "correct them in the questions configuration"
         ) from error
+
+
+def entries(name: str, params: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+    """Yield the library's entries of one data set without end.
+
+    Raises UserError as data_set does.
+    """
+    made = data_set(name, params, seed)
+    # The library makes entry i from its seed and i alone; size bounds nothing we use.
     for index in itertools.count():
-        yield dataset[index]
+        yield made[index]
 
 
 def between(text: str, head: str, tail: str, name: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ponder.config import check_choice
+from ponder.errors import UserError
 from ponder.questions.drawn import Question
 from ponder.questions.families import FAMILIES
 from ponder.questions.family import Step
@@ -37,10 +38,17 @@ class Thinking:
 def steps(question: Question) -> list[Step]:
     """Return the Steps that lead to the answer of a question.
 
-    Raises UserError for a family that the solver does not know.
+    Raises UserError for a family that the solver does not know, and for one without steps.
     """
     check_choice("family", question.family, tuple(FAMILIES))
-    return FAMILIES[question.family].steps(question.facts)
+    lead = FAMILIES[question.family].steps
+    if lead is None:
+        raise UserError(
+            f"no program solves the family {question.family!r} step by step, as teacher=solver and "
+            "worked examples need; choose another teacher, or leave the family out "
+            f"with '~questions.families.{question.family}'"
+        )
+    return lead(question.facts)
 
 
 def answer_of(family: str, solved: Sequence[Step]) -> str:
