@@ -10,14 +10,16 @@ from conftest import ROOT
 
 from ponder.audit import notes
 from ponder.errors import UserError
-from ponder.report import contrasts, sources
-from ponder.report.sources import SeedRun
+from ponder.report import contrasts, released, sources
+from ponder.report.seeds import mcnemar
+from ponder.report.sources import PlannedAnswer
 
 PLAN = {
     "seeds": [0, 1, 2, 3, 4],
     "budgets": {"a": ["free", "wait1"], "b": ["cap0"]},
     "families": ["t"],
     "n": 60,
+    "estimator": "two-way random effects, seed by question, Satterthwaite",
     "contrasts": [
         {"name": "arms", "ours": ["a", "free"], "theirs": ["b", "cap0"], "expected": "higher"},
         {"name": "wait", "ours": ["a", "wait1"], "theirs": ["a", "free"], "expected": "lower"},
@@ -44,7 +46,7 @@ def runs(shares=SHARE, seeds=range(5), n=60):
             }
             samples |= {("other family", "1", 0): next(iter(samples.values()))}
             folder = Path(f"logs/evaluate/{'-'.join(side)}-{seed}-01234567")
-            made[(*side, seed)] = SeedRun(folder, samples, "a processor")
+            made[(*side, seed)] = PlannedAnswer(folder, samples, "a processor")
     return made
 
 
@@ -113,6 +115,30 @@ def test_other_questions_than_announced_void_all_contrasts():
     assert contrasts.outcome("plan", PLAN, one_less)["outcome"] == "arms: void; wait: void"
 
 
+def test_a_single_seed_is_compared_by_question():
+    plan = PLAN | {"seeds": [0], "estimator": "paired by question, McNemar exact"}
+    found = contrasts.outcome("plan", plan, runs(seeds=[0]))
+    wait = by_name(found["contrasts"])["wait"]["all"]
+    assert found["outcome"] == "arms: met; wait: met" and wait["between_seeds"] is None
+    assert wait["p"] == pytest.approx(mcnemar(wait["gained"], wait["lost"]))
+    assert wait["difference"] == pytest.approx((wait["gained"] - wait["lost"]) / 60)
+    nothing = contrasts.outcome("plan", plan, {})
+    assert nothing["outcome"] == "not run: a (free, wait1); b (cap0)"
+
+
+def test_every_plan_names_an_estimator_and_runs_that_could_be_found():
+    for _, plan in released.plans():
+        assert plan["estimator"] in contrasts.ESTIMATORS and plan["correction"] == "Holm"
+        labels = released.planned_labels(plan)
+        for contrast in plan["contrasts"]:
+            for side in ("ours", "theirs"):
+                assert {(*contrast[side], seed) for seed in plan["seeds"]} <= labels.keys()
+    labels = [
+        label for _, plan in released.plans() for label in released.planned_labels(plan).values()
+    ]
+    assert "cpu-s1-seed4-trained-wait1-test" in labels
+
+
 @pytest.mark.parametrize(
     "numbers, words",
     [
@@ -149,13 +175,13 @@ def test_a_seed_may_differ_from_the_first_in_its_seed_alone(tmp_path):
 def test_the_released_plan_says_the_same_in_the_audit_and_in_the_documents():
     path = ROOT / "logs" / "preregistrations" / "cpu-seeds.yaml"
     results = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())
-    (plan,) = results["seeded"]
+    plan = by_name(results["contrasts"])["cpu-seeds"]
     found = notes.outcome(path)
     assert (
         plan["outcome"] == found["outcome"]
         and plan["outcome"] in (ROOT / "paper" / "results.md").read_text()
     )
-    released = {f"evaluate/{seed['run']}" for arm in plan["arms"] for seed in arm["seeds"]}
-    assert released == set(found["runs"])
+    there = {f"evaluate/{seed['run']}" for arm in plan["arms"] for seed in arm["seeds"]}
+    assert there == set(found["runs"])
     later = notes.to_follow(yaml.safe_load(path.read_text()), found)
     assert later and all("-seed" in folder.name for folder in later)

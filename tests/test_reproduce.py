@@ -1,10 +1,12 @@
 """`make reproduce`: what runs, in which order, and what the exit code says."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from conftest import ROOT
 
 from ponder import stages
 from ponder.errors import UserError
@@ -108,7 +110,7 @@ def steps(monkeypatch):
     """The commands that `reproduce` would run, with everything released in place and equal."""
     called = []
     monkeypatch.setattr(
-        reproduce, "script", lambda name, *overrides: called.append((name, overrides[0]))
+        reproduce, "script", lambda name, *overrides: called.append((name, *overrides))
     )
     monkeypatch.setattr(reproduce, "released_data", lambda experiment: {})
     monkeypatch.setattr(reproduce, "same_data", lambda experiment: True)
@@ -131,13 +133,14 @@ def exit_code(which):
 def test_the_main_arm_is_one_training_with_its_evaluations_and_the_base(steps):
     assert exit_code("main") == 0
     assert steps[:2] == [("collect", "experiment=cpu"), ("train", "experiment=cpu")]
-    assert set(steps[2:]) == {("evaluate", "experiment=cpu")}
+    assert {step[:2] for step in steps[2:]} == {("evaluate", "experiment=cpu")}
     assert len(steps[2:]) == sum(row.main for row in released.rows())
 
 
-def test_all_rows_and_methods_train_every_arm_and_no_run_comes_twice(steps):
+def test_everything_trains_every_arm_and_released_seed_and_no_run_comes_twice(steps):
     assert exit_code("all") == 0
-    assert [overrides for name, overrides in steps if name == "train"] == [
+    trained = [overrides for name, *overrides in steps if name == "train"]
+    assert [overrides[0] for overrides in trained if len(overrides) == 1] == [
         "experiment=cpu",
         "experiment=cpu-answers",
         "experiment=cpu-correct",
@@ -146,10 +149,18 @@ def test_all_rows_and_methods_train_every_arm_and_no_run_comes_twice(steps):
         "experiment=cpu-token-conditional",
         "experiment=cpu-step-conditional",
     ]
+    arms = {run.experiment for run in released.seed_runs()}
+    folders = [folder.name for folder in (ROOT / "logs" / "train").glob("*-seed[1-9]*")]
+    seeds = [re.fullmatch(r"(.+)-seed(\d+)-\w{8}", name).groups() for name in folders]
+    assert sorted(overrides for overrides in trained if len(overrides) > 1) == sorted(
+        [f"experiment={arm}", f"seed={seed}"] for arm, seed in seeds if arm in arms
+    )
+    assert sum(name == "collect" for name, *_ in steps) == 7
     everything = [*released.rows(), *released.methods().named().values()]
+    everything += reproduce.released_seeds()
     labels = {run.run_label("test") for run in everything}
     evaluations = reproduce.evaluations("all")
-    assert sum(name == "evaluate" for name, _ in steps) == len(labels) == len(evaluations)
+    assert sum(name == "evaluate" for name, *_ in steps) == len(labels) == len(evaluations)
     assert {run.run_label("test") for run in evaluations.values()} == labels
 
 
@@ -182,7 +193,7 @@ def test_the_command_line_of_every_row_and_method_composes_to_the_run_that_it_na
         parts = (plan.subject, plan.control, plan.budget, plan.decoding)
         names = (plan.name, *(part.name for part in parts))
         assert names == (run.experiment, run.subject, run.control, run.budget, run.decoding)
-        assert stages.evaluate_label(*names, plan.benchmark.split) == run.run_label("test")
+        assert stages._label(plan) == run.run_label("test")
 
 
 def test_the_limits_of_the_methods_are_those_of_the_budget_or_of_the_instruction(plans):

@@ -39,8 +39,8 @@ ESTIMATORS = {
     "named": "what is compared and the run of it (paper/rows.yaml; ponder/report/comparisons.py: "
     "COMPARISONS)",
     "announced": "what became of a pre-registration (ponder/report/comparisons.py: announced)",
-    "seeds": "mean over seeds of training and questions, two crossed random factors, its p-value "
-    "by Holm (ponder/report/seeds.py; ponder/report/contrasts.py)",
+    "seeds": "mean over questions, and over seeds of training where there are several, as its "
+    "pre-registration says (ponder/report/contrasts.py)",
     "example": "the first test question that shows what forcing does (ponder/report/example.py)",
 }
 Part = Callable[[Any], Any]
@@ -57,7 +57,7 @@ def claims(results: dict[str, Any]) -> list[Claim]:
         *_rows(results),
         *_comparisons(results),
         *_groups(results),
-        *_seeded(results),
+        *_planned(results),
         *_trainings(results),
         *_methods(results),
         *_others(results),
@@ -157,9 +157,9 @@ def _groups(results: dict[str, Any]) -> Iterator[Claim]:
         yield claim(results, f"families/{family}", "reach", runs, [family])
 
 
-def _seeded(results: dict[str, Any]) -> Iterator[Claim]:
-    for plan in results["seeded"]:
-        path, families = f"seeded/{plan['name']}", plan["families"]
+def _planned(results: dict[str, Any]) -> Iterator[Claim]:
+    for plan in results["contrasts"]:
+        path, families = f"contrasts/{plan['name']}", plan["families"]
         runs = {
             arm["name"]: [f"evaluate/{seed['run']}" for seed in arm["seeds"]]
             for arm in plan["arms"]

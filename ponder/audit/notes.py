@@ -41,7 +41,7 @@ PREREGISTERED = {
     "expected",
     "stop",
 }
-# A pre-registration of several contrasts between trainings of several seeds.
+# A pre-registration of several contrasts between trainings; on public questions with `benchmark`.
 SEVERAL = {
     "question",
     "written",
@@ -136,7 +136,7 @@ class Outcome(TypedDict):
     """What came of a pre-registration.
 
     `outcome` is met, not met, void (the runs do not answer the questions that were announced) or
-    not run; of several contrasts it says this of each, or which seeds are missing. `runs` are those
+    not run; of several contrasts it says this of each, or which runs are missing. `runs` are those
     that it names: labels by side while it is not run, folders after.
     """
 
@@ -164,8 +164,8 @@ def outcome(path: Path) -> Outcome:
         difference=None,
         runs={},
     )
-    if set(plan) == SEVERAL:
-        return of_seeds(answer, plan)
+    if is_several(plan):
+        return of_contrasts(answer, plan)
     if set(plan) != PREREGISTERED:
         answer["question"] = "its fields are not those of a pre-registration"
         answer["outcome"] = "void"
@@ -177,14 +177,19 @@ def outcome(path: Path) -> Outcome:
     return answer
 
 
-def of_seeds(answer: Outcome, plan: dict[str, Any]) -> Outcome:
-    """Return the outcome of contrasts over several seeds: of each, or which seeds are missing."""
+def is_several(plan: dict[str, Any]) -> bool:
+    """Whether a plan has the fields of one with several contrasts."""
+    return set(plan) - {"benchmark"} == SEVERAL
+
+
+def of_contrasts(answer: Outcome, plan: dict[str, Any]) -> Outcome:
+    """Return the outcome of a plan of contrasts: of each, or which runs are missing."""
     drawn = read(DATA / "questions" / "manifest.json")
-    seed_runs = sources.seed_runs(plan, ROOT / "logs", drawn)
+    answers = sources.planned_answers(plan, ROOT / "logs", drawn)
     expected = [f"{each['name']} {each['expected']}" for each in plan["contrasts"]]
     answer["expected"] = ", ".join(expected)
-    answer["runs"] = [f"evaluate/{run.folder.name}" for run in seed_runs.values()]
-    answer["outcome"] = contrasts.outcome(answer["name"], plan, seed_runs)["outcome"]
+    answer["runs"] = [f"evaluate/{run.folder.name}" for run in answers.values()]
+    answer["outcome"] = contrasts.outcome(answer["name"], plan, answers)["outcome"]
     return answer
 
 
@@ -224,11 +229,11 @@ def preregistrations() -> Findings:
     need_history()
     for path in preregistered():
         plan, name = read(path), shown(path)
-        if set(plan) == SEVERAL:
+        if is_several(plan):
             expected = [contrast["expected"] for contrast in plan["contrasts"]]
         else:
             expected = [plan.get("expected")]
-        has_its_fields = set(plan) in (PREREGISTERED, SEVERAL)
+        has_its_fields = set(plan) == PREREGISTERED or is_several(plan)
         is_decided = plan.get("decision") in decision_records()
         if not (has_its_fields and is_decided and set(expected) <= set(EXPECTED)):
             problems.append(f"{name}: its fields are {sorted(plan)}, expected {expected}")
@@ -249,11 +254,13 @@ def preregistrations() -> Findings:
 
 def to_follow(plan: dict[str, Any], result: Outcome) -> list[Path]:
     """Return the evaluations that must have started after their pre-registration: that which an
-    outcome rests on, and of several seeds all but the first, which was there before.
+    outcome rests on, all of a plan of contrasts, and of its several seeds all but the first, which
+    was there before.
     """
     names: list[str] = []
-    if set(plan) == SEVERAL:
-        names = [name for name in result["runs"] if re.search(r"-seed[1-9]\d*-", name)]
+    if is_several(plan):
+        pattern = r"-seed[1-9]\d*-" if len(plan["seeds"]) > 1 else ""
+        names = [name for name in result["runs"] if re.search(pattern, name)]
     elif result["outcome"] in ("met", "not met"):
         names = result["runs"][:1]
     return [ROOT / "logs" / name for name in names]

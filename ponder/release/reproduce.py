@@ -1,7 +1,8 @@
 """Run the released evaluations again and compare.
 
 `make reproduce` runs the main arm and the base of the table; `make reproduce-all` runs all rows of
-the table, and all runs of the methods compared.
+the table, all runs of the methods compared, and each training and evaluation that was released of a
+plan over several seeds.
 
 Exits with 1 unless the data hashes are equal and each row's accuracy over all test questions lies
 inside the released run's 95% interval. What must be there to compare with is looked for before
@@ -21,11 +22,12 @@ from ponder import lineage, runs, stages, study
 from ponder.errors import UserError, user_errors
 from ponder.hashing import file_sha256
 from ponder.report import released
-from ponder.report.released import MethodRun, TableRow
+from ponder.report.released import MethodRun, SeedRun, TableRow
 from ponder.runs import Run
 from ponder.study import Study
 
-Evaluation = TableRow | MethodRun
+Evaluation = TableRow | MethodRun | SeedRun
+Training = tuple[str, int]  # an experiment and its seed
 Groups = dict[str, list[str]]  # {group of the table: its families}
 
 
@@ -137,7 +139,12 @@ def overrides(run: Evaluation) -> list[str]:
         line += numbered("control", "limit", run.control)
     if run.decoding != "greedy":
         line += numbered("decoding", "samples", run.decoding)
-    return line
+    return line + with_seed(run.seed)
+
+
+def with_seed(seed: int) -> list[str]:
+    """Return the override of a seed of training, none for the usual one."""
+    return [f"seed={seed}"] if seed else []
 
 
 def numbered(group: str, key: str, name: str) -> list[str]:
@@ -151,18 +158,47 @@ def numbered(group: str, key: str, name: str) -> list[str]:
 
 def evaluations(which: str) -> dict[str, Evaluation]:
     """Return {label: row or run} of what is run: the `main` rows of the table, or `all` of it and
-    the methods, no run twice.
+    the methods and the released seeds, no run twice.
     """
     rows: dict[str, Evaluation] = {
         row.label: row for row in released.rows() if row.main or which == "all"
     }
     if which == "main":
         return rows
-    in_table = {row.run_label("test") for row in rows.values()}
-    for (method, name), run in released.methods().named().items():
-        if run.run_label("test") not in in_table:
-            rows[f"{method}, {name}"] = run
+    more: dict[str, Evaluation] = {
+        f"{method}, {name}": run for (method, name), run in released.methods().named().items()
+    }
+    for run in released_seeds():
+        more[f"{run.experiment}, seed {run.seed}, {run.budget}"] = run
+    labels = {row.run_label("test") for row in rows.values()}
+    for name, other in more.items():
+        if other.run_label("test") not in labels:
+            labels.add(other.run_label("test"))
+            rows[name] = other
     return rows
+
+
+def released_seeds() -> list[SeedRun]:
+    """Return the evaluations of plans over several seeds that are released."""
+    return [
+        run
+        for run in released.seed_runs()
+        if released.run_folders("evaluate", run.run_label("test"))
+    ]
+
+
+def trainings(which: str, rows: dict[str, Evaluation]) -> list[Training]:
+    """Return the trainings that are run, in order: those behind the rows, and of `all` also the
+    released seeds that have no evaluation yet.
+    """
+    wanted = dict.fromkeys((row.experiment, row.seed) for row in rows.values())
+    if which == "all":
+        wanted |= dict.fromkeys(
+            (run.experiment, run.seed)
+            for run in released.seed_runs()
+            if released.run_folders("train", stages.seeded(run.experiment, run.seed))
+        )
+    return list(wanted)
 
 
 def share(tasks: dict[str, dict[str, Any]], families: list[str]) -> float:
@@ -209,7 +245,8 @@ def print_names(rows: dict[str, Evaluation]) -> None:
 def main(which: str) -> None:
     """Run and compare the `main` rows or `all` there is."""
     rows = evaluations(which)
-    experiments = list(dict.fromkeys(row.experiment for row in rows.values()))
+    wanted = trainings(which, rows)
+    experiments = list(dict.fromkeys(experiment for experiment, _ in wanted))
     for row in rows.values():
         released.run_folder("evaluate", row.run_label("test"))
     groups = released.groups()
@@ -219,8 +256,11 @@ def main(which: str) -> None:
     for experiment in experiments:
         script("collect", f"experiment={experiment}")
         good.append(same_data(experiment))
-        script("train", f"experiment={experiment}")
-        print_name(stages.train_run(planned("train", f"experiment={experiment}")), experiment)
+        for seed in (seed for other, seed in wanted if other == experiment):
+            line = [f"experiment={experiment}", *with_seed(seed)]
+            script("train", *line)
+            run = stages.train_run(planned("train", *line))
+            print_name(run, stages.seeded(experiment, seed))
     for row in rows.values():
         script("evaluate", *overrides(row))
     print_names(rows)

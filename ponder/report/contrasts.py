@@ -1,25 +1,26 @@
-"""What contrasts over several seeds of training came to, that were pre-registered. Pure.
+"""What pre-registered contrasts between trainings came to. Pure.
 
-A plan is a file of logs/preregistrations with `contrasts`. They have a verdict once every seed of
-every one of them was run, for each p-value is corrected over all; before that it says what is
+A plan is a file of logs/preregistrations with `contrasts`. They have a verdict once every run of
+every one of them is there, for each p-value is corrected over all; before that it says what is
 missing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from ponder import statistics
 from ponder.report import seeds
 from ponder.report.comparisons import summary, within
 from ponder.report.printed import difference_text, share_text
-from ponder.report.seeds import Estimate
-from ponder.report.sources import SeedRun, SeedRuns
+from ponder.report.sources import PlannedAnswer, PlannedAnswers
 
 LEVEL = 0.05  # a corrected p-value below it tells a difference from none
 Side = tuple[str, str]  # arm, budget
+Table = list[list[int]]  # ours minus theirs: a row for each seed, a column for each question
 
 
-def outcome(name: str, plan: Mapping[str, Any], runs: SeedRuns) -> dict[str, Any]:
+def outcome(name: str, plan: Mapping[str, Any], runs: PlannedAnswers) -> dict[str, Any]:
     """Return what a plan came to.
 
     {"name", "outcome": in words, "arms": each arm under each budget with the seeds that are there,
@@ -32,17 +33,19 @@ def outcome(name: str, plan: Mapping[str, Any], runs: SeedRuns) -> dict[str, Any
         side: [seed for seed in plan["seeds"] if (*side, seed) not in runs] for side in sides
     }
     for contrast, asked in zip(contrasts, plan["contrasts"], strict=True):
-        contrast["outcome"] = _missing({side: lacking[side] for side in _sides(asked)})
+        of_sides = {side: lacking[side] for side in _sides(asked)}
+        contrast["outcome"] = _missing(of_sides, plan["seeds"])
         contrast["all"] = None
     if not any(contrast["outcome"] for contrast in contrasts):
-        _judge(contrasts, plan, runs)
+        _judge(contrasts, name, plan, runs)
     for contrast in contrasts:
         contrast["outcome"] = contrast["outcome"] or "not run: its correction waits for the others"
     judged = all(contrast["outcome"] in ("met", "not met", "void") for contrast in contrasts)
     said = "; ".join(f"{contrast['name']}: {contrast['outcome']}" for contrast in contrasts)
     return {
         "name": name,
-        "outcome": said if judged else _missing(lacking),
+        "outcome": said if judged else _missing(lacking, plan["seeds"]),
+        "seeds": len(plan["seeds"]),
         "families": list(plan["families"]),
         "n": plan["n"],
         "arms": [
@@ -69,14 +72,17 @@ def spelled(side: tuple[str, ...]) -> str:
 # --- what is missing -------------------------------------------------------------------
 
 
-def _missing(lacking: Mapping[Side, Sequence[int]]) -> str:
-    """Return "not run: seeds 2-4 of cpu (free, wait1); ..." of the seeds that sides lack, or ""."""
+def _missing(lacking: Mapping[Side, Sequence[int]], seeds: Sequence[int]) -> str:
+    """Return "not run: seeds 2-4 of cpu (free, wait1); ..." of the seeds that sides lack, or "".
+
+    Where there is to be one seed alone, it is not named.
+    """
     budgets: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for (arm, budget), numbers in lacking.items():
         if numbers:
             budgets.setdefault((arm, tuple(numbers)), []).append(budget)
     parts = [
-        f"{spans(numbers)} of {arm} ({', '.join(names)})"
+        f"{f'{spans(numbers)} of ' if len(seeds) > 1 else ''}{arm} ({', '.join(names)})"
         for (arm, numbers), names in budgets.items()
     ]
     return f"not run: {'; '.join(parts)}" if parts else ""
@@ -94,24 +100,60 @@ def spans(numbers: Iterable[int]) -> str:
 # --- verdicts --------------------------------------------------------------------------
 
 
-def _judge(contrasts: Sequence[dict[str, Any]], plan: Mapping[str, Any], runs: SeedRuns) -> None:
-    """Put the outcome and the numbers into contrasts whose runs are all there."""
+def _judge(
+    contrasts: Sequence[dict[str, Any]], name: str, plan: Mapping[str, Any], runs: PlannedAnswers
+) -> None:
+    """Put the outcome and the numbers into the contrasts of a plan whose runs are all there."""
     tables = [_table(contrast, plan, runs) for contrast in plan["contrasts"]]
     if any(table is None for table in tables):
         for contrast in contrasts:
             contrast["outcome"] = "void"
         return
-    estimates = [seeds.crossed(table) for table in tables if table is not None]
-    corrected = seeds.holm([estimate.p for estimate in estimates])
-    for contrast, table, estimate, p in zip(contrasts, tables, estimates, corrected, strict=True):
+    estimator = ESTIMATORS[plan["estimator"]]
+    for contrast, table in zip(contrasts, tables, strict=True):
         assert table is not None
-        contrast["all"] = _numbers(estimate, p, table)
-        contrast["outcome"] = verdict(estimate.mean, p, contrast["expected"])
+        contrast["all"] = _numbers(
+            estimator(table, f"preregistration/{name}/{contrast['name']}"), table
+        )
+    corrected = seeds.holm([contrast["all"]["p"] for contrast in contrasts])
+    for contrast, p in zip(contrasts, corrected, strict=True):
+        contrast["all"]["p_holm"] = p
+        contrast["outcome"] = verdict(contrast["all"]["difference"], p, contrast["expected"])
+
+
+def _over_seeds(table: Table, purpose: str) -> dict[str, Any]:
+    """Return the numbers of seeds.crossed."""
+    estimate = seeds.crossed(table)
+    return {
+        "difference": estimate.mean,
+        "low": estimate.low,
+        "high": estimate.high,
+        "p": estimate.p,
+        "detectable": estimate.detectable,
+        "between_seeds": estimate.between_seeds,
+    }
+
+
+def _over_questions(table: Table, purpose: str) -> dict[str, Any]:
+    """Return the paired difference of a single seed by bootstrap, with McNemar's p-value."""
+    (row,) = table
+    flags = [cell > 0 for cell in row], [cell < 0 for cell in row]
+    interval = statistics.difference(*flags, purpose)
+    return {**interval, "p": seeds.mcnemar(*map(sum, flags))} | dict.fromkeys(
+        ("detectable", "between_seeds")
+    )
+
+
+Estimator = Callable[[Table, str], dict[str, Any]]
+ESTIMATORS: dict[str, Estimator] = {  # as plans name them
+    "two-way random effects, seed by question, Satterthwaite": _over_seeds,
+    "paired by question, McNemar exact": _over_questions,
+}
 
 
 def _table(
-    contrast: Mapping[str, Any], plan: Mapping[str, Any], runs: SeedRuns
-) -> list[list[int]] | None:
+    contrast: Mapping[str, Any], plan: Mapping[str, Any], runs: PlannedAnswers
+) -> Table | None:
     """Return ours minus theirs, a row for each seed and a column for each question; None where they
     did not all answer the questions that were announced.
     """
@@ -126,18 +168,14 @@ def _table(
     return rows
 
 
-def _flags(run: SeedRun, families: Sequence[str]) -> dict[tuple[str, str, int], bool]:
+def _flags(run: PlannedAnswer, families: Sequence[str]) -> dict[tuple[str, str, int], bool]:
     return {key: s["correct"] for key, s in run.samples.items() if key[0] in families}
 
 
-def _numbers(estimate: Estimate, p: float, table: Sequence[Sequence[int]]) -> dict[str, Any]:
+def _numbers(numbers: dict[str, Any], table: Table) -> dict[str, Any]:
+    """Return what an estimator gives with what it rests on, and its text."""
     cells = [cell for row in table for cell in row]
-    numbers = {"difference": estimate.mean, "low": estimate.low, "high": estimate.high}
     return numbers | {
-        "p": estimate.p,
-        "p_holm": p,
-        "detectable": estimate.detectable,
-        "between_seeds": estimate.between_seeds,
         "gained": sum(cell > 0 for cell in cells),
         "lost": sum(cell < 0 for cell in cells),
         "text": difference_text(numbers),
@@ -157,7 +195,7 @@ def verdict(mean: float, corrected: float, expected: str) -> str:
 # --- what is there ---------------------------------------------------------------------
 
 
-def _arm(side: Side, plan: Mapping[str, Any], runs: SeedRuns) -> dict[str, Any]:
+def _arm(side: Side, plan: Mapping[str, Any], runs: PlannedAnswers) -> dict[str, Any]:
     """Return what is said of an arm under a budget: each seed, and all that are there together.
 
     Accuracy is over the plan's families. "between_seeds", the standard deviation of the seeds'

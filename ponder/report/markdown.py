@@ -205,7 +205,7 @@ def results_page(results: Mapping[str, Any], root: str) -> str:
     lines = [
         *_accuracies(results, printed, root),
         *_comparisons(printed),
-        *_seeds(printed["seeded"], root),
+        *_planned(printed["contrasts"], root),
         *_methods(printed["methods"], root),
     ]
     return "\n".join(lines) + "\n"
@@ -277,9 +277,15 @@ def _comparisons(printed: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _seeds(plans: Sequence[Mapping[str, Any]], root: str) -> list[str]:
-    """Return what came of pre-registrations over several seeds, and the seeds that are there."""
-    lines = ["## Seeds", ""]
+def _planned(plans: Sequence[Mapping[str, Any]], root: str) -> list[str]:
+    """Return what came of the pre-registered contrasts, and which of their runs are there."""
+    lines = [
+        "## Pre-registered contrasts",
+        "",
+        "A contrast has its verdict once all runs of all contrasts of its plan are there, since "
+        "each p-value is corrected for all of them. Everything else here is exploratory.",
+        "",
+    ]
     for plan in plans:
         verdicts = [
             [
@@ -291,45 +297,45 @@ def _seeds(plans: Sequence[Mapping[str, Any]], root: str) -> list[str]:
             for contrast in plan["contrasts"]
         ]
         head = ["primary contrast", "expected", "points", "p (Holm)", "detectable", "outcome"]
-        arms = [
-            [
-                arm["name"],
-                *(", ".join(values) for values in _of_seeds(arm["seeds"], root)),
-                arm["all"]["text"],
-                arm["all"]["between_seeds"] or "-",
-            ]
-            for arm in plan["arms"]
-        ]
         lines += [
-            f"Pre-registered ({plan['name']}, logs/preregistrations), over {plan['n']} test "
-            f"questions of {', '.join(map(spelled, plan['families']))}: {plan['outcome']}.",
+            f"[{plan['name']}]({root}logs/preregistrations/{plan['name']}.yaml), over {plan['n']} "
+            f"test questions of {', '.join(map(spelled, plan['families']))}: {plan['outcome']}.",
             "",
             *table(head, "lrrrrl", verdicts),
             "",
-            "A contrast has its verdict once all seeds of all contrasts were run, since each "
-            "p-value is corrected for all of them; everything else here is exploratory. Seeds and "
-            "questions are two crossed random factors: the intervals hold for other questions of "
-            "these families and for other seeds. Detectable: the smallest true difference, in "
-            "points, that would be told from none four times in five.",
-            "",
-            *table(
-                ["arm, budget", "seeds", "accuracy of each", "over all", "spread of seeds"],
-                "lrrrr",
-                arms,
-            ),
-            "",
-            "Accuracy on the same questions. The interval of a single seed covers the choice of "
-            "questions alone; the spread is the standard deviation of the seeds, in points. "
-            f"Trained by: {_processors(plan['arms'])}.",
-            "",
+            *(_arms(plan["arms"], root) if plan["arms"] else ()),
         ]
     return lines
+
+
+def _arms(arms: Sequence[Mapping[str, Any]], root: str) -> list[str]:
+    """Return the seeds of each arm that are there, with what their intervals cover."""
+    head = ["arm, budget", "seeds", "accuracy of each", "over all", "spread of seeds"]
+    cells = [
+        [
+            arm["name"],
+            *(", ".join(values) for values in _of_seeds(arm["seeds"], root)),
+            arm["all"]["text"],
+            arm["all"]["between_seeds"] or "-",
+        ]
+        for arm in arms
+    ]
+    return [
+        *table(head, "lrrrr", cells),
+        "",
+        "Accuracy on the same questions. Seeds and questions are two crossed random factors: the "
+        "intervals hold for other questions of these families and for other seeds; that of a "
+        "single seed covers the choice of questions alone. The spread is the standard deviation of "
+        "the seeds, in points. Detectable: the smallest true difference, in points, that would be "
+        f"told from none four times in five. Processors: {_processors(arms)}.",
+        "",
+    ]
 
 
 def _of_contrast(numbers: Mapping[str, str] | None) -> list[str]:
     if numbers is None:
         return ["-", "-", "-"]
-    return [numbers["text"], numbers["p_holm"], numbers["detectable"]]
+    return [numbers["text"], numbers["p_holm"], numbers["detectable"] or "-"]
 
 
 def _of_seeds(seeds: Sequence[Mapping[str, str]], root: str) -> tuple[list[str], list[str]]:

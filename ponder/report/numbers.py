@@ -48,9 +48,9 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
         "rows": [_row(row, *table[row.label], groups, families) for row in rows],
         "comparisons": pairs,
         "preregistered": comparisons.announced(sources.preregistrations(logs), rows, pairs),
-        "seeded": [
-            contrasts.outcome(name, plan, sources.seed_runs(plan, logs, drawn))
-            for name, plan in sources.seed_plans(logs)
+        "contrasts": [
+            contrasts.outcome(name, plan, sources.planned_answers(plan, logs, drawn))
+            for name, plan in released.plans(logs)
         ],
         "training": {name: sources.training(folder) for name, folder in trained.items()},
         "distilled": sources.taught("cpu-distilled", data),

@@ -13,7 +13,7 @@ import yaml
 from ponder.config import build
 from ponder.errors import UserError
 from ponder.runs import ROOT, read_jsonl
-from ponder.stages import evaluate_label
+from ponder.stages import evaluate_label, seeded
 from ponder.statistics import Sample
 
 HASH = len("-") + 8  # characters that end the name of a run
@@ -28,7 +28,7 @@ class TableRow:
     subject: str
     budget: str
     main: bool
-    control, decoding = "none", "greedy"
+    control, decoding, seed = "none", "greedy", 0
 
     def run_label(self, split: str) -> str:
         """Return the name of the row's evaluate run, without its hash."""
@@ -52,12 +52,28 @@ class MethodRun:
     decoding: str
     least: float | None
     most: float | None
+    seed = 0
 
     def run_label(self, split: str) -> str:
         """Return the name of its evaluate run, without its hash."""
         return evaluate_label(
             self.experiment, self.subject, self.control, self.budget, self.decoding, split
         )
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """One evaluation of a training with some seed, that a plan asks for."""
+
+    experiment: str
+    budget: str
+    seed: int
+    subject, control, decoding = "trained", "none", "greedy"
+
+    def run_label(self, split: str) -> str:
+        """Return the name of its evaluate run, without its hash."""
+        name = seeded(self.experiment, self.seed)
+        return evaluate_label(name, self.subject, self.control, self.budget, self.decoding, split)
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,37 @@ def rows() -> list[TableRow]:
 def methods() -> Methods:
     """Return the Methods that the paper compares."""
     return build(Methods, yaml.safe_load((ROOT / "paper" / "methods.yaml").read_text()))
+
+
+def plans(logs: Path | str = ROOT / "logs") -> list[tuple[str, dict]]:
+    """Return (name, plan) of the pre-registrations of several contrasts between trainings."""
+    paths = sorted(Path(logs, "preregistrations").glob("*.yaml"))
+    found = [(path.stem, yaml.safe_load(path.read_text())) for path in paths]
+    return [(name, plan) for name, plan in found if "contrasts" in plan]
+
+
+def planned_labels(plan: dict) -> dict[tuple[str, str, int], str]:
+    """Return {(arm, budget, seed): label} of every evaluation that a plan asks for.
+
+    An arm is an experiment, or on a public benchmark an experiment with its subject.
+    """
+    subject, questions = ("", plan["benchmark"]) if "benchmark" in plan else ("trained", "test")
+    return {
+        (arm, budget, seed): "-".join(filter(None, (seeded(arm, seed), subject, budget, questions)))
+        for arm, budgets in plan["budgets"].items()
+        for seed in plan["seeds"]
+        for budget in budgets
+    }
+
+
+def seed_runs(logs: Path | str = ROOT / "logs") -> list[SeedRun]:
+    """Return every evaluation on drawn questions that a plan asks for, released or not."""
+    return [
+        SeedRun(arm, budget, seed)
+        for _, plan in plans(logs)
+        if "benchmark" not in plan
+        for arm, budget, seed in planned_labels(plan)
+    ]
 
 
 def run_folder(stage: str, label: str, logs: Path | str = ROOT / "logs") -> Path:

@@ -14,7 +14,7 @@ from ponder.errors import UserError
 from ponder.hashing import file_sha256
 from ponder.report import methods, released
 from ponder.runs import ROOT, read_jsonl
-from ponder.stages import evaluate_label, seeded
+from ponder.stages import seeded
 from ponder.statistics import Sample
 
 Evaluation = tuple[Path, dict[tuple[str, str, int], Sample]]  # by (task, id, number of the sample)
@@ -22,15 +22,15 @@ SPLITS = ("pool", "probe", "dev", "test")
 
 
 @dataclass(frozen=True)
-class SeedRun:
-    """The evaluation of one training of an arm that is trained with several seeds."""
+class PlannedAnswer:
+    """A released evaluation that a plan of contrasts asks for."""
 
     folder: Path
     samples: dict[tuple[str, str, int], Sample]
-    processor: str  # that trained it
+    processor: str  # that trained its weights; on a public benchmark, that answered
 
 
-SeedRuns = dict[tuple[str, str, int], SeedRun]  # by arm, budget and seed
+PlannedAnswers = dict[tuple[str, str, int], PlannedAnswer]  # by arm, budget and seed
 
 
 def read(path: Path | str) -> Any:
@@ -221,35 +221,34 @@ def preregistrations(logs: Path) -> list[tuple[str, dict]]:
     return [(name, plan) for name, plan in plans if "runs" in plan]
 
 
-def seed_plans(logs: Path) -> list[tuple[str, dict]]:
-    """Return (name, plan) of the pre-registrations of contrasts over several seeds of training."""
-    paths = sorted((logs / "preregistrations").glob("*.yaml"))
-    plans = [(path.stem, read_yaml(path)) for path in paths]
-    return [(name, plan) for name, plan in plans if "contrasts" in plan]
-
-
-def seed_runs(plan: dict, logs: Path, drawn: dict) -> SeedRuns:
-    """Return the released evaluations of those that a plan over several seeds asks for.
+def planned_answers(plan: dict, logs: Path, drawn: dict) -> PlannedAnswers:
+    """Return the released evaluations of those that a plan of contrasts asks for.
 
     Raises UserError for one that is released twice, that measured other weights than those of the
     training with its name, or whose training differs from that of seed 0 in more than its seed.
     """
-    runs = {}
-    for arm, budgets in plan["budgets"].items():
-        for seed in plan["seeds"]:
-            for budget in budgets:
-                name = seeded(arm, seed)
-                label = evaluate_label(name, "trained", "none", budget, "greedy", "test")
-                if not released.run_folders("evaluate", label, logs):
-                    continue
-                folder, samples = evaluation(label, logs, drawn, "test")
-                trained = run_folder("train", name, logs)
-                check_weights(folder, trained)
-                if seed:
-                    check_seed(trained, run_folder("train", arm, logs), seed)
-                processor = read(trained / "environment.json")["cpu"]
-                runs[arm, budget, seed] = SeedRun(folder, samples, processor)
-    return runs
+    answers = {}
+    for (arm, budget, seed), label in released.planned_labels(plan).items():
+        if not released.run_folders("evaluate", label, logs):
+            continue
+        if "benchmark" in plan:
+            made = folder = run_folder("evaluate", label, logs)
+            samples = {(s["task"], s["id"], 0): s for s in released.samples(folder)}
+        else:
+            folder, samples = evaluation(label, logs, drawn, "test")
+            made = seed_training(arm, seed, logs)
+            check_weights(folder, made)
+        processor = read(made / "environment.json")["cpu"]
+        answers[arm, budget, seed] = PlannedAnswer(folder, samples, processor)
+    return answers
+
+
+def seed_training(arm: str, seed: int, logs: Path) -> Path:
+    """Return the training of an arm with a seed; UserError where more than the seed differs."""
+    train = run_folder("train", seeded(arm, seed), logs)
+    if seed:
+        check_seed(train, run_folder("train", arm, logs), seed)
+    return train
 
 
 def check_seed(train: Path, first: Path, seed: int) -> None:
