@@ -17,7 +17,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all release paper table audit audit-full \
-	audit-page audit-replay export lock clean \
+	audit-page audit-replay export gen trl xllamacpp serve lock clean \
 	run-is-named
 
 help:
@@ -156,6 +156,12 @@ gen: setup  ## install what draws questions of the library families anew; needs 
 trl: setup  ## install TRL, which training is measured against
 	@$(call install_lock,$(PY),locks/trl.lock)
 
+xllamacpp: setup  ## install llama.cpp's server, which make serve starts
+	@$(call install_lock,$(PY),locks/serve.lock)
+
+serve: xllamacpp  ## serve a model of conf/model by llama.cpp on this machine: make serve MODEL=qwen2.5-coder-1.5b
+	@$(PY) -m ponder.serve $(MODEL)
+
 # Of an extra: what it needs beyond requirements.lock, which it must not change. $(1) is its name, $(2) the oldest Python.
 define lock_extra
 sed -n 's/^$(1) = \[\(.*\)\].*/\1/p' pyproject.toml | tr -d '" ' | tr ',' '\n' > "$$folder/$(1).in"; \
@@ -181,6 +187,7 @@ lock:  ## write requirements.lock and locks/ anew from pyproject.toml (delete th
 	cp "$$folder/requirements.lock" requirements.lock; \
 	$(call lock_extra,gen,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
 	$(call lock_extra,trl,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
+	$(call lock_extra,serve,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
 	$(call lock_extra,export,3.12,,/dev/null); \
 	echo "$(UV)" > "$$folder/uv.in"; \
 	$$compile "$$folder/uv.in" --no-annotate --python-version 3.11 --output-file locks/uv.lock >/dev/null; \

