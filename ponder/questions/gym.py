@@ -6,9 +6,11 @@ are drawn: reading drawn questions never needs it.
 """
 
 import importlib.metadata
+import importlib.util
 import itertools
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ponder.errors import UserError
@@ -63,6 +65,18 @@ def entries(name: str, params: dict[str, Any], seed: int) -> Iterator[dict[str, 
     # The library makes entry i from its seed and i alone; size bounds nothing we use.
     for index in itertools.count():
         yield made[index]
+
+
+def template_sources() -> list[str]:
+    """Return the texts of the modules with the templates of gsm_symbolic, in order.
+
+    Raises UserError where the library is absent.
+    """
+    library_version()
+    package = importlib.util.find_spec("reasoning_gym.arithmetic.gsm_symbolic")
+    places = package.submodule_search_locations if package else None
+    paths = sorted(path for place in places or () for path in Path(place).glob("generators_*.py"))
+    return [path.read_text(encoding="utf-8") for path in paths]
 
 
 def between(text: str, head: str, tail: str, name: str) -> str:

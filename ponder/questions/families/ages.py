@@ -91,8 +91,8 @@ FORMS = (
         _three,
         lambda young, times, less: young + times * young + times * young - less,
         (
-            "{other} is {young}. {other}'s neighbour {name} is {times} times as old, and {third} is "
-            "{less} years younger than {name}. How many years old are the three together?",
+            "{other} is {young}. {other}'s neighbour {name} is {times} times as old, and {third} "
+            "is {less} years younger than {name}. How many years old are the three together?",
             "{name} is {times} times as old as {other}, and {third} is {less} years younger than "
             "{name}. {other} is {young} years old. What do their three ages add up to?",
         ),
