@@ -1,22 +1,26 @@
-"""What is the value of an expression with brackets?"""
+"""What is the value of an expression with brackets or several kinds of signs?"""
 
+import re
 from collections.abc import Iterator
 
 from ponder.questions.expressions import value
 from ponder.questions.family import LIBRARY, Candidate, Facts, Family
 from ponder.questions.gym import entries
 
+# A product, or a chain of sums and differences: the families products and long_sum ask for those.
+PLAIN = re.compile(r"\d+(?: \* \d+)*|\d+(?: [+-] \d+)*")
+
 
 def candidates(params: dict[str, int], seed: int) -> Iterator[Candidate | None]:
-    """Yield expressions; None where the library's answer is not the exact value, as it rounds
-    quotients down.
+    """Yield expressions; None for one of another family, and where the library's answer is not the
+    exact value, as it rounds quotients down.
     """
     for entry in entries("basic_arithmetic", params, seed):
         expression = entry["metadata"]["expression"]
-        if value(expression) == int(entry["answer"]):
-            yield Candidate(entry["question"], entry["answer"], {"expression": expression})
-        else:
+        if PLAIN.fullmatch(expression) or value(expression) != int(entry["answer"]):
             yield None
+        else:
+            yield Candidate(entry["question"], entry["answer"], {"expression": expression})
 
 
 def key(facts: Facts) -> str:
