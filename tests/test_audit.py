@@ -114,6 +114,9 @@ def test_what_no_claim_prints_is_refused():
         "count",
         "base",
         "cited",
+        "ends",
+        "units",
+        "seeds",
     ],
 )
 def test_every_kind_of_claim_can_be_explained(kind):

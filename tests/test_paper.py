@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from kills.steps import killed_at
+from scipy import stats
 from tokenizers import Tokenizer
 
 from ponder import statistics
@@ -484,12 +485,10 @@ def test_numbers_are_those_of_the_samples(made_up, measured):
             assert found["text"].startswith(f"{sum(right) / len(right):.1%} [")
     for found in results["comparisons"]:
         ours, theirs = rows[found["ours"]], rows[found["theirs"]]
-        for scope, transfer in (("trained", False), ("transfer", True)):
-            keys = [
-                key
-                for key in ours
-                if (key[0] in results["groups"]["transfer"]["families"]) == transfer
-            ]
+        members = {name: group["families"] for name, group in results["groups"].items()}
+        members["trained"] = members["within reach"] + members["out of reach"]
+        for scope, families in members.items():
+            keys = [key for key in ours if key[0] in families]
             mean = sum(ours[key] - theirs[key] for key in keys) / len(keys)
             assert found[scope]["n"] == len(keys) and found[scope]["difference"] == pytest.approx(
                 mean, abs=1e-6
@@ -499,6 +498,44 @@ def test_numbers_are_those_of_the_samples(made_up, measured):
         results["training"]["cpu"]["minutes"] == 1.0
         and results["training"]["cpu"]["tokens_per_second"] == 3
     )
+
+
+def test_how_answers_end_is_counted_beside_their_accuracy(made_up, measured):
+    for row in measured["rows"]:
+        samples = released.samples(made_up / "evaluate" / row["run"])
+        cut, others = ([s for s in samples if s["capped"] == flag] for flag in (True, False))
+        ends = row["ends"]
+        assert ends["cut_share"] == round(len(cut) / len(samples), 6)
+        unread = sum(s["reply"].removeprefix("Final Answer:").strip() == "" for s in samples)
+        assert ends["unanswered_share"] == round(unread / len(samples), 6)
+        for name, part in (("cut", cut), ("completed", others)):
+            found = ends[name]
+            assert (found is None) == (not part)
+            assert not part or found["correct"] == sum(s["correct"] for s in part)
+
+
+def test_families_as_units_are_few_numbers_with_students_interval(measured):
+    families = measured["groups"]["within reach"]["families"]
+    families = families + measured["groups"]["out of reach"]["families"]
+    rows = {row["label"]: row["families"] for row in measured["rows"]}
+    for pair in measured["comparisons"]:
+        gains = [
+            rows[pair["ours"]][family]["accuracy"] - rows[pair["theirs"]][family]["accuracy"]
+            for family in families
+        ]
+        found = pair["units"]
+        assert found["n"] == len(families)
+        assert found["difference"] == pytest.approx(sum(gains) / len(gains), abs=1e-5)
+        low, high = stats.t.interval(
+            0.95, len(gains) - 1, loc=found["difference"], scale=stats.sem(gains)
+        )
+        assert (found["low"], found["high"]) == (
+            pytest.approx(low, abs=1e-4),
+            pytest.approx(high, abs=1e-4),
+        )
+    chances = [pair["trained"]["p"] for pair in measured["comparisons"]]
+    corrected = [pair["trained"]["p_holm"] for pair in measured["comparisons"]]
+    assert all(p <= q for p, q in zip(chances, corrected, strict=True))
 
 
 def test_a_method_is_measured_by_its_runs(made_up, measured):

@@ -20,6 +20,10 @@ ESTIMATORS = {
     "(ponder/statistics.py: summary)",
     "difference": "accuracy of the first minus that of the second, paired by question, by "
     "bootstrap (ponder/statistics.py)",
+    "units": "mean over families of the difference in each, with Student's interval over families "
+    "(ponder/report/comparisons.py: units)",
+    "ends": "shares of cut and unanswered answers, and accuracy among cut and completed ones "
+    "(ponder/report/comparisons.py: ends)",
     "method": "Control, Scaling and Performance of s1, section 3.2, with bootstrap intervals "
     "(ponder/report/methods.py: row)",
     "votes": "majority vote and coverage of k samples of a question (ponder/report/methods.py: "
@@ -130,6 +134,7 @@ def _rows(results: dict[str, Any]) -> Iterator[Claim]:
     for label, run in row_runs(results).items():
         yield claim(results, f"rows/{label}", "named", [run], part=texts)
         yield claim(results, f"rows/{label}/all", "accuracy", [run])
+        yield claim(results, f"rows/{label}/ends", "ends", [run])
         for name, group in results["groups"].items():
             path = f"rows/{label}/groups/{name}"
             yield claim(results, path, "accuracy", [run], group["families"])
@@ -141,18 +146,22 @@ def _rows(results: dict[str, Any]) -> Iterator[Claim]:
 def _comparisons(results: dict[str, Any]) -> Iterator[Claim]:
     runs, families = row_runs(results), results["families"]
     transfer = [name for name, entry in families.items() if entry["group"] == "transfer"]
-    scopes = {"trained": [name for name in families if name not in transfer], "transfer": transfer}
+    trained = [name for name in families if name not in transfer]
+    scopes = {"trained": trained, "units": trained}
+    scopes |= {name: group["families"] for name, group in results["groups"].items()}
     for entry in results["comparisons"]:
         path, pair = f"comparisons/{entry['name']}", [runs[entry["ours"]], runs[entry["theirs"]]]
         yield claim(results, path, "named", pair, part=texts)
         for scope, members in scopes.items():
-            yield claim(results, f"{path}/{scope}", "difference", pair, members)
+            estimator = "units" if scope == "units" else "difference"
+            yield claim(results, f"{path}/{scope}", estimator, pair, members)
 
 
 def _groups(results: dict[str, Any]) -> Iterator[Claim]:
     runs = [run_named("evaluate", DEV), main_run(results)]
     for name, group in results["groups"].items():
         yield claim(results, f"groups/{name}", "guess", runs, group["families"])
+    yield claim(results, "guess", "guess", runs)
     for family in results["families"]:
         yield claim(results, f"families/{family}", "reach", runs, [family])
 

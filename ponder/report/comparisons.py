@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ponder import statistics
-from ponder.report import methods
+from ponder.grading.families import extract
+from ponder.report import methods, seeds
 from ponder.report.printed import difference_text, share_text
 from ponder.report.released import MethodRun, Methods, TableRow
 from ponder.report.sources import Evaluation, published
@@ -50,6 +51,21 @@ def summary(samples: list[Sample]) -> dict[str, Any] | None:
     return counts | {"text": share_text(counts)}
 
 
+def ends(samples: list[Sample]) -> dict[str, Any]:
+    """Return how answers end, which their accuracy hides.
+
+    {"cut_share", "unanswered_share": of all answers, "cut": summary of those whose thinking the cap
+    ended, None where it ended none, "completed": of the others}.
+    """
+    cut = [sample for sample in samples if sample["capped"]]
+    return {
+        "cut_share": len(cut) / len(samples),
+        "unanswered_share": sum(extract(s["reply"]) is None for s in samples) / len(samples),
+        "cut": summary(cut),
+        "completed": summary([sample for sample in samples if not sample["capped"]]),
+    }
+
+
 def difference(ours: Sequence[Sample], theirs: Sequence[Sample], purpose: str) -> dict[str, Any]:
     """Return the paired difference of two lists of samples, its verdict and its text.
 
@@ -76,19 +92,50 @@ def verdict(interval: Mapping[str, float]) -> str:
 def compare(
     rows: Mapping[str, Mapping[tuple[str, str, int], Sample]], scopes: Mapping[str, list[str]]
 ) -> list[dict[str, Any]]:
-    """Return each of COMPARISONS within each scope; `rows` are {label: samples}."""
-    return [
-        {"name": name, "ours": ours, "theirs": theirs}
-        | {
-            scope: difference(
-                within(rows[ours], families),
-                within(rows[theirs], families),
-                f"paper/{name}/{scope}",
-            )
-            for scope, families in scopes.items()
-        }
-        for name, (ours, theirs) in COMPARISONS.items()
-    ]
+    """Return each of COMPARISONS within each scope, None in one without a family.
+
+    `rows` are {label: samples}. In the scope "trained" there is also McNemar's exact "p" and its
+    correction over all comparisons by Holm, "p_holm"; "units" are its families as units.
+    """
+    pairs = [_pair(name, rows, scopes) for name in COMPARISONS]
+    chances = [seeds.mcnemar(p["trained"]["gained"], p["trained"]["lost"]) for p in pairs]
+    for pair, p, corrected in zip(pairs, chances, seeds.holm(chances), strict=True):
+        pair["trained"] |= {"p": p, "p_holm": corrected}
+    return pairs
+
+
+def _pair(
+    name: str,
+    rows: Mapping[str, Mapping[tuple[str, str, int], Sample]],
+    scopes: Mapping[str, list[str]],
+) -> dict[str, Any]:
+    ours, theirs = COMPARISONS[name]
+    pair: dict[str, Any] = {"name": name, "ours": ours, "theirs": theirs}
+    for scope, families in scopes.items():
+        sides = within(rows[ours], families), within(rows[theirs], families)
+        pair[scope] = difference(*sides, f"paper/{name}/{scope}") if families else None
+    pair["units"] = units(rows[ours], rows[theirs], scopes["trained"])
+    return pair
+
+
+def units(
+    ours: Mapping[tuple[str, str, int], Sample],
+    theirs: Mapping[tuple[str, str, int], Sample],
+    families: list[str],
+) -> dict[str, Any]:
+    """Return the mean over families of the difference in each, with an interval over families.
+
+    It is Student's t of as many numbers as there are families: what could be said of other families
+    like these, if they were drawn at random.
+    """
+    means = []
+    for family in families:
+        paired = zip(within(ours, [family]), within(theirs, [family]), strict=True)
+        gains = [a["correct"] - b["correct"] for a, b in paired]
+        means.append(sum(gains) / len(gains))
+    estimate = seeds.crossed([means])
+    numbers = {"difference": estimate.mean, "low": estimate.low, "high": estimate.high}
+    return numbers | {"n": len(families), "text": difference_text(numbers)}
 
 
 def within(samples: Mapping[tuple[str, str, int], Sample], families: list[str]) -> list[Sample]:

@@ -218,26 +218,32 @@ def _accuracies(results: Mapping[str, Any], printed: Mapping[str, Any], root: st
         *(f"{name} (n={groups[name]['n']})" for name in GROUPS),
         f"all (n={rows[0]['all']['n']})",
         "mean thinking tokens",
+        "cut",
+        "unanswered",
+        "right if cut",
+        "right if completed",
     ]
-    cells = []
+    constant = [
+        groups[name]["constant"] if results["groups"][name]["n"] else "-" for name in GROUPS
+    ]
+    cells = [["Most frequent answer of each family", *constant, printed["guess"]["constant"]]]
+    cells[0] += ["-"] * (len(head) - len(cells[0]))
     for row in rows:
         members = [row["groups"][name] for name in GROUPS]
         shares = [entry["text"] if entry else "-" for entry in [*members, row["all"]]]
         label = f"[{row['label']}]({root}logs/evaluate/{row['run']})"
-        cells.append([label, *shares, row["all"]["thinking_tokens"]])
-    guesses = [
-        f"{name} {groups[name]['constant']}" for name in GROUPS if results["groups"][name]["n"]
-    ]
+        cells.append([label, *shares, row["all"]["thinking_tokens"], *_ends(row["ends"])])
     return [
         "## Accuracy",
         "",
-        *table(head, "lrrrrr", cells),
+        *table(head, "lrrrrrrrrr", cells),
         "",
         "Accuracy on test questions with 95% intervals (Wilson). "
         + " ".join(f"{name.capitalize()}: {groups[name]['words']}." for name in GROUPS)
-        + " Always giving the most frequent answer of each family would score: "
-        + ", ".join(guesses)
-        + ". The groups were fixed on other questions (dev): a family that is trained on is within "
+        + " The first line is what a constant guess would score. Cut: answers whose thinking the "
+        "cap ended, which at a cap of 0 is all of them; unanswered: without a final answer that "
+        "can be read. All of it is for these eight families. The groups were fixed on other "
+        "questions (dev): a family that is trained on is within "
         "reach when SFT without forcing gets half of it right there and beats that constant "
         "guess. Transfer families are never trained on.",
         "",
@@ -250,21 +256,42 @@ def _accuracies(results: Mapping[str, Any], printed: Mapping[str, Any], root: st
     ]
 
 
+def _ends(ends: Mapping[str, Any]) -> list[str]:
+    """Return the cells on cut and unanswered answers."""
+    shares = [entry["accuracy"] if (entry := ends[name]) else "-" for name in ("cut", "completed")]
+    return [ends["cut_share"], ends["unanswered_share"], *shares]
+
+
 def _comparisons(printed: Mapping[str, Any]) -> list[str]:
     pairs, main, base = printed["comparisons"], printed["training"]["cpu"], printed["base"]
-    scopes = {"trained": "trained families", "transfer": "transfer"}
-    head = [f"{words} (n={pairs[0][scope]['n']})" for scope, words in scopes.items()]
+    scopes = ("trained", *GROUPS)
+    names = {"trained": "trained families"}
+    sizes = {scope: pairs[0][scope]["n"] for scope in scopes if pairs[0][scope]}
+    head = ["difference in points"]
+    head += [f"{names.get(scope, scope)} (n={sizes.get(scope, '0')})" for scope in scopes]
+    head += ["gained, lost", "p (Holm)", f"families as units (n={pairs[0]['units']['n']})"]
     cells = [
-        [f"{pair['ours']} minus {pair['theirs']}", *(pair[scope]["text"] for scope in scopes)]
+        [
+            f"{pair['ours']} minus {pair['theirs']}",
+            *(pair[scope]["text"] if pair[scope] else "-" for scope in scopes),
+            f"{pair['trained']['gained']}, {pair['trained']['lost']}",
+            pair["trained"]["p_holm"],
+            pair["units"]["text"],
+        ]
         for pair in pairs
     ]
     return [
         "## Differences",
         "",
-        *table(["difference in points", *head], "lrr", cells),
+        *table(head, "lrrrrrrr", cells),
         "",
         "Paired by question, 95% intervals by bootstrap. Where an interval holds 0, the two are "
-        "not distinguishable, which does not say that they are equal. "
+        "not distinguishable, which does not say that they are equal. Gained and lost: answers on "
+        "the trained families that only the first, or only the second, has right; p is McNemar's, "
+        "corrected by Holm over the lines of this table, all of them exploratory but for what was "
+        "pre-registered. Families as units: the mean over the trained families of the difference "
+        "in each, with Student's interval over families, which is what could be said of other "
+        "families like these. "
         + "".join(
             f"Pre-registered ({plan['name']}): {plan['expected']}, {plan['outcome']}. "
             for plan in printed["preregistered"]

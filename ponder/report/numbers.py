@@ -33,10 +33,8 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
     trained = _trainings(logs, evaluations, dev[0])
     table = {row.label: evaluations[row.run_label("test")] for row in rows}
     groups = grouped(drawn["families"], dev[1])
-    scopes = {
-        "trained": groups["within reach"] + groups["out of reach"],
-        "transfer": groups["transfer"],
-    }
+    trained_families = groups["within reach"] + groups["out of reach"]
+    scopes = {"trained": trained_families, **groups}
     families = sorted(drawn["families"])
     pairs = comparisons.compare({label: run[1] for label, run in table.items()}, scopes)
     results = {
@@ -44,6 +42,7 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
         "settings": {"resamples": statistics.RESAMPLES, "keys_per_row": KEYS_PER_ROW},
         "counts": drawn["counts"] | sources.questions(drawn) | {"evaluations": len(evaluations)},
         "groups": _groups(groups, table[MAIN][1]),
+        "guess": {"constant": _constant(table[MAIN][1], families)},
         "families": _families(groups, dev[1], table[MAIN][1]),
         "rows": [_row(row, *table[row.label], groups, families) for row in rows],
         "comparisons": pairs,
@@ -127,18 +126,22 @@ def grouped(
 
 def _groups(groups: dict[str, list[str]], test: Mapping) -> dict[str, dict]:
     """Return what is said of each group: its families, and what a constant guess of each gets."""
-    entries = {}
-    for name, families in groups.items():
-        samples = {family: within(test, [family]) for family in families}
-        n = sum(map(len, samples.values()))
-        right = sum(len(answers) * constant_share(answers) for answers in samples.values())
-        entries[name] = {
+    return {
+        name: {
             "families": families,
             "words": ", ".join(family.replace("_", " ") for family in families) or "none",
-            "n": n,
-            "constant": right / max(1, n),
+            "n": len(within(test, families)),
+            "constant": _constant(test, families),
         }
-    return entries
+        for name, families in groups.items()
+    }
+
+
+def _constant(test: Mapping, families: list[str]) -> float:
+    """Return what the most frequent answer of each of some families would score together."""
+    samples = [within(test, [family]) for family in families]
+    right = sum(len(answers) * constant_share(answers) for answers in samples)
+    return right / max(1, sum(map(len, samples)))
 
 
 def _families(groups: dict[str, list[str]], dev: Mapping, test: Mapping) -> dict[str, dict]:
@@ -173,6 +176,7 @@ def _row(
         "budget": row.budget,
         "run": folder.name,
         "all": summary(list(samples.values())),
+        "ends": comparisons.ends(list(samples.values())),
         "groups": {name: summary(within(samples, members)) for name, members in groups.items()},
         "families": {family: summary(within(samples, [family])) for family in families},
     }

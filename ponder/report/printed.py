@@ -38,6 +38,7 @@ KINDS = {  # of the values under a key
     "control": "whole share",
     "control_per_sample": "share",
     "coverage": "share",
+    "cut_share": "share",
     "detectable": "size",
     "difference": "points",
     "least": "limit",
@@ -46,6 +47,7 @@ KINDS = {  # of the values under a key
     "p_holm": "p",
     "performance": "share",
     "scaling": "slope",
+    "unanswered_share": "share",
 }
 # What others published is printed as they print it, and settings are printed in full.
 FIXED = {"cited": "number", "s1": "number", "recipe": "exact"}

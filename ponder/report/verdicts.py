@@ -38,9 +38,11 @@ def findings(results: Mapping[str, Any]) -> list[Finding]:
     quoted, methods = printed["cited"]["aime24"], by_name(results["methods"]["table"])
     pairs, texts = by_name(results["comparisons"]), by_name(printed["methods"]["table"])
 
-    def compared(says: str, gain: float, name: str, scope: str, words: str) -> Finding:
+    def compared(
+        says: str, gain: float, name: str, scope: str, words: str, more: str = ""
+    ) -> Finding:
         pair = pairs[name][scope]
-        here = f"{words}: {pair['text']} points"
+        here = f"{words}: {pair['text']} points{more}"
         return Finding(says, here, "differences", agreement(gain, pair["low"], pair["high"]))
 
     def slope(says: str, name: str) -> Finding:
@@ -50,6 +52,7 @@ def findings(results: Mapping[str, Any]) -> list[Finding]:
         return Finding(says, here, "methods", agreement(published, scaling["low"], scaling["high"]))
 
     forcing, asking = texts["BF"], texts["TCC"]
+    flips = by_name(printed["comparisons"])["wait"]["trained"]
     held, asked = methods["BF"]["control_per_sample"], methods["TCC"]["control_per_sample"]
     more_control = methods["BF"]["s1"]["control"] - methods["TCC"]["s1"]["control"]
     tuning = (
@@ -76,6 +79,7 @@ def findings(results: Mapping[str, Any]) -> list[Finding]:
             "shots",
             "transfer",
             "Families never trained on, against the same base",
+            f"; a constant guess gets {printed['groups']['transfer']['constant']}",
         ),
         slope(
             "More thinking under budget forcing, higher accuracy "
@@ -88,6 +92,7 @@ def findings(results: Mapping[str, Any]) -> list[Finding]:
             "wait",
             "trained",
             "One Wait, families trained on",
+            f"; {flips['lost']} right answers became wrong, {flips['gained']} wrong ones right",
         ),
         Finding(
             f"Forcing controls the length ({forcing['s1']['control']}% of runs), asking for a "
