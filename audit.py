@@ -17,11 +17,21 @@ Exit code 0 when nothing fails, 1 when something does, 2 for a mistake on the co
 
 from __future__ import annotations
 
+import os
+import sys
+
+if __name__ == "__main__":
+    # Nothing that lies beside this file shadows a package: it is looked at for `ponder` alone.
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import ponder  # noqa: F401
+
+    sys.path[:] = [place for place in sys.path if os.path.abspath(place) != sys.path[0]]
+
 import importlib
 import signal
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ponder.errors import UserError, user_errors
@@ -38,7 +48,8 @@ CHECKS = {
     ),
     "hashes": (
         "records.hashes",
-        "files are those that the manifests name, and every input of a run is a released file",
+        "files are those that the manifests name, every input of a run is a released file, and its "
+        "answers name the weights that it read",
         "that manifests were not rewritten with the files: see names and history",
     ),
     "names": (
@@ -52,6 +63,17 @@ CHECKS = {
         "says so",
         "anything against who rewrites git's history too; an older clone, or a commit hash that "
         "you know, tells that",
+    ),
+    "origins": (
+        "origins.origins",
+        "each run names commits of this history that are older than its starts, and was released "
+        "after it ended",
+        "that the run was made by their code, and that the clocks of run and git were right",
+    ),
+    "stdout": (
+        "origins.stdout",
+        "what each run printed at its end is what its records say",
+        "that the lines were printed: they can be forged together",
     ),
     "numbers": (
         "numbers.numbers",
@@ -82,6 +104,24 @@ CHECKS = {
         "tokens.tokens",
         "the text that is graded is that of the token ids",
         "that the model chose those tokens: see replay",
+    ),
+    "prompts": (
+        "prompts.prompts",
+        "the hash of every answer's prompt is that of question, template and tokenizer",
+        "that the model was given it, and prompts of tokenizers that are not released",
+    ),
+    "forcing": (
+        "ties.forcing",
+        "the forced tokens are exactly those that the budget's rule forces, and thinking and "
+        "answer end where it lets them",
+        "that the other tokens are the model's: see greedy and replay",
+    ),
+    "greedy": (
+        "ties.greedy",
+        "greedy answers of the same weights on the same kind of machine choose the same token "
+        "wherever they read the same tokens",
+        "tokens that no second run shares, drawn answers, and a forgery of all runs of one "
+        "subject: see replay",
     ),
     "funnel": (
         "rows.funnel",
@@ -133,7 +173,18 @@ CHECKS = {
         "readings by code that does not log them",
     ),
 }
+OPTIONS = {"--root": "the folder of a checkout"}
 SHOWN = 20  # problems of a check that are printed
+
+
+def look_at(root: str) -> None:
+    """Let the checks look at another checkout; to be called before any of them is imported."""
+    from ponder import runs
+
+    runs.ROOT = Path(root).resolve()
+    if not (runs.ROOT / "logs").is_dir():
+        raise UserError(f"--root {root} has no folder logs; name the top of a checkout")
+    os.chdir(runs.ROOT)
 
 
 def verdicts(names: Iterable[str] = tuple(CHECKS), full: bool = False) -> Iterator[Verdict]:
@@ -192,9 +243,28 @@ def write_page() -> int:
     return 1 if failing else 0
 
 
+def options(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Return ({option: its value}, the other words) of a command line; raises UserError."""
+    found, rest, left = {}, [], iter(words)
+    for word in left:
+        name, _, value = word.partition("=")
+        if not name.startswith("--") or name == "--help":
+            rest.append(word)
+            continue
+        if name not in OPTIONS:
+            raise UserError(f"{name} is no option of audit.py; there are {', '.join(OPTIONS)}")
+        found[name] = value or next(left, "")
+        if not found[name]:
+            raise UserError(f"{name} needs {OPTIONS[name]} after it")
+    return found, rest
+
+
 @user_errors
 def main(words: list[str]) -> int:
     """Do what the command line says and return the exit code."""
+    chosen, words = options(words)
+    if "--root" in chosen:
+        look_at(chosen["--root"])
     match words:
         case []:
             return report(verdicts())

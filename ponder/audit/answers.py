@@ -18,16 +18,25 @@ SAMPLED = 2_000
 Questions = dict[tuple[str, str], dict[str, Any]]
 
 
-def questions_of(folder: Path) -> Questions | None:
-    """Return {(task, id): question row} that an evaluate run was to answer, from the released
-    questions of its split.
+def questions_folder(folder: Path) -> Path | None:
+    """Return where the released questions lie that an evaluate run asked; the oldest runs do not
+    name it.
 
     None for a public benchmark, whose questions are not ours to release.
     """
     benchmark = read(folder / "config.yaml")["benchmark"]
     if benchmark.get("kind") == "hub":
         return None
-    directory = ROOT / benchmark["dir"] if "dir" in benchmark else DATA / "questions"
+    return ROOT / benchmark["dir"] if "dir" in benchmark else DATA / "questions"
+
+
+def questions_of(folder: Path) -> Questions | None:
+    """Return {(task, id): question row} that an evaluate run was to answer, from the released
+    questions of its split; None as questions_folder.
+    """
+    benchmark, directory = read(folder / "config.yaml")["benchmark"], questions_folder(folder)
+    if directory is None:
+        return None
     questions: Questions = {}
     for task in benchmark["tasks"]:
         rows = read(directory / benchmark["split"] / f"{task}.jsonl")[: benchmark["limit"]]

@@ -80,9 +80,22 @@ def verdict_of(
     )
 
 
-@functools.cache
 def contents(path: Path) -> bytes:
     """Return the bytes of a file, read once, unpacked where it is packed; raises RecordError."""
+    return _contents(path, stamp(path))
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Return what tells a file from what it was: its time and size; zeros where it is not there."""
+    try:
+        state = path.stat()
+    except OSError:
+        return 0, 0
+    return state.st_mtime_ns, state.st_size
+
+
+@functools.cache
+def _contents(path: Path, _: tuple[int, int]) -> bytes:
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if path.name.endswith(".gz") else data
@@ -90,12 +103,16 @@ def contents(path: Path) -> bytes:
         raise RecordError(f"{shown(path)} cannot be read ({type(error).__name__})") from error
 
 
-@functools.cache
 def read(path: Path) -> Any:
     """Return the value of a .json or .yaml file, or the rows of a .jsonl file, read once.
 
     Raises RecordError for a file that is not there or not of its form.
     """
+    return _read(path, stamp(path))
+
+
+@functools.cache
+def _read(path: Path, _: tuple[int, int]) -> Any:
     text = contents(path)
     try:
         if ".jsonl" in path.name:
@@ -108,10 +125,14 @@ def read(path: Path) -> Any:
         raise RecordError(f"{shown(path)} is no {path.suffix[1:]} ({first_line})") from error
 
 
-@functools.cache
 def samples(folder: Path) -> list[SampleRow]:
     """Return the answers of a released evaluate run, read once; raises RecordError."""
     path = folder / "samples.jsonl"
+    return _samples(path, stamp(path))
+
+
+@functools.cache
+def _samples(path: Path, _: tuple[int, int]) -> list[SampleRow]:
     return [
         rows.row_of(SampleRow, values, f"{shown(path)} row {number}")
         for number, values in enumerate(read(path), 1)
@@ -147,6 +168,11 @@ def released(folder: Path, key: str) -> dict[str, str]:
     """Return what released.json says under `moved` or `left_out`, {} where a run has none."""
     path = folder / "released.json"
     return read(path).get(key, {}) if path.exists() else {}
+
+
+def tokenizers() -> list[Path]:
+    """Return the released tokenizers, one for each of the groups of data sets that has one."""
+    return sorted((ROOT / "data").glob("*/tokenizer.json"))
 
 
 def place(folder: Path, name: str) -> Path:

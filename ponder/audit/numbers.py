@@ -138,13 +138,15 @@ def differing(name: str, text: str, wanted: str) -> list[str]:
     return problems
 
 
-def figure_problems(results: dict[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each figure that is not drawn from the numbers.
-
-    They are drawn again, with the matplotlib that drew them.
-    """
+def drawn_again(results: dict[str, Any]) -> dict[str, bytes]:
+    """Return {name: its bytes} of the figures that the numbers give, with the matplotlib here."""
     with tempfile.TemporaryDirectory() as folder:
-        drawn = {path.name: path.read_bytes() for path in figures.draw(results, Path(folder))}
+        return {path.name: path.read_bytes() for path in figures.draw(results, Path(folder))}
+
+
+def figure_problems(results: dict[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each figure that is not drawn from the numbers."""
+    drawn = drawn_again(results)
     there = {path.name: path.read_bytes() for path in GENERATED.glob("*.svg")}
     for name in sorted(drawn.keys() | there.keys()):
         path = shown(GENERATED / name)

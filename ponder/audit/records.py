@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from ponder import rows
+from ponder.audit import origins
 from ponder.audit.checks import (
     DATA,
     ROOT,
@@ -33,9 +34,9 @@ from ponder.runs import run_hash
 ALWAYS = {"config.yaml", "environment.json", "manifest.json", "status.json", "timing.jsonl"}
 # Of completed runs; a training has weights under their own name too.
 WHOLE = {
-    "collect": {"train.jsonl", "traces.jsonl", "funnel.json"},
-    "train": {"metrics.jsonl", "batches.jsonl"},
-    "evaluate": {"samples.jsonl", "results.json"},
+    "collect": {"train.jsonl", "traces.jsonl", "funnel.json", "stdout.log"},
+    "train": {"metrics.jsonl", "batches.jsonl", "stdout.log"},
+    "evaluate": {"samples.jsonl", "results.json", "stdout.log"},
 }
 # Of the first data sets, written after their manifests.
 CARD = {"README.md", "croissant.json", "family.svg", "length.svg"}
@@ -161,8 +162,8 @@ def sets() -> list[Path]:
 
 
 def hashes() -> Findings:
-    """Whether every file has the hash that its manifest gives, and everything that a run read is
-    a released file.
+    """Whether every file has the hash that its manifest gives, everything that a run read is a
+    released file, and its answers name the weights that it read.
     """
     problems, listed, left_out = [], [], set()
     for folder in runs():
@@ -181,6 +182,7 @@ def hashes() -> Findings:
         elif not is_as_listed(path, entry):
             problems.append(f"{shown(path)} is not what its manifest says")
     problems += unreleased_inputs({entry["sha256"] for _, entry in listed})
+    problems += origins.named_inputs()
     return Findings(f"{len(listed):,} files, and what {len(runs())} runs read", problems)
 
 

@@ -1,4 +1,4 @@
-"""The text of token ids, from the released tokenizer.json alone: a byte-level BPE, read as JSON and
+"""The text of token ids, from a released tokenizer.json alone: a byte-level BPE, read as JSON and
 without its library.
 """
 
@@ -6,19 +6,37 @@ import functools
 import hashlib
 import itertools
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from ponder.audit.checks import DATA, Findings, completed, contents, read, samples, shown
-from ponder.rows import SampleRow
+from ponder.audit.checks import (
+    Findings,
+    completed,
+    contents,
+    read,
+    samples,
+    shown,
+    tokenizers,
+)
+from ponder.rows import ABSENT, SampleRow
 
-TOKENIZER = DATA / "tokenizer.json"
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a released tokenizer.json says of its token ids."""
+
+    path: Path
+    digest: str  # first 16 hex digits of the file's SHA-256, as samples name it
+    bytes_of: dict[int, bytes]
+    added: dict[int, str]  # the text of the added tokens, which stand for themselves
 
 
 @functools.cache
-def vocabulary() -> tuple[dict[int, bytes], dict[int, str], str]:
-    """Return ({id: bytes}, {id: text} of the added tokens, which stand for themselves, and the
-    first 16 hex digits of the file's SHA-256, as samples name it) of the released tokenizer.
-    """
-    tokenizer, byte_of = read(TOKENIZER), bytes_of_characters()
+def vocabulary(path: Path) -> Vocabulary:
+    """Return the Vocabulary of a tokenizer.json; raises RecordError."""
+    tokenizer, byte_of = read(path), bytes_of_characters()
     added = {entry["id"]: entry["content"] for entry in tokenizer["added_tokens"]}
     learnt = {
         number: bytes(byte_of[character] for character in token)
@@ -26,7 +44,40 @@ def vocabulary() -> tuple[dict[int, bytes], dict[int, str], str]:
         if number not in added
     }
     all_tokens = learnt | {number: text.encode() for number, text in added.items()}
-    return all_tokens, added, hashlib.sha256(contents(TOKENIZER)).hexdigest()[:16]
+    return Vocabulary(path, hashlib.sha256(contents(path)).hexdigest()[:16], all_tokens, added)
+
+
+def released() -> dict[str, Vocabulary]:
+    """Return {digest: its Vocabulary} of the released tokenizers."""
+    found = map(vocabulary, tokenizers())
+    return {known.digest: known for known in found}
+
+
+def vocabulary_of(folder: Path) -> Vocabulary | None:
+    """Return the Vocabulary that an evaluation's token ids are of, None where it is not released.
+
+    Its samples name it; where older ones do not, it is that of the same model elsewhere.
+    """
+    named = samples(folder)[0].tokenizer_sha256 if samples(folder) else ABSENT
+    if named is ABSENT:
+        named = tokenizers_of_models().get(model_of(folder))
+    return released().get(named or "")
+
+
+def model_of(folder: Path) -> str:
+    """Return the name of an evaluation's model."""
+    return read(folder / "config.yaml")["model"]["name"]
+
+
+@functools.cache
+def tokenizers_of_models() -> dict[str, str]:
+    """Return {model: digest of its tokenizer} from the evaluations whose samples name it."""
+    named = {}
+    for folder in completed("evaluate"):
+        first = samples(folder)[:1]
+        if first and first[0].tokenizer_sha256:
+            named[model_of(folder)] = first[0].tokenizer_sha256
+    return named
 
 
 def bytes_of_characters() -> dict[str, int]:
@@ -39,31 +90,32 @@ def bytes_of_characters() -> dict[str, int]:
     return {chr(byte): byte for byte in plain} | spelled
 
 
-def text(ids: list[int]) -> str:
+def text(ids: Iterable[int], known: Vocabulary) -> str:
     """Return the text of token ids; bytes that are no whole character become the replacement
     character.
     """
-    tokens_of = vocabulary()[0]
-    return b"".join(tokens_of[number] for number in ids).decode(errors="replace")
+    return b"".join(known.bytes_of[number] for number in ids).decode(errors="replace")
 
 
-def is_in_vocabulary(sample: SampleRow) -> bool:
-    """Whether a sample has token ids, all of the released vocabulary, and names no other one."""
-    known, _, digest = vocabulary()
-    names_another = sample.tokenizer_sha256 and sample.tokenizer_sha256 != digest
-    return bool(sample.ids) and not names_another and known.keys() >= {*sample.ids}
+def is_in_vocabulary(sample: SampleRow, known: Vocabulary) -> bool:
+    """Whether a sample has token ids, all of a vocabulary, and names no other one."""
+    names_another = sample.tokenizer_sha256 and sample.tokenizer_sha256 != known.digest
+    return bool(sample.ids) and not names_another and known.bytes_of.keys() >= {*sample.ids}
 
 
-def readable(sample: SampleRow) -> bool:
-    """Whether the released tokenizer made a sample: by its hash and, since older samples name
-    none, by what it says without its added tokens, which replies leave out.
+def readable(sample: SampleRow) -> Vocabulary | None:
+    """Return the released Vocabulary that made a sample: by its hash and, since older samples name
+    none, by what it says without its added tokens, which replies leave out; None for none.
     """
-    if not TOKENIZER.exists() or not is_in_vocabulary(sample):
+    return next((known for known in released().values() if _says_all(sample, known)), None)
+
+
+def _says_all(sample: SampleRow, known: Vocabulary) -> bool:
+    if not is_in_vocabulary(sample, known):
         return False
-    added = vocabulary()[1]
-    whole = text([number for number in sample.ids if number not in added])
+    whole = text([number for number in sample.ids if number not in known.added], known)
     thinking = sample.thinking
-    for name in added.values():
+    for name in known.added.values():
         thinking = thinking.replace(name, "")
     return thinking in whole and sample.reply in whole
 
@@ -74,53 +126,58 @@ def pieces(
     """Return [(text, forced)] of a sample's tokens from `start` to `stop`, neighbours of a kind as
     one; None if not readable.
     """
-    if not readable(sample):
+    known = readable(sample)
+    if known is None:
         return None
     forced, span = {*sample.forced}, range(len(sample.ids))[start:stop]
     return [
-        (text([sample.ids[position] for position in positions]), is_forced)
+        (text([sample.ids[position] for position in positions], known), is_forced)
         for is_forced, positions in itertools.groupby(span, forced.__contains__)
     ]
 
 
-MODEL = "smollm2-135m"  # whose tokenizer is released
-# All that may part thinking and reply.
-DELIMITER = re.compile(r"\n?(?:<\|im_(?:start|end)\|>(?:answer)?\n?)*")
-
-
-def says(sample: SampleRow) -> bool:
+def says(sample: SampleRow, known: Vocabulary, delimiters: dict[str, Any]) -> bool:
     """Whether a sample's tokens are its thinking, a delimiter, and its reply."""
     ids, count = sample.ids, sample.num_thinking
-    turns = {number for number, name in vocabulary()[1].items() if name.startswith("<|im_")}
+    ends = delimiters["turn_start"], delimiters["turn_end"]
+    turns = {number for number, name in known.added.items() if name in ends}
     for cut in {count, count + 1, len(ids)} & {*range(len(ids) + 1)}:
-        if text(ids[:cut]).removesuffix("\n") != sample.thinking:
+        if text(ids[:cut], known).removesuffix("\n") != sample.thinking:
             continue
         for start in range(cut, cut + 5):
-            reply = text([number for number in ids[start:] if number not in turns]).strip()
-            if reply == sample.reply and DELIMITER.fullmatch(text(ids[cut:start])):
+            reply = text([number for number in ids[start:] if number not in turns], known).strip()
+            parted = _parting(delimiters).fullmatch(text(ids[cut:start], known))
+            if reply == sample.reply and parted:
                 return True
     return False
 
 
+def _parting(delimiters: dict[str, Any]) -> re.Pattern[str]:
+    """Return the pattern of all that may part thinking and reply."""
+    start, end = (re.escape(delimiters[name]) for name in ("turn_start", "turn_end"))
+    answer = re.escape(delimiters["answer"] or "")
+    return re.compile(rf"\n?(?:(?:{start}|{end})(?:{answer})?\n?)*")
+
+
 def tokens() -> Findings:
-    """Whether thinking and reply of each answer are what its token ids say in the released
+    """Whether thinking and reply of each answer are what its token ids say in a released
     vocabulary.
     """
     problems, count, other = [], 0, 0
     for folder in completed("evaluate"):
-        config = read(folder / "config.yaml")
+        config, known = read(folder / "config.yaml"), vocabulary_of(folder)
+        is_nearest = config["subject"]["kind"] == "nearest"
         for number, sample in enumerate(samples(folder), 1):
-            no_model_answered = (
-                sample.finish == "rejected" or config["subject"]["kind"] == "nearest"
-            )
-            if config["model"]["name"] != MODEL or (not sample.ids and no_model_answered):
+            no_model_answered = sample.finish == "rejected" or is_nearest
+            if known is None or (not sample.ids and no_model_answered):
                 other += 1
                 continue
             count += 1
-            if not is_in_vocabulary(sample) or not says(sample):
+            delimiters = config["model"]["delimiters"]
+            if not is_in_vocabulary(sample, known) or not says(sample, known, delimiters):
                 problems.append(
                     f"{shown(folder)}/samples.jsonl row {number}: its token ids say something else "
                     "than its text"
                 )
-    looked_at = f"{count:,} answers; {other:,} without tokens, or of another tokenizer"
+    looked_at = f"{count:,} answers; {other:,} without tokens, or of a tokenizer not released"
     return Findings(looked_at, problems)
