@@ -117,6 +117,7 @@ def test_what_no_claim_prints_is_refused():
         "ends",
         "units",
         "seeds",
+        "mistakes",
     ],
 )
 def test_every_kind_of_claim_can_be_explained(kind):

@@ -24,6 +24,8 @@ ESTIMATORS = {
     "(ponder/report/comparisons.py: units)",
     "ends": "shares of cut and unanswered answers, and accuracy among cut and completed ones "
     "(ponder/report/comparisons.py: ends)",
+    "mistakes": "answers counted by rule: the first wrong step, what follows a nudge, the type "
+    "(ponder/report/mistakes.py)",
     "method": "Control, Scaling and Performance of s1, section 3.2, with bootstrap intervals "
     "(ponder/report/methods.py: row)",
     "votes": "majority vote and coverage of k samples of a question (ponder/report/methods.py: "
@@ -64,6 +66,7 @@ def claims(results: dict[str, Any]) -> list[Claim]:
         *_planned(results),
         *_trainings(results),
         *_methods(results),
+        *_mistakes(results),
         *_others(results),
     ]
     return [_linked(claim, linked) for claim in without_decisions]
@@ -216,6 +219,16 @@ def _methods(results: dict[str, Any]) -> Iterator[Claim]:
 
 def _without_points(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key != "points"}
+
+
+def _mistakes(results: dict[str, Any]) -> Iterator[Claim]:
+    runs = row_runs(results)
+    for part, entries in results["mistakes"].items():
+        for entry in entries:
+            label, _, family = entry["name"].partition(": ")
+            path = f"mistakes/{part}/{entry['name']}"
+            families = [family] if family else None
+            yield claim(results, path, "mistakes", [runs[label]], families)
 
 
 def _others(results: dict[str, Any]) -> Iterator[Claim]:

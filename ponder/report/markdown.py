@@ -206,6 +206,7 @@ def results_page(results: Mapping[str, Any], root: str) -> str:
         *_accuracies(results, printed, root),
         *_comparisons(printed),
         *_planned(printed["contrasts"], root),
+        *_mistakes(printed["mistakes"]),
         *_methods(printed["methods"], root),
     ]
     return "\n".join(lines) + "\n"
@@ -382,6 +383,78 @@ def _processors(arms: Sequence[Mapping[str, Any]]) -> str:
             name = f"{arm['name'].partition(',')[0]} {seed['name']}"
             trained.setdefault(seed["processor"], {})[name] = None
     return "; ".join(f"{processor}: {', '.join(names)}" for processor, names in trained.items())
+
+
+def _mistakes(mistakes: Mapping[str, Any]) -> list[str]:
+    """Return what goes wrong in answers, counted by rule."""
+    steps = ("n", "right_answers", "right", "followed", "value", "step", "missing", "extra")
+    nudges = ("n", "operation", "followed", "again", "value", "step", "nothing", "other")
+    families = list(mistakes["types"][0]["families"])
+    types = [
+        [entry["name"], *(_type_cell(entry["families"][family]) for family in families)]
+        for entry in mistakes["types"]
+    ]
+    return [
+        "## What goes wrong",
+        "",
+        "Counted by rule over the answers of the table (ponder/report/mistakes.py); no rule looks "
+        "at who answered.",
+        "",
+        *table(
+            [
+                "the first wrong step, trained families",
+                "answers",
+                "right answers",
+                "every step right",
+                "and the answer too",
+                "another value",
+                "another step",
+                "ended early",
+                "went on",
+            ],
+            "lrrrrrrrr",
+            [
+                [spelled(entry["name"]), *(entry[key] for key in steps)]
+                for entry in mistakes["steps"]
+            ],
+        ),
+        "",
+        "The programs that wrote the training traces say which line is due. Another value: the "
+        "line is the step that was due, with another value. Of letter counting a line is a whole "
+        "word, so a letter that is left out makes it another step.",
+        "",
+        *table(
+            [
+                "after the last nudge",
+                "nudged",
+                "`Wait:` as one more operation",
+                "its value is the answer",
+                "the line before again",
+                "with another value",
+                "another step",
+                "nothing",
+                "other words",
+            ],
+            "lrrrrrrrr",
+            [
+                [spelled(entry["name"]), *(entry[key] for key in nudges)]
+                for entry in mistakes["nudges"]
+            ],
+        ),
+        "",
+        *table(
+            ["answers of the wrong type", *map(spelled, families)], "l" + "r" * len(families), types
+        ),
+        "",
+        "What the right answers of a family are, numbers, lists or a few words, is its type. In "
+        "brackets: those that are among the few answers of another family, and of which.",
+        "",
+    ]
+
+
+def _type_cell(entry: Mapping[str, str]) -> str:
+    borrowed = f" ({entry['borrowed']}: {spelled(entry['from'])})" if entry["from"] else ""
+    return f"{entry['wrong']}{borrowed}"
 
 
 def _methods(methods: Mapping[str, Any], root: str) -> list[str]:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ponder import statistics
-from ponder.questions.drawn import KEYS_PER_ROW
+from ponder.questions.drawn import KEYS_PER_ROW, read_split
 from ponder.report import comparisons, contrasts, released, sources
 from ponder.report.comparisons import MAIN, summary, within
 from ponder.report.example import decoder, example
+from ponder.report.mistakes import mistakes
 from ponder.report.printed import printed
 from ponder.report.released import MethodRun, TableRow
 from ponder.report.sources import Evaluation
@@ -36,6 +37,7 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
     trained_families = groups["within reach"] + groups["out of reach"]
     scopes = {"trained": trained_families, **groups}
     families = sorted(drawn["families"])
+    decode = decoder(data / "tokenizer.json")
     pairs = comparisons.compare({label: run[1] for label, run in table.items()}, scopes)
     results = {
         "cited": _cited(),
@@ -56,8 +58,14 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
         "methods": comparisons.compare_methods(
             compared, evaluations, sources.step_tokens(trained, data), families
         ),
+        "mistakes": mistakes(
+            {label: run[1] for label, run in table.items()},
+            read_split(data / "questions", "test"),
+            sorted(trained_families),
+            decode,
+        ),
         "base": sources.one_base([dev[0], *(folder for folder, _ in evaluations.values())]),
-        "example": example(table, groups["within reach"], decoder(data / "tokenizer.json")),
+        "example": example(table, groups["within reach"], decode),
     }
     results = rounded(results)
     return results | {"printed": printed(results)}
