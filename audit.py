@@ -11,6 +11,10 @@
     python audit.py diff RUN RUN          # what two runs differ in, question by question
     python audit.py replay                # train three steps and answer five questions again, and
                                           # compare bits; needs torch
+    python audit.py replay RUN            # the same of any run whose weights are released:
+                                          # --answers 20, or --steps 1:10, drawn by --seed 7
+    python -I audit.py --root OTHER       # any of these on another checkout, with this one's code
+
 
 Exit code 0 when nothing fails, 1 when something does, 2 for a mistake on the command line.
 """
@@ -28,6 +32,7 @@ if __name__ == "__main__":
     sys.path[:] = [place for place in sys.path if os.path.abspath(place) != sys.path[0]]
 
 import importlib
+import random
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -173,7 +178,13 @@ CHECKS = {
         "readings by code that does not log them",
     ),
 }
-OPTIONS = {"--root": "the folder of a checkout"}
+# Options, with what comes after each.
+OPTIONS = {
+    "--root": "the folder of a checkout",
+    "--answers": "how many answers are replayed",
+    "--steps": "the first and last step that are replayed, as 1:10",
+    "--seed": "what draws the answers or steps that are replayed",
+}
 SHOWN = 20  # problems of a check that are printed
 
 
@@ -243,6 +254,39 @@ def write_page() -> int:
     return 1 if failing else 0
 
 
+def replayed(names: list[str], chosen: dict[str, str]) -> int:
+    """Run a part of a run again, or of the main one and of smoke; return the exit code."""
+    from ponder.audit import checks, explain, replay
+
+    out = checks.CODE / "outputs" / "replay"
+    seed = chosen.get("--seed") or str(random.SystemRandom().randrange(10**9))
+    if not names:
+        code = report(replay.replay(out, seed))
+    else:
+        answers = at_least_one("--answers", chosen.get("--answers", str(replay.ANSWERS)))
+        span = steps_of(chosen["--steps"]) if "--steps" in chosen else None
+        folder = explain.run_named(names[0])
+        code = report([replay.replay_run(out, folder, seed, answers, span)])
+    print(replay.never_replayed(out))
+    return code
+
+
+def at_least_one(option: str, text: str) -> int:
+    """Return the number that an option gives; raises UserError unless it is 1 or more."""
+    if not text.isdecimal() or not int(text):
+        raise UserError(f"{option}={text} is no number from 1 on; give one, as {option} 20")
+    return int(text)
+
+
+def steps_of(text: str) -> tuple[int, int]:
+    """Return the first and last step of a text like 1:10; raises UserError."""
+    first, _, last = text.partition(":")
+    span = at_least_one("--steps", first), at_least_one("--steps", last)
+    if span[0] > span[1]:
+        raise UserError(f"--steps {text} ends before it begins; give the smaller step first")
+    return span
+
+
 def options(words: list[str]) -> tuple[dict[str, str], list[str]]:
     """Return ({option: its value}, the other words) of a command line; raises UserError."""
     found, rest, left = {}, [], iter(words)
@@ -280,10 +324,8 @@ def main(words: list[str]) -> int:
             print("\n".join(explain.diff(a, b)))
         case ["page"]:
             return write_page()
-        case ["replay"]:
-            from ponder.audit import checks, replay
-
-            return report(replay.replay(checks.ROOT / "outputs" / "replay"))
+        case ["replay"] | ["replay", _]:
+            return replayed(words[1:], chosen)
         case ["-h" | "--help"]:
             print(__doc__)
         case _ if all(word in CHECKS for word in words):

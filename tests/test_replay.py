@@ -8,9 +8,10 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import ROOT, SMOKE, collected, evaluated, study_of, trained
+from conftest import ROOT, SMOKE, collected, command, evaluated, study_of, trained
 
 from ponder.audit import replay
+from ponder.audit.checks import Verdict
 from ponder.errors import UserError
 from ponder.runs import commit, dump, read_jsonl, write_jsonl
 
@@ -42,7 +43,7 @@ def faked(monkeypatch, released, *names):
     def script(scratch, name, *overrides, code=ROOT):
         if name not in names:
             return real(scratch, name, *overrides, code=code)
-        shutil.copytree(released / name, scratch / name)
+        shutil.copytree(released / name, scratch / name, dirs_exist_ok=True)
         return subprocess.Popen(["true"])
 
     monkeypatch.setattr(replay, "unpack", lambda commit, folder: folder.symlink_to(ROOT))
@@ -201,3 +202,54 @@ def test_the_code_of_a_commit_is_its_own_and_of_an_unknown_one_there_is_none(tmp
     assert (tmp_path / "train.py").is_file() and (tmp_path / "conf").is_dir()
     with pytest.raises(UserError, match="is not in this checkout"):
         replay.unpack("0" * 40, tmp_path)
+
+
+# --- what is drawn ---------------------------------------------------------------------
+
+
+def test_a_seed_draws_answers_and_steps_from_the_whole_run():
+    folder = ROOT / "logs/train/cpu-d57f96ff"
+    drawn = {replay.drawn_steps(folder, str(seed)) for seed in range(300)}
+    assert all(last - first == replay.STEPS - 1 for first, last in drawn)
+    firsts = [first for first, _ in drawn]
+    assert min(firsts) < 30 and max(firsts) > 470 and max(firsts) <= 498
+    assert replay.drawn_steps(folder, "7") == replay.drawn_steps(folder, "7")
+
+
+def test_the_weights_of_an_evaluation_are_found_by_their_hash():
+    folder = replay.folder_of(replay.LOGS, "evaluate", "cpu-seed1-trained-wait1-test")
+    assert replay.weights_of(folder) == ROOT / "data/cpu/cpu-seed1/adapter"
+    full = replay.folder_of(replay.LOGS, "evaluate", "cpu-full-trained-free-dev-1ef80881")
+    with pytest.raises(UserError, match="are not released, so its answers cannot be made again"):
+        replay.weights_of(full)
+
+
+def test_a_run_without_a_model_is_not_replayed(tmp_path):
+    name = "cpu-nearest-free-test-15c2604b"
+    verdict = replay.judged("replay", replay.generate, tmp_path, "", "", replay.LOGS, name)
+    assert verdict.result == "NOT_RUN" and "no model answered here" in verdict.looked_at
+
+
+def test_a_replayed_run_is_noted_and_the_others_are_told(tmp_path, monkeypatch):
+    folder = ROOT / "logs/evaluate/cpu-trained-free-test-43c273eb"
+    before = int(replay.never_replayed(tmp_path).split()[3])
+    made = Verdict("replay-generate", "PASS", "x", "y", "z")
+    monkeypatch.setattr(replay, "judged", lambda *arguments: made)
+    assert replay.replay_run(tmp_path, folder, "7") == made
+    assert int(replay.never_replayed(tmp_path).split()[3]) == before - 1
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--answers", "0"], "--answers=0 is no number from 1 on"),
+        (["--steps", "5:2"], "--steps 5:2 ends before it begins"),
+        (["--steps", "x:2"], "--steps=x is no number"),
+        (["--sead", "7"], "--sead is no option of audit.py"),
+        (["--seed"], "--seed needs what draws"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(words, message):
+    process = command("audit", "replay", "cpu-trained-free-test-43c273eb", *words)
+    assert process.returncode == 2 and process.stderr.count("\n") == 1
+    assert message in process.stderr

@@ -18,6 +18,7 @@ from ponder.errors import RecordError
 from ponder.rows import SampleRow
 from ponder.runs import ROOT
 
+CODE = Path(__file__).resolve().parents[2]  # the checkout of this code, whatever it looks at
 STAGES = ("collect", "train", "evaluate")
 DATA = ROOT / "data" / "cpu"
 

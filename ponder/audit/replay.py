@@ -1,10 +1,12 @@
-"""Run again and compare to the last bit: the first steps of the main training, five of its
-answers, and all of `smoke`.
+"""Run again and compare to the last bit: some answers of any evaluation, some steps of any
+training, and all of `smoke`.
 
-The training is run by the code of the commit that it names, answers and smoke by the code that is
-here. Unequal bits fail a run on the platform that it names alone, for other processors sum in
-another order (decision 0027); equal ones pass anywhere. Nothing is written but into the folder
-`out`, and nothing stays there but base models.
+A training is run by the code of the commit that it names, answers and smoke by the code that is
+here. What is run again is drawn by a seed that the auditor gives, or that the operating system
+gives and the verdict names: who forges an answer cannot know whether it is drawn. Unequal bits fail
+a run on the platform that it names alone, for other processors sum in another order (decision
+0027); equal ones pass anywhere. Nothing is written but into the folder `out`, and nothing stays
+there but base models and the list of what was replayed.
 """
 
 import hashlib
@@ -12,6 +14,8 @@ import io
 import json
 import os
 import random
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -22,14 +26,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ponder import rows
-from ponder.audit.checks import Verdict
+from ponder.audit.checks import CODE, Verdict, completed, place
 from ponder.errors import UserError
 from ponder.hashing import file_sha256
 from ponder.report import released
 from ponder.rows import SampleRow
-from ponder.runs import ROOT, environment, plain, read_jsonl
+from ponder.runs import ROOT, dump, environment, plain, read_jsonl
+from ponder.terminal import progress
 
 LOGS, STEPS, ANSWERS = ROOT / "logs", 3, 5
+REPLAYED = "replayed.jsonl"  # the runs of which a part was replayed on this machine
 # Of runs before it was recorded: no other gives their bits (0027).
 EARLY = {"torch_cpu_capability": "AVX512"}
 SMOKE = {
@@ -64,23 +70,13 @@ class Pair(NamedTuple):
     released: dict[str, Any]
 
 
-def replay(out: Path) -> list[Verdict]:
-    """Return the Verdicts on the main training, its answers, and smoke."""
+def replay(out: Path, seed: str) -> list[Verdict]:
+    """Return the Verdicts on the first steps of the main training, some of its answers, and
+    smoke.
+    """
     return [
-        judged(
-            "replay-train",
-            train,
-            out,
-            "that the recorded code and rows give the recorded losses and gradients",
-            f"the steps after the first {STEPS}, and the saved weights",
-        ),
-        judged(
-            "replay-generate",
-            generate,
-            out,
-            "that the released weights give the released tokens",
-            "the answers that were not drawn, and those of other runs",
-        ),
+        replay_run(out, released.run_folder("train", "cpu"), seed, ANSWERS, (1, STEPS)),
+        replay_run(out, released.run_folder("evaluate", "cpu-trained-free-test"), seed),
         judged(
             "replay-smoke",
             smoke,
@@ -89,6 +85,63 @@ def replay(out: Path) -> list[Verdict]:
             "anything about a real model: smoke's is random and tiny",
         ),
     ]
+
+
+def replay_run(
+    out: Path, folder: Path, seed: str, answers: int = ANSWERS, span: tuple[int, int] | None = None
+) -> Verdict:
+    """Return the Verdict on a part of a released training or evaluation, which `seed` draws: so
+    many answers, or the steps of `span` (None: some, anywhere), and note it among the replayed.
+    """
+    if folder.parent.name == "train":
+        verdict = judged(
+            "replay-train",
+            train,
+            out,
+            "that the recorded code and rows give the recorded losses and gradients",
+            "the steps after those, and the saved weights",
+            LOGS,
+            folder.name,
+            span or drawn_steps(folder, seed),
+        )
+    else:
+        verdict = judged(
+            "replay-generate",
+            generate,
+            out,
+            "that the released weights give the released tokens",
+            "the answers that were not drawn, and those of other runs",
+            LOGS,
+            folder.name,
+            None,
+            answers,
+            seed,
+        )
+    if verdict.result in ("PASS", "FAIL"):
+        with open(Path(out) / REPLAYED, "a", encoding="utf-8") as file:
+            file.write(dump({"run": f"{folder.parent.name}/{folder.name}"}))
+    return verdict
+
+
+def drawn_steps(folder: Path, seed: str) -> tuple[int, int]:
+    """Return the first and last of some steps of a training, side by side, that a seed draws."""
+    count = len(read_jsonl(folder / "metrics.jsonl"))
+    first = random.Random(f"steps/{seed}/{folder.name}").randint(1, max(1, count - STEPS + 1))
+    return first, min(count, first + STEPS - 1)
+
+
+def never_replayed(out: Path) -> str:
+    """Return a line that says which completed trainings and evaluations were never replayed
+    here.
+    """
+    path = Path(out) / REPLAYED
+    made = {row["run"] for row in read_jsonl(path)} if path.exists() else set()
+    all_runs = [
+        f"{stage}/{run.name}" for stage in ("train", "evaluate") for run in completed(stage)
+    ]
+    never = [name for name in all_runs if name not in made]
+    text = f"never replayed here: {len(never)} of {len(all_runs)} runs: {', '.join(never[:5])}"
+    return f"{text}, and {len(never) - 5} more" if len(never) > 5 else text
 
 
 def judged(
@@ -151,19 +204,30 @@ def with_packages(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, **record["packages"]}
 
 
-def train(scratch: Path, logs: Path = LOGS, experiment: str = "cpu") -> Comparison:
-    """Replay the first steps of a released training, by its own collect.py and train.py."""
-    folder = released.run_folder("train", experiment, logs)
+def train(
+    scratch: Path, logs: Path = LOGS, name: str = "cpu", span: tuple[int, int] = (1, STEPS)
+) -> Comparison:
+    """Replay a released training by its own collect.py and train.py, up to the last step of
+    `span`, and compare each step on the way.
+
+    `name` is a run's, or its label. The rows are the released ones where its code knows them by
+    their name; else its code chooses them again.
+    """
+    folder = folder_of(logs, "train", name)
     commit = json.loads((folder / "status.json").read_text())["commits"][0]["commit"]
     code = scratch / "code"
     unpack(commit, code)
-    script(scratch, "collect", f"experiment={experiment}", code=code).wait()
-    with script(scratch, "train", f"experiment={experiment}", code=code) as process:
+    put_rows(scratch, folder)
+    experiment, _, seed = label_of(folder).partition("-seed")
+    overrides = [f"experiment={experiment}", *([f"seed={seed}"] if seed else [])]
+    script(scratch, "collect", *overrides, code=code).wait()
+    recorded: list[dict[str, Any]] = read_jsonl(folder / "metrics.jsonl")[: span[1]]
+    with script(scratch, "train", *overrides, code=code) as process:
         try:
-            steps = first_steps(scratch, process)
+            steps = first_steps(scratch, process, span[1], folder.name)
         finally:
             process.terminate()
-    if len(steps) < STEPS:
+    if len(steps) < span[1]:
         raise UserError(f"the code of {folder.name} does not run here: {last_line(scratch)}")
     (again,) = scratch.glob("train/*")
     problems = []
@@ -171,61 +235,96 @@ def train(scratch: Path, logs: Path = LOGS, experiment: str = "cpu") -> Comparis
         problems.append(f"its code makes {again.name}: other rows, or another config")
     if read_jsonl(again / "batches.jsonl") != read_jsonl(folder / "batches.jsonl"):
         problems.append("batches.jsonl: other rows in its steps")
-    recorded: list[dict[str, Any]] = read_jsonl(folder / "metrics.jsonl")[:STEPS]
-    recorded += [{}] * (STEPS - len(recorded))
+    recorded += [{}] * (span[1] - len(recorded))
     pairs = [
         Pair(f"step {number}", step, reference)
         for number, (step, reference) in enumerate(zip(steps, recorded, strict=False), 1)
     ]
     problems += unequal(pairs, "step", "lr", "tokens", "loss_tokens")
-    looked_at = f"steps 1 to {STEPS} of {folder.name}, by the code of commit {commit[:12]}"
+    looked_at = (
+        f"steps {span[0]} to {span[1]} of {folder.name} and those before them, by the code of "
+        f"commit {commit[:12]}"
+    )
     return Comparison(folder, looked_at, problems, unequal(pairs, "loss", "grad_norm"))
 
 
-def first_steps(scratch: Path, process: subprocess.Popen) -> list[dict[str, Any]]:
-    """Return the rows of metrics.jsonl as soon as a training has written enough, or has ended."""
+def folder_of(logs: Path, stage: str, name: str) -> Path:
+    """Return the folder of a released run by its name, or by its label; raises UserError."""
+    folder = logs / stage / name
+    return folder if folder.is_dir() else released.run_folder(stage, name, logs)
+
+
+def label_of(folder: Path) -> str:
+    """Return the name of a run without its hash."""
+    return folder.name.rpartition("-")[0]
+
+
+def put_rows(scratch: Path, folder: Path) -> None:
+    """Put the released collection that a training read among the runs of `scratch`."""
+    digest = json.loads((folder / "status.json").read_text())["inputs"]["train.jsonl"]
+    for collected in sorted(folder.parents[1].glob("collect/*")):
+        files = json.loads((collected / "manifest.json").read_text())["files"]
+        if files.get("train.jsonl", {}).get("sha256") != digest:
+            continue
+        target = scratch / "collect" / collected.name
+        shutil.copytree(collected, target)
+        (target / "released.json").unlink(missing_ok=True)
+        for name in files:
+            source = place(collected, name)
+            if source.exists():
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target / name)
+
+
+def first_steps(
+    scratch: Path, process: subprocess.Popen, count: int, title: str
+) -> list[dict[str, Any]]:
+    """Return the rows of metrics.jsonl as soon as a training has written so many, or has ended."""
     steps: list[dict[str, Any]] = []
     has_ended = False
-    while not has_ended and len(steps) < STEPS:
-        time.sleep(0.2)
-        has_ended = process.poll() is not None  # before reading, so that no last row is missed
-        steps = []
-        for path in scratch.glob("train/*/metrics.jsonl"):
-            steps += read_jsonl(path, tolerate_cut=True)
-    return steps
+    with progress.bar(count, "step", f"replay {title}") as bar:
+        while not has_ended and len(steps) < count:
+            time.sleep(0.2)
+            has_ended = process.poll() is not None  # before reading, so that no last row is missed
+            known, steps = len(steps), []
+            for path in scratch.glob("train/*/metrics.jsonl"):
+                steps += read_jsonl(path, tolerate_cut=True)
+            bar.update(min(count, len(steps)) - min(count, known))
+    return steps[:count]
 
 
 def generate(
     scratch: Path,
     logs: Path = LOGS,
-    label: str = "cpu-trained-free-test",
-    adapter: Path = ROOT / "data/cpu/cpu/adapter",
+    name: str = "cpu-trained-free-test",
+    adapter: Path | None = None,
+    count: int = ANSWERS,
+    seed: str = "0",
 ) -> Comparison:
-    """Replay some answers of a released greedy evaluation, drawn by its name; they are decoded
-    together, without the others.
-    """
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
+    """Replay some answers of a released evaluation, drawn by a seed; they are decoded together,
+    without the others.
 
+    `name` is a run's, or its label; `adapter` is where its weights lie, None where they are
+    released. Raises UserError where no model answered here, or its weights are not released.
+    """
+    folder = folder_of(logs, "evaluate", name)
+    plan, run = planned_again(scratch, folder, adapter)
     # evaluate.py shares its name with a package that lm-eval imports: look into the checkout last.
-    elsewhere = [place for place in sys.path if Path(place).resolve() != ROOT]
-    sys.path[:] = [*elsewhere, str(ROOT)]
-    from ponder import stages, study
+    sys.path[:] = [*(p for p in sys.path if Path(p).resolve() != CODE), str(CODE)]
     from ponder.evaluate import subjects
 
-    folder = released.run_folder("evaluate", label, logs)
     answers = rows.read(SampleRow, folder / "samples.jsonl")
-    drawn = random.Random(f"replay/{folder.name}").sample(answers, ANSWERS)
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("evaluate", [f"experiment={label.split('-')[0]}"])
-    OmegaConf.set_struct(config, False)  # a run records defaults that conf/ leaves out
-    here = {"out": str(scratch), "wandb": "disabled", "subject": {"adapter": str(adapter)}}
-    plan = study.read(OmegaConf.merge(config, OmegaConf.load(folder / "config.yaml"), here))
-    run = stages.evaluate_run(plan)
+    answers = [row for row in answers if row.finish != "rejected"]
+    drawn = random.Random(f"answers/{seed}/{folder.name}").sample(answers, min(count, len(answers)))
     run.folder.mkdir(parents=True)
     subject = subjects.language_models([plan], [run])[0].subject
     prompts = [subject.prompt(row.task, row.question) for row in drawn]
-    generations = dict(subject.answer([(row.task, row.id, 0) for row in drawn], prompts))
+    keys = [(row.task, row.id, row.sample or 0) for row in drawn]
+    generations = {}
+    with progress.bar(len(drawn), "answer", f"replay {folder.name}") as bar:
+        for number, of_budgets in subject.answer(keys, prompts):
+            generations[number] = of_budgets
+            bar.update()
     pairs = []
     for number, (row, prompt) in enumerate(zip(drawn, prompts, strict=True)):
         again = plain(generations[number][0][1]) | {"prompt_sha256": prompt_sha256(prompt)}
@@ -237,8 +336,47 @@ def generate(
         if run.inputs.get(name) != digest
     ]
     problems += unequal(pairs, "prompt_sha256")
-    looked_at = f"{ANSWERS} answers of {folder.name}"
+    looked_at = f"{len(drawn)} of {len(answers)} answers of {folder.name}, drawn by seed {seed}"
     return Comparison(folder, looked_at, problems, unequal(pairs, "ids", "forced", "finish"))
+
+
+def planned_again(scratch: Path, folder: Path, adapter: Path | None) -> tuple[Any, Any]:
+    """Return the Study of a released evaluation and its run in `scratch`.
+
+    What a run did not record, since it is older, is as conf/ has it for its experiment.
+    """
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from ponder import stages, study
+
+    recorded = OmegaConf.load(folder / "config.yaml")
+    if recorded.subject.kind == "nearest" or OmegaConf.select(recorded, "engine.kind") == "server":
+        raise UserError(f"no model answered here in {folder.name}; name another run")
+    weights = None
+    if recorded.subject.kind == "trained":
+        weights = str(adapter or weights_of(folder))
+    experiments = [path.stem for path in (CODE / "conf" / "experiment").glob("*.yaml")]
+    known = [name for name in experiments if f"{folder.name}-".startswith(f"{name}-")]
+    with initialize_config_dir(str(CODE / "conf"), version_base="1.3"):
+        config = compose("evaluate", [f"experiment={max(known, key=len, default='cpu')}"])
+    OmegaConf.set_struct(config, False)  # a run records defaults that conf/ leaves out
+    here = {"out": str(scratch), "wandb": "disabled", "subject": {"adapter": weights}}
+    plan = study.read(OmegaConf.merge(config, recorded, here))
+    return plan, stages.evaluate_run(plan)
+
+
+def weights_of(folder: Path) -> Path:
+    """Return the folder of the released weights that an evaluation read; raises UserError."""
+    inputs = json.loads((folder / "status.json").read_text())["inputs"]
+    wanted = {digest for name, digest in inputs.items() if re.search(r"^\w+\.safetensors$", name)}
+    for path in sorted((ROOT / "data").glob("*/*/*/*.safetensors")):
+        if file_sha256(path) in wanted:
+            return path.parent
+    raise UserError(
+        f"the weights of {folder.name} are not released, so its answers cannot be made again; name "
+        "another run"
+    )
 
 
 def prompt_sha256(prompt: list[int] | str) -> str:
@@ -310,7 +448,7 @@ def unpack(commit: str, folder: Path) -> None:
         tar.extractall(folder, filter="data")
 
 
-def script(scratch: Path, name: str, *overrides: str, code: Path = ROOT) -> subprocess.Popen:
+def script(scratch: Path, name: str, *overrides: str, code: Path = CODE) -> subprocess.Popen:
     """Return the process of one of the three scripts of a checkout, whose runs go to `scratch` and
     whose output to a file there.
     """
