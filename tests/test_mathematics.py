@@ -1,5 +1,6 @@
 """The families of mathematics that a language model answers, and the pool drawn from them."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -12,10 +13,12 @@ import pytest
 from conftest import ROOT, study_of
 from omegaconf import OmegaConf
 
-from ponder.collect import teachers
+from ponder.audit import answers
+from ponder.collect import teachers, traces
 from ponder.config import build
 from ponder.errors import UserError
-from ponder.questions import drawing, expressions, gym, shots, solver, stories
+from ponder.grading import kinds
+from ponder.questions import drawing, expressions, gym, marking, shots, solver, stories
 from ponder.questions.drawn import Question, Questions, question_id, read_manifest, read_split
 from ponder.questions.families import FAMILIES, family
 from ponder.questions.family import LIBRARY, PEOPLE
@@ -396,3 +399,54 @@ def test_the_solver_as_teacher_of_the_pool_is_refused_in_one_sentence(tmp_path):
     pool = read_split(COMMITTED, "pool")[:1]
     with pytest.raises(UserError, match="no program solves the family"):
         teachers.write(pool, plan, None, None)
+
+
+# --- marking -------------------------------------------------------------------------------
+
+WORDS_OF_ONES_OWN = [
+    (r"So she pays \boxed{1,125}.", "1125"),
+    (r"\boxed{\$23}", "23"),
+    (r"That is \boxed{25\%}.", "25"),
+    (r"\boxed{8 \text{ km}}", "8"),
+    (r"\[ \boxed{x = 6} \]", "6"),
+    ("The answer is $48.40.", "48.4"),
+]
+
+
+@pytest.mark.parametrize(("reply", "gold"), WORDS_OF_ONES_OWN)
+def test_a_model_may_answer_in_its_own_words(reply, gold):
+    assert marking.mark(reply, gold, "shopping")["correct"]
+    assert kinds.is_right(reply, gold, marking.kind_of("shopping", "drawn"))
+    assert not marking.mark("\\boxed{7}", gold, "shopping")["correct"]
+
+
+@pytest.mark.parametrize(("reply", "gold"), WORDS_OF_ONES_OWN[:5])
+def test_the_families_of_programs_are_marked_as_they_were_released(reply, gold):
+    assert marking.mark(reply, gold, "chain_sum") == {"correct": False}
+    assert marking.kind_of("chain_sum", "drawn") == "drawn"
+
+
+def test_other_pools_are_marked_as_they_say():
+    assert marking.kind_of("shopping", "jsonl") == "jsonl"
+    assert marking.kind_of("nobody knows it", "drawn") == "drawn"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_gold_answer_is_right_and_its_neighbour_is_not(name, rows):
+    for row in rows["test"]:
+        if row.family == name:
+            told = f"\\boxed{{{row.answer}}}"
+            assert marking.mark(told, row.answer, name)["correct"]
+            beside = f"\\boxed{{{Fraction(row.answer) + 1}}}"
+            assert not marking.mark(beside, row.answer, name)["correct"]
+
+
+def test_a_trace_is_marked_by_its_family(rows):
+    asked = next(row for row in rows["dev"] if row.family == "shopping")
+    asked = dataclasses.replace(asked, answer="1125")
+    reply = r"\boxed{\$1,125}"
+    assert traces.graded_trace(asked, "", "1,125", reply, "t", 0).correct
+    asked = dataclasses.replace(asked, family="chain_sum")
+    assert not traces.graded_trace(asked, "", "1,125", reply, "t", 0).correct
+    assert not answers.second_grade(reply, "1125", "chain_sum")
+    assert answers.second_grade(reply, "1125", "shopping")

@@ -9,7 +9,8 @@ from typing import Any
 
 from ponder.audit.checks import DATA, ROOT, Findings, completed, read, samples, shown
 from ponder.grading import crosscheck
-from ponder.grading.families import is_correct
+from ponder.grading.kinds import DRAWN
+from ponder.questions.marking import FREE, kind_of, mark
 from ponder.rows import SampleRow
 
 # Answers that the second grader sees in `make audit`; `make audit-full` shows it all.
@@ -44,10 +45,12 @@ def questions_of(folder: Path) -> Questions | None:
     return questions
 
 
-def second_grade(reply: str, gold: str) -> bool:
+def second_grade(reply: str, gold: str, family: str = "") -> bool:
     """Whether the second grader (ponder/grading/crosscheck.py) calls a reply right, item by item:
-    the order of a list counts in these families, and 4 - 3 = 1 is no answer.
+    the order of a list counts in the families of programs, and 4 - 3 = 1 is no answer there.
     """
+    if kind_of(family, DRAWN) == FREE:
+        return crosscheck.is_correct(reply, gold)
     answer = crosscheck.last_answer(reply)
     if answer is None or "=" in answer:
         return False
@@ -84,7 +87,7 @@ def answer_problem(sample: SampleRow, question: dict[str, Any] | None) -> str | 
         return f"answers {sample.task}/{sample.id}, which is not in its split"
     if (sample.question, sample.gold) != (question["question"], question["answer"]):
         return f"has another question or gold answer than data/ has for {sample.id}"
-    if is_correct(sample.reply, question["answer"]) != sample.correct:
+    if mark(sample.reply, sample.gold, sample.task)["correct"] != sample.correct:
         return f"is marked {'right' if sample.correct else 'wrong'}, but its reply is not"
     return None
 
@@ -95,7 +98,7 @@ def disagreements(answered: Iterable[tuple[str, SampleRow]]) -> list[dict[str, A
     """
     rows = []
     for run, sample in answered:
-        second = second_grade(sample.reply, sample.gold)
+        second = second_grade(sample.reply, sample.gold, sample.task)
         if second != sample.correct:
             rows.append(
                 {

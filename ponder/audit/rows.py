@@ -15,6 +15,7 @@ from ponder.collect import contamination, selection, terms
 from ponder.grading.kinds import DRAWN, is_right
 from ponder.hashing import file_sha256
 from ponder.questions import drawn, own, pools
+from ponder.questions.marking import kind_of
 from ponder.rows import Trace
 from ponder.train import batches
 
@@ -103,7 +104,8 @@ def trace_problems(folder: Path, traces: list[Trace]) -> Iterator[str]:
             yield f"trace {trace.id} has a question or gold answer that its pool has not"
         if trace.graded is not rows.ABSENT and (is_judged or not trace.gold):
             continue  # graded by its source, or by nobody
-        graded = is_right(f"Final Answer: {trace.answer}", trace.gold, kind)
+        marked = kind_of(trace.family, kind)
+        graded = is_right(f"Final Answer: {trace.answer}", trace.gold, marked)
         if not trace.rejected and trace.correct != graded:
             yield f"trace {trace.id} is marked {trace.correct}, but its answer is not"
 

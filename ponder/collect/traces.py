@@ -12,6 +12,7 @@ from ponder.api import limits, replies
 from ponder.api.replies import Reply
 from ponder.grading import answers
 from ponder.grading.kinds import DRAWN, is_right
+from ponder.questions.marking import kind_of
 from ponder.rows import ABSENT, Call, Trace
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def graded_trace(
         think=think,
         wrong=[list(span) for span in wrong],
         tokens=tokens,
-        correct=is_right(reply, question.answer, kind),
+        correct=is_right(reply, question.answer, kind_of(question.family, kind)),
         teacher=teacher,
         rejected=rejected,
     )

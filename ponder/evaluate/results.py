@@ -7,7 +7,8 @@ from typing import Any
 from ponder import rows, statistics
 from ponder.evaluate.harness import GENERATIONS
 from ponder.grading import answers, verify
-from ponder.grading.families import extract, is_correct, normal
+from ponder.grading.families import extract, normal
+from ponder.questions.marking import mark
 from ponder.rows import ABSENT, SampleRow
 from ponder.runs import Run, read_jsonl
 from ponder.study import Study
@@ -38,7 +39,7 @@ def _grade(reply: str, question: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a SampleRow that grading gives."""
     if "options" in question:  # a benchmark of ponder/questions/benchmarks.py
         return {**verify.grade(reply, question["answer"], question["options"])}
-    return {"correct": is_correct(reply, question["answer"])}
+    return {**mark(reply, question["answer"], question["family"])}
 
 
 def results(
@@ -94,7 +95,7 @@ def vote_of(sample: SampleRow) -> str | None:
 
     Answers with equal forms are graded alike, but for names and units that conflict with the gold.
     """
-    if sample.how is not ABSENT:  # a benchmark of ponder/questions/benchmarks.py
+    if sample.how is not ABSENT:  # marked as on benchmarks
         return sample.choice or (None if sample.answer is None else answers.normal(sample.answer))
     answer = extract(sample.reply)
     return None if answer is None else repr(normal(answer))

@@ -10,7 +10,8 @@ def is_right(reply: str, gold: str, kind: str) -> bool:
 
     Answers to drawn questions are compared as ponder/grading/families.py does, which is strict: an
     expression is no answer, and a reply in which its own extractor reads another answer is wrong.
-    Those to other questions, of a file or a hub, are compared as ponder/grading/verify.py does for
+    Those to other questions, of a file or a hub or of families that no program solves
+    (ponder/questions/marking.py), are compared as ponder/grading/verify.py does for
     benchmarks. Raises RuntimeError as verify.grade does.
     """
     if kind != DRAWN:

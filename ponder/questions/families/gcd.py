@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ponder.questions.family import LIBRARY, Candidate, Facts, Family
 from ponder.questions.gym import entries
 
-LEAST = 5  # of an answer: nine of ten pairs have a smaller one, six of ten have 1
+LEAST = 5  # of an answer: three of four draws have a smaller one
 TAIL = " Give only the GCD as your final answer."
 
 
