@@ -5,7 +5,6 @@ The servers are those of tests/servers.py.
 
 import contextlib
 import gzip
-import io
 import json
 import shutil
 from types import SimpleNamespace
@@ -19,6 +18,7 @@ from servers import HANG, RESET, Misbehaving, acts, answer, status, truncated
 from ponder import rows, stages
 from ponder.api import replies
 from ponder.collect import calls, teachers, traces
+from ponder.collect import local as local_teacher
 from ponder.errors import RecordError, UserError
 from ponder.questions import pools
 from ponder.questions.drawn import Question
@@ -443,15 +443,38 @@ def test_a_local_model_gives_the_same_calls_twice_and_after_a_kill(out, more, tm
     assert len(answers) == 20
     assert all(len(each["response"]["ids"]) <= 12 + 8 + 40 for each in answers)
     shutil.rmtree(run.folder)
-    run.folder.mkdir()
-    with gzip.open(io.BytesIO(whole["calls.jsonl.gz"]), "rt") as packed:
-        first = [rows.row_of(Call, json.loads(line)) for line in packed][:6]
-    lines = [dump(calls.line_of(each)) for each in first]
     # As a kill leaves it.
-    (run.folder / "calls.jsonl").write_text("".join(lines[:5]) + lines[5][:30])
+    store = calls._store("local teacher hf", run.out)
+    own = {each["key"] for each in answers}
+    others, ours = [], []
+    for line in store.read_text().splitlines(keepends=True):
+        (ours if json.loads(line)["key"] in own else others).append(line)
+    store.write_text("".join([*others, *ours[:5], ours[5][:30]]))
     again = asked_locally(out, *more)
     for name in ("calls.jsonl.gz", "traces.jsonl", "teacher.json", "config.yaml"):
         assert (again.folder / name).read_bytes() == whole[name], name
+
+
+def test_a_block_that_was_asked_is_not_asked_again(out, monkeypatch):
+    """Whichever rows are chosen, and however many questions come after it (two blocks of 16)."""
+    first = calls_of(asked_locally(out, "questions.limit=16", "name=first"))
+    decoded = []
+    decode = local_teacher._decode
+
+    def counted(network, block, *rest):
+        decoded.append(list(block))
+        return decode(network, block, *rest)
+
+    monkeypatch.setattr(local_teacher, "_decode", counted)
+    longer = calls_of(asked_locally(out, "questions.limit=24", "name=longer"))
+    assert decoded == [[*range(16, 24)]]
+    by_id = {call["id"]: call for call in longer}
+    assert [by_id[call["id"]] for call in first] == first
+    other = ("questions.limit=16", "name=other", "selection=cpu-random", "selection.size=3")
+    asked_locally(out, *other, "selection.keep_wrong=true")
+    assert len(decoded) == 1
+    asked_locally(out, "questions.limit=16", "name=hotter", "teacher.temperature=1.5")
+    assert len(decoded) == 2
 
 
 def test_each_row_of_a_sampled_batch_draws_from_its_own_stream(out):

@@ -1,10 +1,11 @@
 """The calls of a model teacher: each is made once, recorded raw, and only then made into a trace.
 
 A call is one line of a file, on disk before the next is counted, so a killed run asks only for what
-is missing. Calls of a server are stored in <out>/calls/, by what is asked and not by run: another
-choice of rows pays for none of them again. Those of a local model, whose last bits depend on the
-whole batch, are stored in the run. A finished run has its calls in calls.jsonl.gz, sorted and
-without clocks, so that the same replies give the same bytes. Times and prices are in timing.jsonl.
+is missing. Calls are stored in <out>/calls/, by what is asked and not by run: another choice of
+rows pays for none of them again. What is asked of a local model, whose last bits depend on all that
+is decoded together, is a whole block of questions. A finished run has its calls in
+calls.jsonl.gz, sorted and without clocks, so that the same replies give the same bytes. Times and
+prices are in timing.jsonl.
 """
 
 from __future__ import annotations
