@@ -101,10 +101,13 @@ class Questions:
     seed: int
     counts: Counts
     families: dict[str, Any]
+    left_out: tuple[str, ...] = ()  # families whose pool rows nobody is asked
 
     def __post_init__(self) -> None:
         if self.limit is not None:
             at_least(1, "questions", self, "limit")
+        for family in self.left_out:
+            check_choice("questions.left_out", family, tuple(self.families))
         for family, node in self.families.items():
             where = f"questions.families.{family}"
             check_choice(where, family, tuple(FAMILIES))

@@ -72,7 +72,12 @@ def read(spec: Pool) -> tuple[list[Question], dict[str, dict[str, Any]]]:
     """
     dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
     if spec.kind == "drawn":
-        questions = _limited(drawn.read_split(spec.dir, "pool"), spec.limit, dropped)
+        drawn_questions = drawn.read_split(spec.dir, "pool")
+        questions = [q for q in drawn_questions if q.family not in spec.left_out]
+        for question in drawn_questions:
+            if question.family in spec.left_out:
+                dropped[question.family]["in questions.left_out"] += 1
+        questions = _limited(questions, spec.limit, dropped)
     elif spec.kind == "jsonl":
         rows = [_file_question(spec, number, row) for number, row in tables.jsonl(spec.path)]
         questions = _limited(rows, spec.limit, dropped)
