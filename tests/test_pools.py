@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, study_of
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
