@@ -880,11 +880,11 @@ def test_the_terms_of_the_papers_teachers(name, reading):
 
 def test_a_family_that_is_left_out_is_not_asked_and_is_counted():
     spec = study_of(
-        "experiment=cpu", "questions.left_out=[boolean]", "questions.limit=50"
+        "experiment=cpu", "+questions.left_out=[boolean]", "questions.limit=50"
     ).questions
     questions, report = pools.read(spec)
     assert len(questions) == 50 and "boolean" not in {q.family for q in questions}
     assert report["boolean"]["kept"] == 0
     assert report["boolean"]["dropped"] == {"in questions.left_out": report["boolean"]["rows"]}
     with pytest.raises(UserError, match="questions.left_out is 'coins'"):
-        study_of("experiment=cpu", "questions.left_out=[coins]")
+        study_of("experiment=cpu", "+questions.left_out=[coins]")
