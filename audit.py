@@ -215,7 +215,10 @@ def function_at(path: str) -> Callable[[], tuple[Any, ...]]:
 
 
 def report(found: Iterable[Verdict]) -> int:
-    """Print Verdicts as they come and return the exit code: 1 where a check fails."""
+    """Print what is looked at, and Verdicts as they come; return 1 where a check fails, else 0."""
+    from ponder.audit import heading
+
+    print("\n".join(heading.heading()), flush=True)
     counts: Counter[str] = Counter()
     untold = []
     for verdict in found:
@@ -245,12 +248,12 @@ def write_page() -> int:
     """Write the page with the verdicts of all checks and return the exit code."""
     from ponder.audit import checks, notes, page
 
-    path = checks.ROOT / "outputs" / "audit.html"
+    path = checks.CODE / "outputs" / "audit.html"
     path.parent.mkdir(exist_ok=True)
     results = list(verdicts())
     path.write_text(page.page(results, [notes.outcome(plan) for plan in notes.preregistered()]))
     failing = [verdict.check for verdict in results if verdict.result == "FAIL"]
-    print(f"wrote {checks.shown(path)}; checks that fail: {', '.join(failing) or 'none'}")
+    print(f"wrote outputs/{path.name}; checks that fail: {', '.join(failing) or 'none'}")
     return 1 if failing else 0
 
 
@@ -315,13 +318,13 @@ def main(words: list[str]) -> int:
         case ["full"]:
             return report(verdicts(full=True))
         case ["explain", *what] if what:
-            from ponder.audit import explain
+            from ponder.audit import explain, heading
 
-            print("\n".join(explain.explain(what)))
+            print("\n".join([*heading.heading(), "", *explain.explain(what)]))
         case ["diff", a, b]:
-            from ponder.audit import explain
+            from ponder.audit import explain, heading
 
-            print("\n".join(explain.diff(a, b)))
+            print("\n".join([*heading.heading(), "", *explain.diff(a, b)]))
         case ["page"]:
             return write_page()
         case ["replay"] | ["replay", _]:

@@ -194,26 +194,6 @@ def test_a_crash_of_a_check_is_a_failure_that_names_it():
     assert "KeyError" in verdict.problems[0] and not verdict.complete
 
 
-def test_a_clone_whose_git_would_change_line_ends_has_the_released_bytes(tmp_path):
-    if not (ROOT / ".git").exists():
-        pytest.skip("this is no git checkout")
-    source, clone = tmp_path / "source", tmp_path / "clone"
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.autocrlf=false"]
-    shallow = ["clone", "-q", "--depth", "1", f"file://{ROOT}", str(source)]
-    subprocess.run([*git, *shallow], check=True)
-    shutil.copyfile(ROOT / ".gitattributes", source / ".gitattributes")
-    subprocess.run([*git, "-C", str(source), "add", ".gitattributes"], check=True)
-    commit = ["commit", "-q", "--allow-empty", "-m", "attributes"]
-    subprocess.run([*git, "-C", str(source), *commit], check=True)
-    windows = ["git", "clone", "-q", "-c", "core.autocrlf=true", str(source), str(clone)]
-    subprocess.run(windows, check=True)
-    process = subprocess.run(
-        [sys.executable, "audit.py", "hashes"], cwd=clone, capture_output=True, text=True
-    )
-    assert process.returncode == 0, process.stdout[-2000:] + process.stderr
-    assert process.stdout.startswith("PASS")
-
-
 # --- rules and graders -----------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ cannot be read.
 import functools
 import gzip
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,13 @@ from ponder.rows import SampleRow
 from ponder.runs import ROOT
 
 CODE = Path(__file__).resolve().parents[2]  # the checkout of this code, whatever it looks at
+SETTINGS = (
+    "log.showSignature=false",
+    "log.showRoot=true",
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "protocol.allow=never",
+)
 STAGES = ("collect", "train", "evaluate")
 DATA = ROOT / "data" / "cpu"
 
@@ -183,10 +191,15 @@ def place(folder: Path, name: str) -> Path:
 
 
 def git(*words: str) -> str | None:
-    """Return what git says of this repository, whatever a user's settings are; None if it fails."""
-    plain = ("--no-replace-objects", "-c", "log.showSignature=false", "-c", "log.showRoot=true")
-    command = ["git", "-C", str(ROOT), *plain, *words]
-    process = subprocess.run(command, capture_output=True, text=True)
+    """Return what git says of this repository, whatever its settings or a user's are; None if it
+    fails.
+
+    Settings of a tree that is not trusted could name a program to run: those are switched off.
+    """
+    settings = [part for setting in SETTINGS for part in ("-c", setting)]
+    command = ["git", "-C", str(ROOT), "--no-replace-objects", *settings, *words]
+    alone = os.environ | {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
+    process = subprocess.run(command, capture_output=True, text=True, env=alone)
     return process.stdout if process.returncode == 0 else None
 
 

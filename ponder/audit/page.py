@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ponder import lineage, rows
-from ponder.audit import checks, tokens
+from ponder.audit import checks, heading, tokens
 from ponder.audit.checks import ROOT, Verdict, place
 from ponder.audit.claims import ESTIMATORS
 from ponder.audit.decisions import decisions
@@ -54,6 +54,7 @@ def records(verdicts: list[Verdict], outcomes: list[Outcome]) -> dict[str, Any]:
     claims = read(logs / "claims.jsonl", [])
     preregistrations = sorted((logs / "preregistrations").glob("*.yaml"))
     return {
+        "heading": heading.heading(),
         "verdicts": [verdict_record(verdict) for verdict in verdicts],
         "claims": [claim | {"verdict": claim_verdict(claim["id"], verdicts)} for claim in claims],
         "estimators": ESTIMATORS,

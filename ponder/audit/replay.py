@@ -438,7 +438,7 @@ def unequal(pairs: list[Pair], *keys: str) -> list[str]:
 
 def unpack(commit: str, folder: Path) -> None:
     """Write the checkout of a commit into a folder; raises UserError where git does not know it."""
-    archive = subprocess.run(["git", "-C", str(ROOT), "archive", commit], capture_output=True)
+    archive = subprocess.run(["git", "-C", str(CODE), "archive", commit], capture_output=True)
     if archive.returncode:
         raise UserError(
             f"commit {commit[:12]} is not in this checkout; take one with its history "
