@@ -62,7 +62,7 @@ def read(root: Path, name: str) -> str:
 def checked_paper(text: str) -> str:
     """Return the text of the paper; raises UserError for one that shows no results and figures."""
     wanted = ["generated/results.json"]
-    wanted += [f"generated/{name}.svg" for name in ("scaling", "models", "families", "methods")]
+    wanted += [f"generated/{name}.svg" for name in figures.NAMES]
     if missing := [name for name in wanted if f'"{name}"' not in text]:
         raise UserError(f"{TYPST} does not show {missing[0]}; restore it from git")
     return text

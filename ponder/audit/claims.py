@@ -66,6 +66,7 @@ def claims(results: dict[str, Any]) -> list[Claim]:
         *_planned(results),
         *_trainings(results),
         *_methods(results),
+        *_parallel(results),
         *_mistakes(results),
         *_others(results),
     ]
@@ -219,6 +220,23 @@ def _methods(results: dict[str, Any]) -> Iterator[Claim]:
 
 def _without_points(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key != "points"}
+
+
+def _parallel(results: dict[str, Any]) -> Iterator[Claim]:
+    found = results["parallel"]
+    votes = f"evaluate/{found['run']}"
+    yield claim(results, "parallel/run", "named", [votes])
+    yield claim(results, "parallel/samples", "votes", [votes])
+    for point in found["votes"]:
+        yield claim(results, f"parallel/votes/{point['k']}", "votes", [votes])
+    for entry in found["sequential"]:
+        path, run = f"parallel/sequential/{entry['name']}", f"evaluate/{entry['run']}"
+        yield claim(results, path, "accuracy", [run], part=_without_difference)
+        yield claim(results, f"{path}/all", "difference", [votes, run])
+
+
+def _without_difference(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != "all"}
 
 
 def _mistakes(results: dict[str, Any]) -> Iterator[Claim]:

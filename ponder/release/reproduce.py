@@ -168,6 +168,9 @@ def evaluations(which: str) -> dict[str, Evaluation]:
     more: dict[str, Evaluation] = {
         f"{method}, {name}": run for (method, name), run in released.methods().named().items()
     }
+    compared = released.methods()
+    voting, _ = released.voting(compared)
+    more |= {run.name: run for run in (voting, *released.sequential(compared))}
     for run in released_seeds():
         more[f"{run.experiment}, seed {run.seed}, {run.budget}"] = run
     labels = {row.run_label("test") for row in rows.values()}

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ponder.report import asked, curves, dots
+from ponder.report import asked, curves, dots, parallel
 from ponder.report.canvas import THEMES
 from ponder.report.comparisons import PLAIN
 from ponder.report.numbers import GROUPS
 from ponder.report.sources import published
+
+NAMES = ("scaling", "models", "families", "methods", "parallel")
 
 
 def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -16,14 +18,12 @@ def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
     cited = published()
     paths: list[Path] = []
     for theme in THEMES:
-        path = {
-            name: folder / f"{name}{theme.suffix}.svg"
-            for name in ("scaling", "models", "families", "methods")
-        }
+        path = {name: folder / f"{name}{theme.suffix}.svg" for name in NAMES}
         curves.draw_groups(path["scaling"], results, GROUPS, theme)
         dots.draw(path["models"], results, GROUPS, theme)
         curves.draw_families(path["families"], by_family(results), cited, theme)
         asked.draw(path["methods"], results["methods"], theme)
+        parallel.draw(path["parallel"], results, theme)
         paths += path.values()
     return paths
 

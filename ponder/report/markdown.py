@@ -208,6 +208,7 @@ def results_page(results: Mapping[str, Any], root: str) -> str:
         *_planned(printed["contrasts"], root),
         *_mistakes(printed["mistakes"]),
         *_methods(printed["methods"], root),
+        *_parallel(printed["parallel"], root),
     ]
     return "\n".join(lines) + "\n"
 
@@ -490,6 +491,54 @@ def _methods(methods: Mapping[str, Any], root: str) -> list[str]:
         "chosen on these questions. The last column is s1's, 32B on AIME24: other questions, "
         "another model, so its values are not comparable with ours. Accuracy in % when so many "
         f"samples of the model without forcing vote: {votes}.",
+        "",
+    ]
+
+
+def _parallel(found: Mapping[str, Any], root: str) -> list[str]:
+    """Return longer thinking beside several samples at the same tokens."""
+    votes = [
+        [p["k"], p["tokens"], p["accuracy"]["text"], p["coverage"]["text"], p["tied"]]
+        for p in found["votes"]
+    ]
+    pairs = [
+        [
+            p["name"],
+            p["thinking_tokens"],
+            p["text"],
+            p["votes"],
+            p["votes_tokens"],
+            p["all"]["text"],
+        ]
+        for p in found["sequential"]
+    ]
+    return [
+        "## Sequential against parallel",
+        "",
+        *table(["samples", "tokens", "majority vote, %", "coverage, %", "tied"], "rrrrr", votes),
+        "",
+        *picture(root, "parallel", "Accuracy against thinking tokens: cuts, Wait, votes, coverage"),
+        "",
+        f"The first samples of [{found['samples']} of each question]({root}logs/evaluate/"
+        f"{found['run']}), drawn from the main arm without forcing, vote; tokens are the mean of "
+        "all that vote together. Coverage is the chance that any of them is right, which is no "
+        "accuracy: somebody has to know which.",
+        "",
+        *table(
+            [
+                "budget forcing",
+                "tokens",
+                "accuracy",
+                "nearest votes",
+                "their tokens",
+                "votes minus forcing",
+            ],
+            "lrrrrr",
+            pairs,
+        ),
+        "",
+        "For each run of budget forcing the vote whose tokens are nearest to its own, in points, "
+        "paired by question; exploratory.",
     ]
 
 

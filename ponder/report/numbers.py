@@ -7,7 +7,7 @@ from typing import Any
 
 from ponder import statistics
 from ponder.questions.drawn import KEYS_PER_ROW, read_split
-from ponder.report import comparisons, contrasts, released, sources
+from ponder.report import comparisons, contrasts, parallel, released, sources
 from ponder.report.comparisons import MAIN, summary, within
 from ponder.report.example import decoder, example
 from ponder.report.mistakes import mistakes
@@ -58,6 +58,7 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
         "methods": comparisons.compare_methods(
             compared, evaluations, sources.step_tokens(trained, data), families
         ),
+        "parallel": _parallel(compared, evaluations, logs),
         "mistakes": mistakes(
             {label: run[1] for label, run in table.items()},
             read_split(data / "questions", "test"),
@@ -77,18 +78,27 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
 def _evaluations(logs: Path, drawn: dict) -> tuple[dict[str, Evaluation], Evaluation]:
     """Return the evaluations of test by label, of rows and methods, and the one that reads dev."""
     compared = released.methods()
-    runs: list[TableRow | MethodRun] = [*released.rows(), *compared.named().values()]
-    wanted = {run.run_label("test"): run for run in runs}
-    evaluations = {}
-    for label, run in wanted.items():
-        times = max(compared.votes) if run == compared.voting else 1
-        evaluations[label] = sources.evaluation(label, logs, drawn, "test", times)
+    voting, votes = released.voting(compared, logs)
+    times: dict[TableRow | MethodRun, int]
+    times = {compared.voting: max(compared.votes), voting: max(votes)}
+    wanted = {run.run_label("test"): run for run in _runs(compared, logs)}
+    evaluations = {
+        label: sources.evaluation(label, logs, drawn, "test", times.get(run, 1))
+        for label, run in wanted.items()
+    }
     return evaluations, sources.evaluation(DEV, logs, drawn, "dev")
+
+
+def _runs(compared: released.Methods, logs: Path) -> list[TableRow | MethodRun]:
+    """Return the runs of the table, of the methods, and of what votes beside budget forcing."""
+    voting, _ = released.voting(compared, logs)
+    forcing = released.sequential(compared, logs)
+    return [*released.rows(), *compared.named().values(), voting, *forcing]
 
 
 def _trainings(logs: Path, evaluations: dict[str, Evaluation], dev: Path) -> dict[str, Path]:
     """Return the train runs behind the evaluations by experiment; each must have used its own."""
-    runs: list[TableRow | MethodRun] = [*released.rows(), *released.methods().named().values()]
+    runs = _runs(released.methods(), logs)
     experiments = {run.run_label("test"): run.experiment for run in runs}
     trained = {
         name: sources.run_folder("train", name, logs)
@@ -98,6 +108,17 @@ def _trainings(logs: Path, evaluations: dict[str, Evaluation], dev: Path) -> dic
     for label, (folder, _) in evaluations.items():
         sources.check_weights(folder, trained[experiments[label]])
     return trained
+
+
+def _parallel(
+    compared: released.Methods, evaluations: dict[str, Evaluation], logs: Path
+) -> dict[str, Any]:
+    """Return the samples that vote beside each run of budget forcing."""
+    run, votes = released.voting(compared, logs)
+    folder, samples = evaluations[run.run_label("test")]
+    runs = {one.name: one for one in released.sequential(compared, logs)}
+    sequential = {name: evaluations[one.run_label("test")] for name, one in runs.items()}
+    return parallel.parallel(folder.name, list(samples.values()), votes, runs, sequential)
 
 
 # --- groups of families ----------------------------------------------------------------

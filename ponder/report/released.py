@@ -94,6 +94,9 @@ class Methods:
     unasked: MethodRun
     voting: MethodRun  # several samples of each question
     votes: tuple[int, ...]  # how many of them vote
+    parallel: MethodRun  # the same with more samples, beside budget forcing at equal tokens
+    parallel_votes: tuple[int, ...]
+    longer: tuple[MethodRun, ...]  # budget forcing that thinks longer, beside it
     methods: tuple[Method, ...]
 
     def named(self) -> dict[tuple[str, str], MethodRun]:
@@ -121,6 +124,29 @@ def rows() -> list[TableRow]:
 def methods() -> Methods:
     """Return the Methods that the paper compares."""
     return build(Methods, yaml.safe_load((ROOT / "paper" / "methods.yaml").read_text()))
+
+
+def voting(
+    compared: Methods, logs: Path | str = ROOT / "logs"
+) -> tuple[MethodRun, tuple[int, ...]]:
+    """Return the run whose samples vote beside budget forcing, and how many of them vote: those of
+    `voting` until the larger one is released.
+    """
+    if run_folders("evaluate", compared.parallel.run_label("test"), logs):
+        return compared.parallel, compared.parallel_votes
+    most = max(compared.votes)
+    return compared.voting, tuple(k for k in compared.parallel_votes if k <= most)
+
+
+def sequential(compared: Methods, logs: Path | str = ROOT / "logs") -> list[MethodRun]:
+    """Return the runs of budget forcing beside which samples vote: those of BF, and the longer ones
+    that are released.
+    """
+    forcing = next(method for method in compared.methods if method.name == "BF")
+    longer = [
+        run for run in compared.longer if run_folders("evaluate", run.run_label("test"), logs)
+    ]
+    return [*forcing.runs, *longer]
 
 
 def plans(logs: Path | str = ROOT / "logs") -> list[tuple[str, dict]]:
