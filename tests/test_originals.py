@@ -18,9 +18,10 @@ from conftest import ROOT, composed
 
 from ponder import config
 from ponder.collect import originals
-from ponder.collect.contamination import Decontamination, compared, hits
+from ponder.collect.contamination import Decontamination, compared, hits, read_benchmarks
 from ponder.collect.originals import Template, in_order
 from ponder.questions.drawn import Question, question_id, read_split
+from ponder.release import overlaps
 from ponder.runs import read_jsonl
 
 BENCHMARKS = Path(os.environ.get("PONDER_BENCHMARKS", ROOT.parent / "shared" / "benchmarks"))
@@ -315,3 +316,60 @@ def test_the_rule_looks_at_words_and_at_keys():
     assert compared(rule(), True) == (
         "gsm8k (8-grams, 13-grams, near-duplicates, equal keys or texts)",
     )
+
+
+# --- what is released of it -----------------------------------------------------------------
+
+OVERLAPS = ROOT / "data/qwen/overlaps.jsonl"
+QWEN = ("experiment=smoke", "questions=qwen")
+
+
+def test_a_clone_without_the_benchmarks_rejects_the_same_questions():
+    node = composed(*QWEN, "decontamination=qwen-released").decontamination
+    released = config.build(Decontamination, node)
+    pool, rows = read_split(ROOT / "data/qwen/questions", "pool"), read_jsonl(OVERLAPS)
+    rejected = hits(pool, [], read_benchmarks(released), released)
+    assert {row["id"] for row in rejected} == {row["id"] for row in rows}
+    assert {row["by"] for row in rejected} == {"key"}
+    texts = {question.id: question.question for question in pool}
+    assert all(row["question"] == texts[row["id"]] for row in rows), "ours, and no other text"
+    assert {type(value) for row in rows for name, value in row.items() if name != "share"} == {str}
+
+
+def test_what_is_rejected_of_a_template_is_found_in_its_original():
+    """Two rules that share nothing agree: runs of words, and a template's own words in order."""
+    originals_of = {row["template"]: row["id"] for row in read_jsonl(RELEASED)}
+    rows = [row for row in read_jsonl(OVERLAPS) if row["family"] == "gsm_symbolic"]
+    templates = [int(row["key"].removeprefix("gsm ").split(":")[0]) for row in rows]
+    for row, template in zip(rows, templates, strict=True):
+        assert row["benchmark_id"] == originals_of[template], row["question"]
+
+
+def test_the_released_overlaps_are_made_again(gsm8k, tmp_path):
+    paths = []
+    for name in ("gsm8k", "math500", "aime24"):
+        texts = gsm8k
+        if name != "gsm8k":
+            texts = [row["question"] for row in read_jsonl(BENCHMARKS / f"{name}.jsonl")]
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps({"question": text}) + "\n" for text in texts))
+        paths.append(f"decontamination.benchmarks.{name}.path={path}")
+    overlaps.main(str(tmp_path / "out.jsonl"), *QWEN, "decontamination=qwen", *paths)
+    assert (tmp_path / "out.jsonl").read_bytes() == OVERLAPS.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("experiment=smoke",), "the file to write is 'experiment=smoke'; name it first"),
+        (("o", *QWEN, "decontamination=qwen"), r"\.path is null, but the questions of"),
+        (
+            ("o", "experiment=traces", "teacher.path=mine.jsonl"),
+            "questions=traces is not drawn, and what has no key cannot be named by it",
+        ),
+    ],
+)
+def test_mistakes_in_writing_overlaps_are_told(words, message, capsys):
+    with pytest.raises(SystemExit):
+        overlaps.main(*words)
+    assert re.search(message, capsys.readouterr().err)
