@@ -3,17 +3,22 @@
     python audit.py                       # every check on everything released
     python audit.py hashes numbers        # some of them, by name
     python audit.py full                  # with the second grader on every answer
+    python audit.py --json                # verdicts and claims for a program
     python audit.py page                  # all of it as one HTML file: outputs/audit.html
 
     python audit.py explain NUMBER WORDS  # from a printed number, and words of its row, to the
                                           # teacher behind it
     python audit.py explain "rows/SFT, no forcing/all"    # the same by the name of a claim
     python audit.py diff RUN RUN          # what two runs differ in, question by question
+    python audit.py root                  # one hash of all released files, to be time-stamped
+    python audit.py root TAG              # the same of a release
     python audit.py replay                # train three steps and answer five questions again, and
                                           # compare bits; needs torch
     python audit.py replay RUN            # the same of any run whose weights are released:
                                           # --answers 20, or --steps 1:10, drawn by --seed 7
     python -I audit.py --root OTHER       # any of these on another checkout, with this one's code
+    python audit.py --anchor COMMIT       # whether what was known at a commit that you kept is
+                                          # unchanged; a file of commits does, too
 
 
 Exit code 0 when nothing fails, 1 when something does, 2 for a mistake on the command line.
@@ -31,11 +36,14 @@ if __name__ == "__main__":
 
     sys.path[:] = [place for place in sys.path if os.path.abspath(place) != sys.path[0]]
 
+import dataclasses
+import functools
 import importlib
+import json
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +71,16 @@ CHECKS = {
         "that the run did what they say",
     ),
     "history": (
-        "records.history",
+        "history.history",
         "no released file changed or went since its first commit, unless logs/corrections.jsonl "
-        "says so",
-        "anything against who rewrites git's history too; an older clone, or a commit hash that "
-        "you know, tells that",
+        "says so; lists only grew, and decisions kept their words from their second day on",
+        "what came after the anchor, and without one whether the history was written anew",
+    ),
+    "releases": (
+        "roots.releases",
+        "the root of each release in logs/releases.jsonl is that of the files at its tag",
+        "a tag that was moved together with its line: a root that was time-stamped outside tells "
+        "that (logs/README.md)",
     ),
     "origins": (
         "origins.origins",
@@ -178,9 +191,12 @@ CHECKS = {
         "readings by code that does not log them",
     ),
 }
+STARTED_IN = os.getcwd()
 # Options, with what comes after each.
 OPTIONS = {
+    "--json": "nothing",
     "--root": "the folder of a checkout",
+    "--anchor": "a commit that you know from elsewhere, or a file of them",
     "--answers": "how many answers are replayed",
     "--steps": "the first and last step that are replayed, as 1:10",
     "--seed": "what draws the answers or steps that are replayed",
@@ -198,14 +214,21 @@ def look_at(root: str) -> None:
     os.chdir(runs.ROOT)
 
 
-def verdicts(names: Iterable[str] = tuple(CHECKS), full: bool = False) -> Iterator[Verdict]:
-    """Yield the Verdict of each check; `full` shows all answers to the second grader."""
+def verdicts(
+    names: Iterable[str] = tuple(CHECKS), full: bool = False, anchors: Sequence[str] = ()
+) -> Iterator[Verdict]:
+    """Yield the Verdict of each check; `full` shows all answers to the second grader, `anchors` are
+    commits that the auditor knows from elsewhere.
+    """
     from ponder.audit import checks
 
     for name in names:
         path, proves, leaves_open = CHECKS[name]
         path = "answers.second_grader_on_all" if full and name == "second-grader" else path
-        yield checks.verdict_of(name, function_at(path), proves, leaves_open)
+        check = function_at(path)
+        if name == "history":
+            check = functools.partial(check, anchors)
+        yield checks.verdict_of(name, check, proves, leaves_open)
 
 
 def function_at(path: str) -> Callable[[], tuple[Any, ...]]:
@@ -244,13 +267,13 @@ def print_verdict(verdict: Verdict) -> None:
     sys.stdout.flush()
 
 
-def write_page() -> int:
+def write_page(anchors: Sequence[str]) -> int:
     """Write the page with the verdicts of all checks and return the exit code."""
     from ponder.audit import checks, notes, page
 
     path = checks.CODE / "outputs" / "audit.html"
     path.parent.mkdir(exist_ok=True)
-    results = list(verdicts())
+    results = list(verdicts(anchors=anchors))
     path.write_text(page.page(results, [notes.outcome(plan) for plan in notes.preregistered()]))
     failing = [verdict.check for verdict in results if verdict.result == "FAIL"]
     print(f"wrote outputs/{path.name}; checks that fail: {', '.join(failing) or 'none'}")
@@ -300,10 +323,69 @@ def options(words: list[str]) -> tuple[dict[str, str], list[str]]:
             continue
         if name not in OPTIONS:
             raise UserError(f"{name} is no option of audit.py; there are {', '.join(OPTIONS)}")
-        found[name] = value or next(left, "")
+        found[name] = value or ("yes" if name == "--json" else next(left, ""))
         if not found[name]:
             raise UserError(f"{name} needs {OPTIONS[name]} after it")
     return found, rest
+
+
+def judged(words: list[str], chosen: dict[str, str]) -> int:
+    """Run checks, all where none is named; return the exit code. Raises UserError for a word that
+    is no check.
+    """
+    if not all(word in (*CHECKS, "full") for word in words):
+        raise UserError(
+            f"{' '.join(words)!r} is no command of audit.py; the checks are {', '.join(CHECKS)}, "
+            "and there are full, explain, diff, page, root and replay: python audit.py -h says "
+            "what they do"
+        )
+    names = [word for word in words if word != "full"] or CHECKS
+    found = verdicts(names, "full" in words, anchors_of(chosen))
+    return as_json(found) if "--json" in chosen else report(found)
+
+
+def anchors_of(chosen: dict[str, str]) -> list[str]:
+    """Return the anchors of a command line, a file of them as its whole path."""
+    anchor = chosen.get("--anchor")
+    if anchor is None:
+        return []
+    path = os.path.join(STARTED_IN, anchor)
+    return [path if os.path.isfile(path) else anchor]
+
+
+def as_json(found: Iterable[Verdict]) -> int:
+    """Print Verdicts and claims as one JSON object; return the exit code.
+
+    Its form is said in logs/README.md, and `schema` there changes with it.
+    """
+    from ponder.audit import checks, heading, page
+
+    results = list(found)
+    path = checks.ROOT / "logs" / "claims.jsonl"
+    claims = page.read(path, [])
+    whole = {
+        "schema": 1,
+        **heading.facts(),
+        "verdicts": [dataclasses.asdict(verdict) for verdict in results],
+        "claims": [
+            claim | {"verdict": page.claim_verdict(claim["id"], results)} for claim in claims
+        ],
+    }
+    print(json.dumps(whole, indent=1, sort_keys=True))
+    return 1 if any(verdict.result == "FAIL" for verdict in results) else 0
+
+
+def told(words: list[str]) -> list[str]:
+    """Return the lines that explain, diff and root print."""
+    from ponder.audit import explain, heading, roots
+
+    match words:
+        case ["root", *commit]:
+            return [roots.root_of(roots.at(commit[0]) if commit else roots.here())]
+        case ["diff", a, b]:
+            return [*heading.heading(), "", *explain.diff(a, b)]
+        case _:
+            return [*heading.heading(), "", *explain.explain(words[1:])]
 
 
 @user_errors
@@ -313,32 +395,16 @@ def main(words: list[str]) -> int:
     if "--root" in chosen:
         look_at(chosen["--root"])
     match words:
-        case []:
-            return report(verdicts())
-        case ["full"]:
-            return report(verdicts(full=True))
-        case ["explain", *what] if what:
-            from ponder.audit import explain, heading
-
-            print("\n".join([*heading.heading(), "", *explain.explain(what)]))
-        case ["diff", a, b]:
-            from ponder.audit import explain, heading
-
-            print("\n".join([*heading.heading(), "", *explain.diff(a, b)]))
-        case ["page"]:
-            return write_page()
-        case ["replay"] | ["replay", _]:
-            return replayed(words[1:], chosen)
         case ["-h" | "--help"]:
             print(__doc__)
-        case _ if all(word in CHECKS for word in words):
-            return report(verdicts(words))
+        case ["explain", _, *_] | ["diff", _, _] | ["root"] | ["root", _]:
+            print("\n".join(told(words)))
+        case ["page"]:
+            return write_page(anchors_of(chosen))
+        case ["replay"] | ["replay", _]:
+            return replayed(words[1:], chosen)
         case _:
-            raise UserError(
-                f"{' '.join(words)!r} is no command of audit.py; the checks are "
-                f"{', '.join(CHECKS)}, and there are full, explain, diff, page and replay: "
-                "python audit.py -h says what they do"
-            )
+            return judged(words, chosen)
     return 0
 
 

@@ -12,13 +12,14 @@ import subprocess
 import sys
 
 import mutations_files
+import mutations_history
 import mutations_runs
 import pytest
 from falsify import FREE, ROOT, auditor, clone, git, hidden
 
 import audit
 
-TABLES = (mutations_files.CASES, mutations_runs.CASES)
+TABLES = (mutations_files.CASES, mutations_runs.CASES, mutations_history.CASES)
 CASES = {name: case for table in TABLES for name, case in table.items()}
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ponder.audit.checks import DATA, ROOT, Findings, completed, read, samples, shown
-from ponder.grading import crosscheck
+from ponder.grading import crosscheck, verify
 from ponder.grading.kinds import DRAWN
 from ponder.questions.marking import FREE, kind_of, mark
-from ponder.rows import SampleRow
+from ponder.rows import ABSENT, SampleRow
 
 # Answers that the second grader sees in `make audit`; `make audit-full` shows it all.
 SAMPLED = 2_000
@@ -70,24 +70,40 @@ def answers() -> Findings:
         questions = questions_of(folder)
         if questions is None:
             public.append(folder.name)
-            continue
         for number, sample in enumerate(samples(folder), 1):
             count += 1
-            if problem := answer_problem(sample, questions.get((sample.task, sample.id))):
+            known = questions.get((sample.task, sample.id)) if questions else None
+            problem = None if questions is None else question_problem(sample, known)
+            if problem := problem or grade_problem(sample):
                 problems.append(f"{shown(folder)}/samples.jsonl row {number} {problem}")
     looked_at = f"{count:,} answers"
     if public:
-        looked_at += f"; not those of public benchmarks: {', '.join(public)}"
+        looked_at += f"; of public benchmarks not questions and golds: {', '.join(public)}"
     return Findings(looked_at, problems)
 
 
-def answer_problem(sample: SampleRow, question: dict[str, Any] | None) -> str | None:
+def question_problem(sample: SampleRow, question: dict[str, Any] | None) -> str | None:
     """Return what is wrong with an answer beside its released question, None where nothing is."""
     if question is None:
         return f"answers {sample.task}/{sample.id}, which is not in its split"
     if (sample.question, sample.gold) != (question["question"], question["answer"]):
         return f"has another question or gold answer than data/ has for {sample.id}"
-    if mark(sample.reply, sample.gold, sample.task)["correct"] != sample.correct:
+    return None
+
+
+def grade_problem(sample: SampleRow) -> str | None:
+    """Return what is wrong with the grade of an answer, None where nothing is.
+
+    The options of a multiple choice are not in its row: such an answer is right where its letter
+    is the gold one.
+    """
+    if sample.choice:
+        is_right = sample.choice == sample.gold
+    elif sample.how is not ABSENT:  # marked as on benchmarks
+        is_right = verify.grade(sample.reply, sample.gold)["correct"]
+    else:
+        is_right = mark(sample.reply, sample.gold, sample.task)["correct"]
+    if is_right != sample.correct:
         return f"is marked {'right' if sample.correct else 'wrong'}, but its reply is not"
     return None
 

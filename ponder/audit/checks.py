@@ -179,6 +179,11 @@ def released(folder: Path, key: str) -> dict[str, str]:
     return read(path).get(key, {}) if path.exists() else {}
 
 
+def groups() -> list[Path]:
+    """Return the folders of data/ that hold data sets: one for each group of experiments."""
+    return sorted({path.parents[1] for path in (ROOT / "data").glob("*/*/manifest.json")})
+
+
 def tokenizers() -> list[Path]:
     """Return the released tokenizers, one for each of the groups of data sets that has one."""
     return sorted((ROOT / "data").glob("*/tokenizer.json"))
@@ -209,6 +214,12 @@ def git_text(*words: str) -> str:
     if text is None:
         raise RecordError(f"git {' '.join(words)} failed; repair this clone, or take a new one")
     return text
+
+
+def commit_times() -> dict[str, int]:
+    """Return {commit: when it was made} of the history of this checkout."""
+    lines = git_text("log", "--format=%H %ct").splitlines()
+    return {commit: int(when) for commit, when in map(str.split, lines)}
 
 
 def need_history() -> None:

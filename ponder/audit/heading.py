@@ -12,15 +12,20 @@ from ponder.audit.checks import CODE, ROOT, git, git_text
 from ponder.audit.records import blob
 
 
+def facts() -> dict[str, str]:
+    """Return {what: what it is} of an audit: the tree, the auditor, the date, what is trusted."""
+    return {
+        "tree": tree(),
+        "auditor": f"{code_sha256()[:16]}, the hash of its code; {whose()}",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "trusted": f"that code, Python {platform.python_version()} with the packages it imports, "
+        f"and git; {'of the tree nothing is run' if ROOT != CODE else 'the tree itself is run'}",
+    }
+
+
 def heading() -> list[str]:
     """Return the first lines of every output."""
-    return [
-        f"TREE     {tree()}",
-        f"AUDITOR  {code_sha256()[:16]}, the hash of its code; {whose()}",
-        f"DATE     {datetime.now(UTC).isoformat(timespec='seconds')}",
-        f"TRUSTED  that code, Python {platform.python_version()} with the packages it imports, and "
-        f"git; {'of the tree nothing is run' if ROOT != CODE else 'the tree itself is run'}",
-    ]
+    return [f"{name.upper():8} {text}" for name, text in facts().items()]
 
 
 def tree() -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ponder.audit.checks import (
     Findings,
+    commit_times,
     completed,
     contents,
     git_text,
@@ -54,12 +55,6 @@ def origins() -> Findings:
         if ended > first + 1:
             problems.append(f"{shown(folder)} ended {ended - first:.0f} s after it was released")
     return Findings(f"{len(runs())} runs, {len(times):,} commits", problems)
-
-
-def commit_times() -> dict[str, int]:
-    """Return {commit: when it was made} of the history of this checkout."""
-    lines = git_text("log", "--format=%H %ct").splitlines()
-    return {commit: int(when) for commit, when in map(str.split, lines)}
 
 
 def first_commits() -> dict[str, int]:

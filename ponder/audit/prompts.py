@@ -106,8 +106,11 @@ def prompt(folder: Path, known: Template, task: str, question: str) -> list[int]
 def beginning(folder: Path, known: Template, task: str) -> list[int]:
     """Return the ids before a question's turn: its task's worked examples, as earlier turns."""
     delimiters = read(folder / "config.yaml")["model"]["delimiters"]
-    bos = delimiters.get("bos")
+    bos, system = delimiters.get("bos"), delimiters.get("system")
     ids = [special(known.path, bos)] if bos else []
+    if system:
+        ids += [known.start, *known.encode("system\n"), *known.encode(system), known.end]
+        ids += known.encode("\n")
     for text, thinking, answer in examples(folder).get(task, ()):
         ids += [*turns(known, delimiters, text), *known.think, *known.encode(thinking)]
         ids += known.encode("\n") if thinking else ()
@@ -131,14 +134,16 @@ def turns(known: Template, delimiters: dict[str, Any], text: str) -> list[int]:
 
 
 def asked(folder: Path, question: str) -> str:
-    """Return a question with the instruction on its length that the run puts behind it."""
-    control = read(folder / "config.yaml").get("control") or {"kind": "none"}
-    if control["kind"] == "none":
-        return question
-    instruction = control["sentence"]
+    """Return a question with what the run puts behind it: a wish for its length, and what the
+    subject is told.
+    """
+    config = read(folder / "config.yaml")
+    control = config.get("control") or {"kind": "none"}
+    wish = control.get("sentence")
     if control["kind"] in ASKED:
-        instruction = ASKED[control["kind"]].format(control["limit"])
-    return f"{question}\n\n{instruction}"
+        wish = ASKED[control["kind"]].format(control["limit"])
+    parts = [question, wish, config["subject"].get("instruction")]
+    return "\n\n".join(part for part in parts if part)
 
 
 @functools.cache

@@ -1,34 +1,29 @@
-"""Checks on run folders and data sets: which files must be there, their hashes, the names of runs,
-and that git never saw a released byte change.
+"""Checks on run folders and data sets: which files must be there and no others, their hashes, and
+the names of runs.
 """
 
 import hashlib
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ponder import rows
 from ponder.audit import origins
 from ponder.audit.checks import (
-    DATA,
     ROOT,
-    STAGES,
     Findings,
-    git_text,
-    need_history,
+    groups,
     place,
     read,
     released,
     runs,
     shown,
     status,
+    tokenizers,
 )
+from ponder.audit.tokens import tokenizers_of_models, vocabulary
 from ponder.hashing import file_sha256
-from ponder.report.released import superseded
 from ponder.runs import run_hash
 
 ALWAYS = {"config.yaml", "environment.json", "manifest.json", "status.json", "timing.jsonl"}
@@ -92,7 +87,59 @@ def schema() -> Findings:
         for file in sorted((listed ^ inside(folder)) - CARD):
             what = "missing" if file in listed else "in no manifest"
             problems.append(f"{shown(folder)}: {file} is {what}")
+    problems += [*strays(), *odd_names()]
     return Findings(f"{len(runs())} runs, {len(sets())} data sets, {count:,} rows", problems)
+
+
+# Beside runs and data sets: what people wrote, what is made from the records, and what a guide
+# names.
+LISTED = re.compile(
+    r"logs/(README\.md|\w+/README\.md|literals\.yaml|(claims|corrections|disagreements|releases)\.jsonl"
+    r"|test-readings\.jsonl|decisions/\d{4}-[a-z0-9-]+\.md|preregistrations/[a-z0-9-]+\.yaml)"
+    r"|data/(README\.md|mof\.yml|licenses/(README\.md|[0-9a-f]{64}\.txt))"
+)
+
+
+def strays() -> Iterator[str]:
+    """Yield a sentence for each file of logs/ and data/ that lies in no run and no data set, and
+    that is none of those that must be there.
+    """
+    folders = {*runs(), *sets()}
+    guide = (ROOT / "data" / "README.md").read_text()
+    for path in everything():
+        name = shown(path)
+        is_inside = any(parent in folders for parent in path.parents)
+        is_named = name.startswith("data/") and f"`{name.removeprefix('data/')}`" in guide
+        if not is_inside and not is_named and not LISTED.fullmatch(name):
+            yield f"{name} is named by no manifest and no guide; remove it, or release it"
+    for path in tokenizers():
+        if vocabulary(path).digest not in tokenizers_of_models().values():
+            yield f"{shown(path)} is the tokenizer of no released run"
+
+
+def everything() -> list[Path]:
+    """Return all files and links of logs/ and data/."""
+    found = [path for top in ("logs", "data") for path in (ROOT / top).rglob("*")]
+    return sorted(path for path in found if path.is_symlink() or not path.is_dir())
+
+
+def odd_names() -> Iterator[str]:
+    """Yield a sentence for each link among the released files, and for each name that differs from
+    another, or from what a manifest says, in case alone.
+    """
+    seen: dict[str, str] = {}
+    for path in everything():
+        name = shown(path)
+        if path.is_symlink():
+            yield f"{name} is a link; release the file itself"
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            yield f"{name} and {other} differ in case alone"
+    for folder in {*runs(), *sets()}:
+        for file in read(folder / "manifest.json")["files"]:
+            named = shown(place(folder, file))
+            if seen.get(named.casefold(), named) != named:
+                yield f"{named} is there as {seen[named.casefold()]}; names keep their case"
 
 
 def status_problems(folder: Path) -> Iterator[str]:
@@ -158,7 +205,7 @@ def inside(folder: Path) -> set[str]:
 
 def sets() -> list[Path]:
     """Return the folders of the released data sets."""
-    return sorted(path.parent for path in DATA.glob("*/manifest.json"))
+    return [path.parent for group in groups() for path in sorted(group.glob("*/manifest.json"))]
 
 
 def hashes() -> Findings:
@@ -242,121 +289,6 @@ def names() -> Findings:
     return Findings(f"{len(runs())} runs", problems)
 
 
-# --- what git saw ----------------------------------------------------------------------
-
-
-FOREVER = (*(f"logs/{stage}/" for stage in STAGES), "data/", "logs/preregistrations/")
-GROWING = ("logs/test-readings.jsonl", "logs/corrections.jsonl")
-# Entries are added, and stay as they were.
-LISTS = ("paper/rows.yaml", "paper/methods.yaml", "paper/published.yaml")
-DOCUMENTS = re.compile(r"data/(README\.md|mof\.yml|licenses/README\.md)$")
-MANIFEST = re.compile(r"data/cpu/[^/]+/manifest\.json$")
-DECISION = re.compile(r"logs/decisions/(\d{4})-[^/]+\.md$")
-GONE = "0" * 40  # what git says for the content of a file that is not there
-
-Version = tuple[str, str]  # the commit, and the blob that the file was in it
-
-
-def history() -> Findings:
-    """Whether git ever saw a released file change or go, apart from what logs/corrections.jsonl
-    says; the work tree counts too.
-
-    A decision record may gain a line, such as what answered it; it may not go.
-    """
-    need_history()
-    problems = []
-    versions, commits = versions_of(*FOREVER, *GROWING, *LISTS, "logs/decisions/")
-    for path, seen in versions.items():
-        file = ROOT / path
-        seen.append(("the work tree", blob(file.read_bytes()) if file.is_file() else GONE))
-        if path in GROWING and not only_longer(seen, file):
-            problems.append(f"{path} lost or changed an entry; entries are only added")
-        elif path in LISTS and not only_more(seen, file):
-            problems.append(f"{path} lost or changed an entry; entries are only added")
-        elif decision := DECISION.match(path):
-            if not any(file.parent.glob(f"{decision[1]}-*")):  # one was renamed
-                problems.append(f"{path} went; a decision is superseded by another one")
-        elif path.startswith((*FOREVER,)) and not may_change(path, seen):
-            problems += changes(path, seen)
-    corrections = "; ".join(f"{what}: {entry['why']}" for what, entry in superseded().items())
-    fresh = git_text("ls-files", "--others", "--exclude-standard", "--", *FOREVER).splitlines()
-    return Findings(
-        f"{len(versions):,} files in {commits} commits, {len(fresh)} not committed yet; "
-        f"corrections: {corrections or 'none'}",
-        problems,
-    )
-
-
-def versions_of(*paths: str) -> tuple[dict[str, list[Version]], int]:
-    """Return ({path: its versions in git, oldest first}, number of commits that changed one)."""
-    versions: dict[str, list[Version]] = defaultdict(list)
-    commits: list[str] = []
-    form = ("--format=%H", "--raw", "--no-abbrev", "--no-renames", "-m")
-    log = git_text("log", "--reverse", "--full-history", *form, "--", *paths)
-    for line in log.splitlines():
-        if line.startswith(":"):
-            meta, path = line.split("\t", 1)
-            versions[path].append((commits[-1], meta.split()[3]))
-        elif line:
-            commits.append(line)
-    return versions, len(commits)
-
-
-def may_change(path: str, seen: list[Version]) -> bool:
-    """Whether a file in a folder of released files is a document, or a manifest that only grew."""
-    if DOCUMENTS.match(path):
-        return True
-    return bool(MANIFEST.match(path)) and only_more(seen, ROOT / path)
-
-
-def changes(path: str, seen: list[Version]) -> Iterator[str]:
-    """Yield a sentence for each change of a released file that no correction excuses."""
-    for (commit, now), (_, before) in zip(seen[1:], seen, strict=False):
-        if now != before and not is_excused(path, commit):
-            verb = "went" if now == GONE else "changed"
-            yield f"{path} {verb} in {commit[:13]} after it was released"
-
-
-def is_excused(path: str, commit: str) -> bool:
-    """Whether logs/corrections.jsonl says that this commit replaced a file; of data alone."""
-    return any(
-        entry.get("commit") == commit
-        and re.fullmatch("data/[^/]+/.+", what)
-        and f"{path}/".startswith(f"{what}/")
-        for what, entry in superseded().items()
-    )
-
-
 def blob(data: bytes) -> str:
     """Return the id that git gives to a file with these bytes."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-
-
-def only_longer(seen: list[Version], file: Path) -> bool:
-    """Whether a file still begins with each of its earlier versions."""
-    if not file.is_file() or any(version == GONE for _, version in seen[:-1]):
-        return False
-    text = file.read_text()
-    return all(text.startswith(git_text("cat-file", "blob", version)) for _, version in seen[:-1])
-
-
-def only_more(seen: list[Version], file: Path) -> bool:
-    """Whether a YAML or JSON file still says all that its earlier versions said.
-
-    So a data set gets its weights after its rows.
-    """
-    if not file.is_file() or any(version == GONE for _, version in seen[:-1]):
-        return False
-    earlier = (yaml.safe_load(git_text("cat-file", "blob", version)) for _, version in seen[:-1])
-    return all(holds_all(read(file), older) for older in earlier)
-
-
-def holds_all(new: Any, old: Any) -> bool:
-    """Whether a value still holds all that an older one held: keys and items may be added, none
-    changed or lost.
-    """
-    if isinstance(old, dict) and isinstance(new, dict):
-        return all(key in new and holds_all(new[key], value) for key, value in old.items())
-    if isinstance(old, list) and isinstance(new, list):
-        return all(any(holds_all(other, item) for other in new) for item in old)
-    return old == new

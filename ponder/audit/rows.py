@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ponder import config, rows
-from ponder.audit.checks import DATA, ROOT, Findings, completed, place, read, shown
+from ponder.audit.checks import ROOT, Findings, completed, groups, place, read, shown
 from ponder.card import card, readme
 from ponder.collect import contamination, selection, terms
 from ponder.grading.kinds import DRAWN, is_right
 from ponder.hashing import file_sha256
 from ponder.questions import drawn, own, pools
+from ponder.questions.families import FAMILIES
 from ponder.questions.marking import kind_of
 from ponder.rows import Trace
 from ponder.train import batches
@@ -124,29 +125,53 @@ def order() -> Findings:
 
 
 def splits() -> Findings:
-    """Whether no question of one split, by id or key, is in another, and no training row is a
-    question of dev or test.
+    """Whether every question has the id of its text and the key of its facts, no question of one
+    split, by either, is in another, and no training row is a question of dev or test.
 
     Folders that were drawn with the same seed share questions of the same split, unless one was
     drawn without the other's.
     """
     problems: list[str] = []
-    groups, without = questions_by_split(), _drawn_without()
+    count, number = 0, 0
+    for group in groups():
+        questions = questions_by_split(group)
+        problems += [*shared(group, questions), *trained_on(group, questions)]
+        problems += changed_questions(group)
+        count += len(questions)
+        number += sum(map(len, questions.values()))
+    return Findings(f"{count} splits, {number:,} questions", problems)
+
+
+def shared(group: Path, by_split: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """Yield a sentence for each question of a group that has another id or key than it says, and
+    for each that is in two splits.
+    """
+    without = _drawn_without(group)
     split_of: dict[tuple[str, str, str], str] = {}
-    for split, questions in groups.items():
-        for row, name in itertools.product(questions, ("id", "key")):
-            other = split_of.setdefault((row["family"], name, str(row[name])), split)
-            if other != split and not _may_share(split, other, without):
-                problems.append(f"question {row['id']} of {split} has the {name} of one of {other}")
-    problems += [*trained_on(groups), *changed_questions()]
-    return Findings(f"{len(groups)} splits, {len(split_of) // 2:,} questions", problems)
+    for split, questions in by_split.items():
+        for row in questions:
+            known = {"id": drawn.question_id(row["question"]), "key": key_of(row)}
+            for name, value in known.items():
+                if row[name] != value:
+                    yield f"question {row['id']} of {split} has not the {name} {value} of its text"
+                other = split_of.setdefault((row["family"], name, value), split)
+                if other != split and not _may_share(split, other, without):
+                    yield f"question {row['id']} of {split} has the {name} of one of {other}"
 
 
-def _drawn_without() -> dict[str, str | None]:
+def key_of(row: dict[str, Any]) -> str:
+    """Return the key that a question's facts give; what it says itself of a family not known
+    here.
+    """
+    family = FAMILIES.get(row["family"])
+    return family.key(row["facts"]) if family else row["key"]
+
+
+def _drawn_without(group: Path) -> dict[str, str | None]:
     """Return {folder of released questions: the folder whose questions it was drawn without}."""
     return {
         path.parent.name: Path(read(path).get("without") or "").name or None
-        for path in DATA.glob("questions*/manifest.json")
+        for path in group.glob("questions*/manifest.json")
     }
 
 
@@ -157,30 +182,35 @@ def _may_share(split: str, other: str, without: dict[str, str | None]) -> bool:
     return name == other_name and not apart
 
 
-def questions_by_split() -> dict[str, list[dict[str, Any]]]:
-    """Return {split: its question rows} of all released drawn questions."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(DATA.glob("questions*/**/*.jsonl")):
-        name = path.relative_to(DATA).with_suffix("").as_posix()
-        groups.setdefault(re.sub(r"/(dev|test)/.*", r"/\1", name), []).extend(read(path))
-    return groups
+def questions_by_split(group: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return {split: its question rows} of all released drawn questions of a group."""
+    by_split: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(group.glob("questions*/**/*.jsonl")):
+        name = path.relative_to(group).with_suffix("").as_posix()
+        by_split.setdefault(re.sub(r"/(dev|test)/.*", r"/\1", name), []).extend(read(path))
+    return by_split
 
 
-def trained_on(groups: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
-    """Yield a sentence for each training row that is a question of dev or test."""
+def trained_on(group: Path, by_split: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """Yield a sentence for each training row of a group that is a question of dev or test, or has
+    another id than its text.
+    """
     held_out = set()
-    for split, questions in groups.items():
+    for split, questions in by_split.items():
         if split.endswith(("/dev", "/test")):
-            held_out |= {row["id"] for row in questions}
-    for path in sorted(DATA.glob("*/train.jsonl")):
+            held_out |= {drawn.question_id(row["question"]) for row in questions}
+    for path in sorted(group.glob("*/train.jsonl")):
         for row in read(path):
-            if row["id"] in held_out:
+            ident = drawn.question_id(row["question"])
+            if ident in held_out:
                 yield f"{shown(path)} holds {row['id']}, a question of dev or test"
+            elif ident != row["id"]:
+                yield f"{shown(path)} calls a question {row['id']}, its text hashes to {ident}"
 
 
-def changed_questions() -> Iterator[str]:
+def changed_questions(group: Path) -> Iterator[str]:
     """Yield a sentence for each file of questions that is not what its manifest says."""
-    for folder in sorted(DATA.glob("questions*")):
+    for folder in sorted(group.glob("questions*")):
         for name, entry in read(folder / "manifest.json")["files"].items():
             if file_sha256(folder / name) != entry["sha256"]:
                 yield f"{shown(folder)}/{name} is not what its manifest says"

@@ -201,19 +201,21 @@ def subject_of(folder: Path, config: dict[str, Any]) -> tuple[Any, ...]:
 def machine_of(folder: Path, config: dict[str, Any]) -> tuple[Any, ...]:
     """Return what of a run's machine its bits depend on.
 
-    On another device than a CPU they depend on what is decoded together too: only runs of one
-    sweep share that, and the seconds of its blocks.
+    On another device than a CPU, or in fewer bits than float32, they depend on what is decoded
+    together too: only runs of one sweep share that, and the seconds of its blocks.
     """
     machine = EARLY | read(folder / "environment.json")
     names = ("system", "machine", "cpu", "torch_cpu_capability")
     packages = machine["packages"]
-    device = config.get("hardware", {}).get("device", "cpu")
-    sweep = () if device == "cpu" else blocks(folder)
+    hardware = config.get("hardware", {})
+    device, kind = hardware.get("device", "cpu"), hardware.get("decode_compute", "float32")
+    sweep = () if (device, kind) == ("cpu", "float32") else blocks(folder)
     return (
         *(machine.get(name) for name in names),
         packages.get("torch"),
         packages.get("transformers"),
         device,
+        kind,
         sweep,
     )
 
