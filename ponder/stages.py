@@ -70,7 +70,7 @@ def collect_run(study: "Study") -> Run:
         inputs[path] = file_sha256(path)
     groups = ["model", "questions", "teacher", "domains", "decontamination", "selection"]
     if study.teacher.kind == "hf":
-        _check_device(study, "collect.py")
+        _check_device(study)
         groups.append("hardware")
         if study.teacher.adapter:
             inputs |= saved.inputs(study.teacher.adapter, "teacher/")
@@ -144,12 +144,16 @@ def seeded(name: str, seed: int) -> str:
     return f"{name}-seed{seed}" if seed else name
 
 
-def _check_device(study: "Study", script: str) -> None:
-    """Raise UserError where a script would decode on a GPU, which none of them can yet."""
-    if study.hardware.device != "cpu":
+def _check_device(study: "Study") -> None:
+    """Raise UserError where a model would be decoded on a GPU, and this machine has none."""
+    if study.hardware.device != "cuda":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
         raise UserError(
-            f"hardware.device={study.hardware.device} is for train.py alone, and {script} decodes "
-            "on the CPU; add hardware=cpu2"
+            "hardware.device=cuda asks for a GPU, but torch sees none on this machine; take a GPU, "
+            "or add hardware=cpu2"
         )
 
 
@@ -178,7 +182,7 @@ def evaluate_run(study: "Study") -> Run:
     """
     served = study.engine.kind == "server"  # the weights are the server's, and so is the device
     if not served:
-        _check_device(study, "evaluate.py")
+        _check_device(study)
     elif study.subject.kind == "nearest":
         raise UserError(
             f"subject={study.subject.name} is no model, and engine={study.engine.name} serves one; "

@@ -3,6 +3,7 @@
 Whatever leaves, joins, is cut back or goes on.
 """
 
+import copy
 import random
 
 import pytest
@@ -85,6 +86,26 @@ def test_rows_together_get_the_tokens_that_each_gets_alone(network, size, name, 
     assert together == [
         alone(network, prompt, budgets.forced(RULES[name], MARKS)) for prompt in prompts
     ]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_fused_attention_of_another_type_sees_the_same_tokens(network, name):
+    """In float64, where a last bit moves no token; bfloat16 takes the same way."""
+    wide = copy.deepcopy(network).double()
+    prompts = prompts_of(5, 17, 1, 9, 30, 12)
+    assert hf.decode(wide, prompts, RULES[name], MARKS, 4) == [
+        alone(wide, prompt, budgets.forced(RULES[name], MARKS)) for prompt in prompts
+    ]
+
+
+def test_bfloat16_stays_near_float32(network):
+    store, half = attention.Store(network, 3), copy.deepcopy(network).bfloat16()
+    halves, feeds = attention.Store(half, 3), [(0, 4), (0, 2), (0, 7)]
+    tokens = list(range(13))
+    with torch.inference_mode():
+        exact = attention.forward(network, store, feeds, tokens, [0, 1, 2])
+        near = attention.forward(half, halves, feeds, tokens, [0, 1, 2]).float()
+    assert (near - exact).abs().max() < 0.05 * exact.abs().max()
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 16])

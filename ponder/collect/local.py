@@ -175,7 +175,7 @@ def _load(teacher: LocalTeacher, base: Path, hardware: Hardware) -> PreTrainedMo
     network = models.load_network(base)
     if teacher.adapter:
         network = sft.with_weights(network, Path(teacher.adapter))
-    return network.eval().to(getattr(torch, hardware.decode_compute))
+    return network.eval().to(hardware.device, getattr(torch, hardware.decode_compute))
 
 
 def _adapter_sha256(teacher: LocalTeacher) -> str | None:

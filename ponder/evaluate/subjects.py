@@ -136,8 +136,8 @@ def _decoded(plan: Study, base: Path, chat: Chat) -> tuple[Decode, dict[str, Any
 
     network, adapter = models.load_network(base), stages.adapter_folder(plan)
     network = sft.with_weights(network, adapter) if adapter else network.eval()
-    compute = plan.hardware.decode_compute
-    network = network.to(getattr(torch, compute))  # merged in float32, then rounded once
+    device, compute = plan.hardware.device, plan.hardware.decode_compute
+    network = network.to(device, getattr(torch, compute))  # merged in float32, then rounded once
     temperature, size = plan.decoding.temperature, plan.hardware.decode_rows
 
     def decode(
