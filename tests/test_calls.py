@@ -524,6 +524,23 @@ def test_an_adapter_that_is_not_there_is_told(out):
         stages.collect_run(study_of(*LOCAL, "teacher.adapter=nowhere"))
 
 
+@pytest.mark.parametrize(
+    "reply, answer",
+    [
+        (r" \(\boxed{126}\).", "126"),
+        (r" \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (" left, right", "left, right"),
+        (r" \boxed{", r"\boxed{"),
+    ],
+)
+def test_a_boxed_answer_behind_the_prefix_is_trained_on_without_its_box(chat, reply, answer):
+    plan = study_of(*LOCAL)
+    response = {"thinking": "6 times 21", "reply": f"Final Answer:{reply}", "capped": False}
+    made = call("a", response=dump(response), reason="stop")
+    question = Question("0" * 16, "f", "What is 6 x 21?", "126", "k", {})
+    assert traces.trace_of(question, made, plan.teacher, chat).answer == answer
+
+
 # --- hostile replies -------------------------------------------------------------------
 
 

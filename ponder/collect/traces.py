@@ -84,7 +84,7 @@ def trace_of(
     can be trained on, or "". Its answer, which is trained on, is what answers.trained reads in the
     reply, by the extractor that is also graded by; a training row writes the final-answer prefix
     itself. A local teacher is asked like a subject of an evaluation: where its reply begins with
-    that prefix, all that stands behind it is the answer.
+    that prefix, all that stands behind it is the answer, unless that has a box of its own.
     """
     if call.status == "failed":
         think, reply, rejected = "", "", f"{FAILED}{call.reason}"
@@ -95,7 +95,9 @@ def trace_of(
     else:
         think, reply, rejected = _local_reply(call)
     answer, final = answers.trained(reply), chat.delimiters.final
-    if teacher.kind == "hf" and reply.strip().startswith(final):
+    extracted = answers.extract(reply)
+    is_boxed = extracted is not None and extracted.how == "box"
+    if teacher.kind == "hf" and reply.strip().startswith(final) and not is_boxed:
         answer = reply.strip().removeprefix(final).strip()
     return graded_trace(
         question,
