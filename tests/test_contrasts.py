@@ -185,3 +185,11 @@ def test_the_released_plan_says_the_same_in_the_audit_and_in_the_documents():
     assert there == set(found["runs"])
     later = notes.to_follow(yaml.safe_load(path.read_text()), found)
     assert later and all("-seed" in folder.name for folder in later)
+
+
+def test_each_seed_is_also_counted_by_group_where_groups_are_given():
+    groups = {"within reach": ["t"], "transfer": ["other family"], "out of reach": []}
+    found = contrasts.outcome("plan", PLAN, runs(seeds=[0, 1]), groups)
+    for seed in found["arms"][0]["seeds"]:
+        assert seed["groups"]["within reach"]["accuracy"] == seed["accuracy"]
+        assert seed["groups"]["transfer"]["n"] == 1 and seed["groups"]["out of reach"] is None

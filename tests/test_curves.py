@@ -299,3 +299,20 @@ def test_wait_goes_on_dashed_from_the_run_before_it():
 def test_powers_of_two_span_the_tokens():
     assert asked.powers([7.9, 116]) == [4, 8, 16, 32, 64, 128]
     assert asked.powers([0, 0.3]) == [1] and asked.powers([0]) == [1]
+
+
+def test_other_seeds_are_crosses_and_the_first_is_on_the_line(monkeypatch, tmp_path):
+    results = json.loads(json.dumps(RESULTS))
+    seeds = [
+        {"name": f"seed {at}", "groups": {"within reach": row(20, 30 + at, 60, "free")}}
+        for at in range(3)
+    ]
+    arms = [{"name": "cpu, free", "seeds": seeds}, {"name": "cpu-s1, free", "seeds": seeds}]
+    results["contrasts"] = [{"name": "plan", "arms": arms}]
+    panels = panels_of(
+        monkeypatch, curves.draw_groups, tmp_path / "x.svg", results, GROUPS, canvas.LIGHT
+    )
+    crosses = [line for line in panels[0].lines if line.get_marker() == "x"]
+    (line,) = crosses
+    assert list(line.get_ydata()) == pytest.approx([100 * 31 / 60, 100 * 32 / 60], abs=1e-6)
+    assert not [line for line in panels[1].lines if line.get_marker() == "x"]

@@ -20,8 +20,13 @@ Side = tuple[str, str]  # arm, budget
 Table = list[list[int]]  # ours minus theirs: a row for each seed, a column for each question
 
 
-def outcome(name: str, plan: Mapping[str, Any], runs: PlannedAnswers) -> dict[str, Any]:
-    """Return what a plan came to.
+def outcome(
+    name: str,
+    plan: Mapping[str, Any],
+    runs: PlannedAnswers,
+    groups: Mapping[str, list[str]] | None = None,
+) -> dict[str, Any]:
+    """Return what a plan came to; each seed also by groups of families, where they are given.
 
     {"name", "outcome": in words, "arms": each arm under each budget with the seeds that are there,
     "contrasts": each with its "outcome" (met, not met, void, or "not run" with what is missing) and
@@ -49,7 +54,9 @@ def outcome(name: str, plan: Mapping[str, Any], runs: PlannedAnswers) -> dict[st
         "families": list(plan["families"]),
         "n": plan["n"],
         "arms": [
-            _arm(side, plan, runs) for side in sides if len(lacking[side]) < len(plan["seeds"])
+            _arm(side, plan, runs, groups or {})
+            for side in sides
+            if len(lacking[side]) < len(plan["seeds"])
         ],
         "contrasts": contrasts,
     }
@@ -195,7 +202,9 @@ def verdict(mean: float, corrected: float, expected: str) -> str:
 # --- what is there ---------------------------------------------------------------------
 
 
-def _arm(side: Side, plan: Mapping[str, Any], runs: PlannedAnswers) -> dict[str, Any]:
+def _arm(
+    side: Side, plan: Mapping[str, Any], runs: PlannedAnswers, groups: Mapping[str, list[str]]
+) -> dict[str, Any]:
     """Return what is said of an arm under a budget: each seed, and all that are there together.
 
     Accuracy is over the plan's families. "between_seeds", the standard deviation of the seeds'
@@ -210,6 +219,9 @@ def _arm(side: Side, plan: Mapping[str, Any], runs: PlannedAnswers) -> dict[str,
             "run": run.folder.name,
             "processor": run.processor,
             **(summary(within(run.samples, families)) or {}),
+            "groups": {
+                group: summary(within(run.samples, members)) for group, members in groups.items()
+            },
         }
         for seed, run in there.items()
     ]

@@ -85,6 +85,7 @@ def draw_groups(
             rows = [row | row["groups"][name] for row in results["rows"]]
             constant = results["groups"][name]["constant"]
             _group(panel, rows, constant, theme, named=number == 0)
+            _seeds(panel, results["contrasts"], name, theme)
             canvas.percent_axis(panel, theme, labels=number != 2)
             members = results["groups"][name]
             panel.set_title(
@@ -133,7 +134,7 @@ def _group(panel: Any, rows: Rows, constant: float, theme: Theme, named: bool) -
         panel.text(
             0.99,
             0.96,
-            'solid: thinking cut at a cap\ndashed: "Wait" appended',
+            'solid: thinking cut at a cap\ndashed: "Wait" appended\ncrosses: other seeds',
             color=theme.faint,
             transform=panel.transAxes,
             ha="right",
@@ -142,6 +143,25 @@ def _group(panel: Any, rows: Rows, constant: float, theme: Theme, named: bool) -
         )
     panel.set_xticks([tick for tick in panel.get_xticks() if 0 <= tick <= 1.06 * edge])
     panel.tick_params(axis="x", labelsize=SMALL)
+
+
+def _seeds(panel: Any, plans: Sequence[Mapping[str, Any]], group: str, theme: Theme) -> None:
+    """Draw what other seeds of training got as dots, in the colour of their arm."""
+    colours = {experiment: colour for experiment, colour in ARMS.values()}
+    for arm in (arm for plan in plans for arm in plan["arms"]):
+        experiment = arm["name"].partition(", ")[0]
+        points = [seed["groups"].get(group) for seed in arm["seeds"] if seed["name"] != "seed 0"]
+        points = [point for point in points if point]
+        if experiment in colours and points:
+            panel.plot(
+                [point["thinking_tokens"] for point in points],
+                [100 * point["accuracy"] for point in points],
+                color=getattr(theme, colours[experiment]),
+                linestyle="none",
+                marker="x",
+                markersize=3.5,
+                alpha=0.75,
+            )
 
 
 def _arm(panel: Any, rows: Rows, colour: str) -> None:

@@ -50,7 +50,12 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
         "comparisons": pairs,
         "preregistered": comparisons.announced(sources.preregistrations(logs), rows, pairs),
         "contrasts": [
-            contrasts.outcome(name, plan, sources.planned_answers(plan, logs, drawn))
+            contrasts.outcome(
+                name,
+                plan,
+                sources.planned_answers(plan, logs, drawn),
+                {} if "benchmark" in plan else groups,
+            )
             for name, plan in released.plans(logs)
         ],
         "training": {name: sources.training(folder) for name, folder in trained.items()},
