@@ -47,6 +47,7 @@ def forms(name):
 def spec(names, **changed):
     node = config()
     node["families"] = {name: node["families"][name] for name in names}
+    node["left_out"] = []
     return build(Questions, node | changed)
 
 
