@@ -123,7 +123,7 @@ CASES = {
         None,
     ),
     "a licence of the model's parts": (
-        replaced("data/mof.yml", r"Apache-2\.0", "MIT"),
+        replaced("data/mof.yml", r"name: Apache-2\.0", "name: MIT"),
         "history",
         None,
     ),

@@ -2,6 +2,7 @@
 and a tree without a history, or whose git changes line ends, gives no false alarm.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -114,3 +115,46 @@ def test_no_false_alarm(tree, tmp_path, kind):
     assert ("UNSUPPORTED origins" in process.stdout) == (kind != "autocrlf")
     state = "no git checkout" if kind == "archive" else ", clean"
     assert state in process.stdout.splitlines()[0]
+
+
+def rewritten(tree, folder):
+    """A clone whose history holds the same files in one commit of its own."""
+    git(tree, "clone", "-q", str(tree), str(folder))
+    commit = git(folder, "commit-tree", "HEAD^{tree}", "-m", "all at once").strip()
+    git(folder, "reset", "-q", "--hard", commit)
+    return folder
+
+
+def test_a_rewritten_history_passes_nowhere_and_an_anchor_tells_it(tree, tmp_path):
+    anchor = git(tree, "rev-parse", "HEAD~3").strip()
+    process = told(tree, "history", "--anchor", anchor[:12])
+    assert "PASS        history" in process.stdout, process.stdout + process.stderr
+    assert "as it was known until 20" in process.stdout
+    process = told(tree, "history")
+    assert "UNSUPPORTED history" in process.stdout and "no anchor given" in process.stdout
+    other = rewritten(tree, tmp_path / "other")
+    process = told(other, "history")
+    assert "PASS" not in process.stdout
+    (tmp_path / "anchors").write_text(f"# seen in a mail\n{anchor}  2026-11-28\n")
+    process = told(other, "history", "--anchor", str(tmp_path / "anchors"))
+    assert process.returncode == 1 and "is not in this history" in process.stdout
+    process = told(tree, "history", "--anchor", "yesterday")
+    assert process.returncode == 1 and "is no commit; give 7 to 40 hex digits" in process.stdout
+
+
+def test_json_holds_verdicts_and_claims(tree):
+    process = told(tree, "names", "numbers", "--json")
+    whole = json.loads(process.stdout)
+    assert whole["schema"] == 1 and whole["tree"].startswith("commit ")
+    assert [verdict["check"] for verdict in whole["verdicts"]] == ["names", "numbers"]
+    keys = {"check", "result", "looked_at", "proves", "leaves_open", "problems", "claims"}
+    assert all(verdict.keys() == keys | {"complete"} for verdict in whole["verdicts"])
+    assert whole["claims"] and {claim["verdict"] for claim in whole["claims"]} == {"PASS"}
+
+
+def test_the_root_of_a_tree_is_that_of_its_commit_and_changes_with_any_file(restored):
+    root = told(restored, "root").stdout
+    assert len(root) == 65 and told(restored, "root", "HEAD").stdout == root
+    (restored / "Makefile").write_text("all:\n")
+    assert told(restored, "root").stdout != root
+    assert told(restored, "root", "HEAD").stdout == root

@@ -126,7 +126,7 @@ def _read(path: Path, _: tuple[int, int]) -> Any:
     try:
         if ".jsonl" in path.name:
             return [json.loads(line) for line in text.splitlines()]
-        if path.suffix == ".yaml":
+        if path.suffix in (".yaml", ".yml"):
             return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return json.loads(text)
     except (ValueError, yaml.YAMLError) as error:
