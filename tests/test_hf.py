@@ -3,6 +3,7 @@
 Whatever leaves, joins, is cut back or goes on.
 """
 
+import collections
 import copy
 import random
 
@@ -261,6 +262,32 @@ def test_a_row_draws_the_same_whatever_is_beside_it(network):
     for i in range(4):
         assert draw([prompts[i]], [names[i]], 1) == [samples[i]]
     assert samples != draw(prompts, names[::-1], 2)
+
+
+@pytest.mark.parametrize("vocabulary", [3, hf.PART, hf.PART + 1, 5 * hf.PART - 7])
+def test_a_draw_by_parts_is_the_draw_over_the_whole_vocabulary(vocabulary):
+    generator = torch.Generator().manual_seed(vocabulary)
+    logits = 4 * torch.randn(64, vocabulary, generator=generator)
+    logits[:, :: max(2, vocabulary // 5)] = float("-inf")
+    share = logits.softmax(-1)
+    draw = torch.rand(64, dtype=torch.float64, generator=generator)
+    draw[:2] = torch.tensor([0.0, 1.0 - 2**-53])
+    ends = share.double().cumsum(-1)
+    whole = torch.searchsorted(ends, (draw * ends[:, -1])[:, None])[:, 0].tolist()
+    by_parts = hf._drawn_by_parts(share, draw)
+    assert by_parts[2:] == whole[2:]
+    assert all(share[row, token] > 0 for row, token in enumerate(by_parts) if draw[row] > 0)
+
+
+def test_a_bfloat16_row_draws_the_same_whatever_is_beside_it():
+    logits = torch.randn(3, 700, generator=torch.Generator().manual_seed(1)).bfloat16()
+    together = hf.sampling(0.7, ["a", "b", "c"])(logits, [0, 1, 2])
+    assert together[1:2] == hf.sampling(0.7, ["a", "b", "c"])(logits[1:2], [1])
+    counts = collections.Counter(
+        hf.sampling(1.0, [str(i)])(torch.tensor([[0.0, 1.0, float("-inf")]]).bfloat16(), [0])[0]
+        for i in range(2000)
+    )
+    assert counts[2] == 0 and abs(counts[1] / 2000 - 0.731) < 0.03
 
 
 def test_the_network_computes_as_before_when_its_rows_are_done(network):

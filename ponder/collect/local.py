@@ -45,7 +45,10 @@ def ask(questions: Sequence[Question], study: Study, run: Run) -> list[Call]:
 
     teacher = study.teacher
     assert teacher.kind == "hf"
+    from ponder.train import memory
+
     torch.set_num_threads(study.hardware.threads)
+    memory.keep_freed_memory()  # large tensors come and go with every token
     base = models.base_folder(teacher.model, study.out)
     chat = models.load_chat(base, _delimiters(teacher))
     source, adapter_sha256 = models.source_of(base), _adapter_sha256(teacher)

@@ -54,7 +54,10 @@ def _network(plans: list[Study], runs: list[Run]) -> Answerer:
     import torch
 
     plan = plans[0]
+    from ponder.train import memory
+
     torch.set_num_threads(plan.hardware.threads)
+    memory.keep_freed_memory()  # large tensors come and go with every token
     served = plan.engine.kind == "server"
     base = (models.tokenizer_folder if served else models.base_folder)(plan.model, plan.out)
     delimiters = dataclasses.replace(
