@@ -25,6 +25,7 @@ def samples(tokens, right):
             "correct": i < right,
             "capped": False,
             "num_ignored": 0,
+            "ids": [count, i],
         }
         for i, count in enumerate(tokens)
     ]
@@ -96,7 +97,25 @@ def test_a_row_has_the_metrics_of_its_runs_with_their_text_and_what_s1_printed()
     ],
 )
 def test_a_slope_is_said_only_where_its_interval_leaves_out_0(found, words):
-    assert methods.slope(dict(zip(("value", "low", "high"), found, strict=True))) == words
+    scaling = dict(zip(("value", "low", "high"), found, strict=True))
+    assert methods.slope(scaling, [10, 20]) == words
+    assert methods.slope(scaling, [0, 20, 40, 20.9]) == methods.NOT_DETERMINED
+    assert methods.slope(scaling, [0, 0, 20, 21.1]) == words
+
+
+def test_two_runs_with_the_same_answers_count_once_in_scaling():
+    names = Method("BF", "x", "tokens", tuple(run(name, None, 99.0) for name in "abc"))
+    short, long = samples([8] * 200, 40), samples([16] * 200, 80)
+    again = [s | {"ids": [0], "correct": True} if s["id"] == "199" else s for s in long]
+    found = methods.row(names, {"tokens": 1}, [short, long, again], PUBLISHED)
+    alone = methods.row(
+        Method("BF", "x", "tokens", names.runs[:2]), {"tokens": 1}, [short, again], PUBLISHED
+    )
+    assert found["counted"] == ["a", "c"] and found["runs"] == 3
+    assert found["scaling"] == alone["scaling"] and found["slope"] == alone["slope"]
+    other = [s | {"ids": [0]} if int(s["id"]) > 196 else s for s in long]
+    found = methods.row(names, {"tokens": 1}, [short, long, other], PUBLISHED)
+    assert found["counted"] == ["a", "b", "c"] and found["slope"] == methods.NOT_DETERMINED
 
 
 def test_a_text_never_has_a_minus_zero():

@@ -1,5 +1,6 @@
 """The methods that s1 compares (section 3.2, table 3), from the samples of their runs. Pure."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,9 @@ from ponder.report.released import Method
 from ponder.statistics import Sample
 
 Limit = tuple[float | None, float | None]  # least, most mean thinking tokens; None: no limit
+SAME = 0.99  # share of equal answers from which two runs are one
+NEAR = 1.05  # lengths that differ by less are nearly equal: a slope is divided by log2 of it, 0.07
+NOT_DETERMINED = "not determined"
 
 
 def tokens_per_step(
@@ -67,12 +71,18 @@ def row(
     """Return a method's row of table 3: statistics.intervals, their texts, and its runs.
 
     `samples` holds one list for each run, of the same questions; `published` is the value of
-    paper/published.yaml. "points" are the runs, "s1" is s1's row in percent, None for a method
-    that s1 does not have.
+    paper/published.yaml. "points" are the runs, "counted" the names of those that Scaling counts
+    (`distinct`), "s1" is s1's row in percent, None for a method that s1 does not have.
     """
-    ends = limits(method, units)
+    ends, purpose = limits(method, units), f"paper/methods/{method.name}"
     correct, tokens = statistics.grid([[run] for run in samples])
-    metrics = statistics.intervals(correct, tokens, f"paper/methods/{method.name}", ends)
+    metrics = statistics.intervals(correct, tokens, purpose, ends)
+    counted = distinct(samples)
+    if len(counted) < len(samples):
+        of_counted = statistics.intervals(correct[counted], tokens[counted], purpose)
+        metrics |= {key: of_counted[key] for key in ("scaling", "scaling_per_token")}
+    word = slope(metrics["scaling"], [float(tokens[number].mean()) for number in counted])
+    scaling = interval_text(metrics["scaling"], 1, 1, "+")
     points = [
         {
             "name": run.name,
@@ -87,12 +97,13 @@ def row(
         "name": method.name,
         "title": method.title,
         **metrics,
-        "slope": slope(metrics["scaling"]),
+        "slope": word,
+        "counted": [method.runs[number].name for number in counted],
         "points": points,
         "text": {
             "control": interval_text(metrics["control"], 100, 0, bare=method.unit == "unasked"),
             "control_per_sample": interval_text(metrics["control_per_sample"], 100, 1),
-            "scaling": interval_text(metrics["scaling"], 1, 1, "+"),
+            "scaling": word if word == NOT_DETERMINED else scaling,
             "scaling_per_token": interval_text(metrics["scaling_per_token"], 1, 2, "+"),
             "performance": interval_text(metrics["performance"], 100, 1),
         },
@@ -104,10 +115,37 @@ def _within(tokens: int, least: float | None, most: float | None) -> bool:
     return (least or 0) <= tokens <= (math.inf if most is None else most)
 
 
-def slope(scaling: Mapping[str, float] | None) -> str:
-    """Return what the interval of a Scaling says, to stand after "is"."""
+def distinct(samples: Sequence[list[Sample]]) -> list[int]:
+    """Return the places of the runs that count in a slope: of two whose answers are the same to the
+    last token in 99% or more, the later one.
+    """
+    counted: list[int] = []
+    for number in reversed(range(len(samples))):
+        if not any(is_one_run(samples[number], samples[other]) for other in counted):
+            counted.append(number)
+    return counted[::-1]
+
+
+def is_one_run(one: list[Sample], other: list[Sample]) -> bool:
+    """Whether two runs give the same tokens to nearly all of the same questions: a budget that
+    almost never acts is no second point of a curve.
+    """
+    answers = {(s["task"], s["id"], s.get("sample", 0)): s["ids"] for s in other}
+    equal = sum(answers.get((s["task"], s["id"], s.get("sample", 0))) == s["ids"] for s in one)
+    return equal >= SAME * len(one)
+
+
+def slope(scaling: Mapping[str, float] | None, lengths: Sequence[float]) -> str:
+    """Return what the interval of a Scaling says, to stand after "is"; `lengths` are the mean
+    thinking tokens of its runs.
+
+    Between two runs of nearly equal length a slope divides by almost nothing, so it says nothing.
+    """
     if scaling is None:
         return "not defined"
+    ordered = sorted(length for length in lengths if length)
+    if any(more < NEAR * less for less, more in itertools.pairwise(ordered)):
+        return NOT_DETERMINED
     if scaling["low"] > 0:
         return "positive"
     return "negative" if scaling["high"] < 0 else "not distinguishable from 0"

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ponder.report.methods import NEAR, NOT_DETERMINED
+
 AGREE, OPPOSE, UNCLEAR = "same direction", "opposite direction", "not distinguishable"
 
 
@@ -47,6 +49,9 @@ def findings(results: Mapping[str, Any]) -> list[Finding]:
 
     def slope(says: str, name: str) -> Finding:
         scaling = methods[name]["scaling"]
+        if methods[name]["slope"] == NOT_DETERMINED:
+            here = f"Scaling not determined: two runs think equally long, within {NEAR - 1:.0%}"
+            return Finding(says, here, "methods", NOT_DETERMINED)
         here = f"Scaling {texts[name]['text']['scaling']} points per doubling"
         published = methods[name]["s1"]["scaling"]
         return Finding(says, here, "methods", agreement(published, scaling["low"], scaling["high"]))
