@@ -56,7 +56,8 @@ if TYPE_CHECKING:
 CHECKS = {
     "schema": (
         "records.schema",
-        "every released run and data set is complete and has the documented form",
+        "every released run and data set is complete and has the documented form, and nothing "
+        "else lies in logs/ and data/ but what guides name",
         "that it is true",
     ),
     "hashes": (
@@ -95,22 +96,25 @@ CHECKS = {
     ),
     "numbers": (
         "numbers.numbers",
-        "every printed number follows from released samples, metrics and rows by a named estimator",
-        "that those are what the models did: see replay",
+        "what templates put into README, guides, results and paper follows from released samples, "
+        "metrics and rows by a named estimator, and the PDF is the bytes that its template gives",
+        "that those are what the models did (replay), the prose around each number, and what the "
+        "paper's template makes of it: its text is not read back",
     ),
     "literals": (
         "literals.literals",
-        "no other number in the documents was typed by hand",
-        "numbers that are written as words",
+        "no other number in the documents was typed by hand, but for those listed here one by one",
+        "numbers that are written as words, and all other prose: higher, better, because",
     ),
     "cards": (
         "rows.cards",
-        "every number of a data card is counted in its files or follows from its run",
+        "the numbers of a data card are counted in its files or follow from its run",
         "its words",
     ),
     "answers": (
         "answers.answers",
-        "every grade follows from the reply and the released gold answer",
+        "every grade follows from the reply and the gold answer, and question and gold are those "
+        "of data/ but for public benchmarks",
         "that gold answers are right, and that the model wrote the reply (tokens, replay)",
     ),
     "second-grader": (
@@ -153,9 +157,9 @@ CHECKS = {
     ),
     "splits": (
         "rows.splits",
-        "pool, probe, dev, test and new questions are disjoint by text and key, and no training "
-        "row is of dev or test",
-        "that different keys ask different things",
+        "every id is the hash of its text and every key that of its facts; by both pool, probe, "
+        "dev, test and new questions are disjoint, and no training row is of dev or test",
+        "that facts are those of the text, and that different keys ask different things",
     ),
     "train-log": (
         "rules.train_log",

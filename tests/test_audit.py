@@ -90,6 +90,28 @@ def test_a_printed_number_leads_to_questions_thinking_training_rows_and_teacher(
         assert word in text, word
 
 
+def test_a_difference_leads_to_answers_gained_and_lost_and_to_what_was_expected():
+    lines = explain.explain(["comparisons/s1_choice/trained"])
+    text = "\n".join(lines)
+    claims = {claim["id"]: claim for claim in checks.read(ROOT / "logs" / "claims.jsonl")}
+    value = claims["comparisons/s1_choice/trained"]["value"]
+    assert f"GAINED     {value['gained']} of {value['n']} answers" in lines
+    assert f"LOST       {value['lost']} of {value['n']} answers" in lines
+    assert text.count("  as       ") == 2 and "  as       coin" not in text
+    assert "EXPECTED   higher: not met (logs/preregistrations/cpu-s1.yaml)" in lines
+
+
+@pytest.mark.parametrize(
+    "claim", ["methods/table/BF", "methods/table/TCC", "rows/SFT, no forcing/all"]
+)
+def test_the_line_of_a_claim_is_that_of_its_own_row(claim):
+    places = [line for line in explain.explain([claim]) if line.startswith("  in       paper/res")]
+    (number,) = [int(line.rpartition(" ")[2]) for line in places]
+    line = (ROOT / "paper" / "results.md").read_text().splitlines()[number - 1]
+    label = claim.split("/")[2 if claim.startswith("methods") else 1]
+    assert re.match(rf"\| \[?{label}[:\]]", line)
+
+
 def test_a_number_of_several_claims_says_which_they_are():
     lines = explain.explain(["100.0"])
     assert "claims print 100.0" in lines[0]

@@ -3,6 +3,7 @@ differ in, question by question.
 """
 
 import json
+import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from ponder.runs import read_jsonl
 
 QUOTED = 3  # right and wrong answers that an explanation quotes
 RECIPE = ("method", "lora_rank", "epochs", "batch_rows", "lr", "trace", "control")
+LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
 Lines = list[str]
 
 
@@ -74,6 +76,7 @@ def explain(words: list[str]) -> Lines:
         lines.append(f"  over     {', '.join(claim.families)}")
     for number in claim.decisions or ():
         lines.append(f"DECISION   {shown(decisions()[number].path)}")
+    lines += turned(claim)
     for name in claim.runs[:4]:
         lines += ["", *chain(ROOT / "logs" / name, claim)]
     if others := claim.runs[4:]:
@@ -83,18 +86,71 @@ def explain(words: list[str]) -> Lines:
 
 
 def printed_in(claim: Claim) -> Lines:
-    """Return "file line N" for lines that hold a claim by name, or print its interval, beside its
-    label where it has one.
+    """Return "file line N" for lines that print a claim: that name it, whose first cell is its
+    label and that hold its interval, or that hold an interval which no other claim prints.
     """
-    label = claim.id.split("/")[1] if claim.id.startswith("rows/") else ""
-    intervals = [text for text in claim.printed if "[" in text]
+    label, intervals = label_of(claim), [text for text in claim.printed if "[" in text]
+    known = read(ROOT / "logs" / "claims.jsonl")
+    own = [text for text in intervals if sum(text in other["printed"] for other in known) == 1]
     places = []
     for name in markdown.DOCUMENTS:
         for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
-            holds_interval = label in line and any(text in line for text in intervals)
-            if f"<!--={claim.id}" in line or holds_interval:
+            wanted = intervals if first_cell(line) == label else own
+            if f"<!--={claim.id}" in line or any(text in line for text in wanted):
                 places.append(f"{name} line {number}")
     return [*places, "paper/paper.pdf, where its template takes it by this path"]
+
+
+def label_of(claim: Claim) -> str | None:
+    """Return what the first cell of a table's row on a claim says; None for one without a row."""
+    known = {other["id"]: other["value"] for other in read(ROOT / "logs" / "claims.jsonl")}
+    match claim.id.split("/"):
+        case ["rows", label, *_]:
+            return label
+        case ["comparisons", name, _]:
+            pair = known[f"comparisons/{name}"]
+            return f"{pair['ours']} minus {pair['theirs']}"
+        case ["methods", "table", name]:
+            return f"{name}: {known[claim.id]['title']}"
+    return None
+
+
+def first_cell(line: str) -> str | None:
+    """Return the text of the first cell of a table's row, a link without its address; None for
+    another line.
+    """
+    if not line.startswith("| "):
+        return None
+    return LINK.sub(r"\1", line.split(" | ")[0].removeprefix("| ")).strip()
+
+
+def turned(claim: Claim) -> Lines:
+    """Return the lines on a difference of two runs: the answers that became right and wrong, with
+    an example of each, and what was expected of it.
+    """
+    if claim.estimator != "difference" or len(claim.runs) != 2:
+        return []
+    ours, theirs = (answers_of(ROOT / "logs" / name) for name in claim.runs)
+    keys = [key for key in ours if key in theirs and key[0] in (claim.families or {key[0]})]
+    lines: Lines = []
+    for word, first, second in (("gained", ours, theirs), ("lost", theirs, ours)):
+        found = [key for key in keys if first[key].correct and not second[key].correct]
+        lines.append(f"{word.upper():10} {len(found)} of {len(keys)} answers")
+        for key in found[:1]:
+            lines += [f"  as       {key[0]}/{key[1]}", *texts(ours[key], "question", "gold")]
+            lines += indented("theirs", f"{theirs[key].thinking} | {theirs[key].reply}")
+            lines += indented("ours", f"{ours[key].thinking} | {ours[key].reply}")
+    return [*lines, *expected_of(claim)]
+
+
+def expected_of(claim: Claim) -> Lines:
+    """Return a line for each pre-registration whose runs are those of a claim, with its outcome."""
+    lines = []
+    for path in notes.preregistered():
+        found = notes.outcome(path)
+        if sorted(found["runs"] or ()) == sorted(claim.runs):
+            lines.append(f"EXPECTED   {found['expected']}: {found['outcome']} ({shown(path)})")
+    return lines
 
 
 def chain(folder: Path, claim: Claim) -> Lines:

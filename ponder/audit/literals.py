@@ -110,7 +110,8 @@ def literals() -> Findings:
         problems.append(
             f"logs/literals.yaml has {len(entries)} entries, at most {MOST} are allowed"
         )
-    return Findings(f"{len(entries)} of at most {MOST} literals", problems)
+    shown_each = "; ".join(f"{entry['text']!r} ({entry.get('reason', '')})" for entry in entries)
+    return Findings(f"{len(entries)} of at most {MOST} literals: {shown_each}", problems)
 
 
 def reading_problems(paper: Path, text: str) -> list[str]:
