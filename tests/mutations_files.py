@@ -200,6 +200,53 @@ CASES = {
         "literals",
         None,
     ),
+    "an image in the README that no number draws": (
+        replaced("README.md", r"^## What was found$", "## Found\n\n![best](paper/best.png)"),
+        "literals",
+        None,
+    ),
+    "a tag in the README": (
+        replaced("README.md", r"^## What was found$", "## Found\n\n<h1>sixty percent</h1>"),
+        "literals",
+        None,
+    ),
+    "a number spelled by its character codes": (
+        replaced("README.md", r"^## What was found$", "## Found\n\nIt has &#54;&#52;&#37;."),
+        "literals",
+        None,
+    ),
+    "a sum in the paper's template": (
+        replaced("paper/paper.typ", r"#methods\.unasked", "#(float(methods.unasked) + 9)"),
+        "literals",
+        None,
+    ),
+    "a sum in the paper's template that holds no digit": (
+        replaced(
+            "paper/paper.typ", r"#methods\.unasked", "#(float(methods.unasked) + counts.len())"
+        ),
+        "literals",
+        None,
+    ),
+    "a rounding in the paper's template": (
+        replaced("paper/paper.typ", r"#methods\.unasked", "#calc.ceil(methods.unasked)"),
+        "literals",
+        None,
+    ),
+    "another text of a printed one": (
+        replaced("paper/paper.typ", r"#methods\.unasked", '#methods.unasked.replace(".", "")'),
+        "literals",
+        None,
+    ),
+    "a rule that shows another text": (
+        replaced("paper/paper.typ", r"^= Data$", '#show "higher": "much higher"\n\n= Data'),
+        "literals",
+        None,
+    ),
+    "a number as the name of a look-up": (
+        replaced("paper/paper.typ", r"^= Data$", '#let run(x) = x\n#run("98.76")\n\n= Data'),
+        "literals",
+        None,
+    ),
     "a literal without a reason": (
         replaced("logs/literals.yaml", r'reason: "[^"]*"', 'reason: ""'),
         "literals",

@@ -2,8 +2,9 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ponder.audit.checks import ROOT, Findings, read, shown
 from ponder.report.markdown import BLOCKS, DOCUMENTS
@@ -36,6 +37,21 @@ TYPST = re.compile(
 MARKS = re.compile(r"<!--=.+?-->.*?<!--/-->")  # what a template puts in
 # In code, in names and in addresses too.
 ANYWHERE = re.compile(r"\d+(?:[.,]\d+)*\s?(?:%|percent\b)")
+# In the paper's template: what makes another number of one, or another text of a text, but for
+# underscores that become spaces, and spaces at which no line breaks.
+COMPUTES = re.compile(
+    r"(?<!-)\b(?:(?:float|int|decimal|eval|str|regex|bytes|state|counter|hide|place|move)\(|calc\.)"
+    r"|\.(?:rev|slice|codepoints|clusters|to-unicode|sum|product|repeat)\("
+    r"|\.replace\((?!\"_\", \" \"\)|\" \", sym\.space\.nobreak\))|#show\s*(?:\"|regex)"
+)
+IMAGE = re.compile(r"!\[[^]]*\]\(([^)\s]*)|\bsrc(?:set)?=\"([^\"]*)\"")
+TAG = re.compile(r"</?([a-zA-Z][\w-]*)\b")
+TAGS = ("picture", "source", "img", "br")
+# A look-up by a name that holds a digit.
+NAMED = re.compile(
+    r"\b(?:at|comparison|method|run|tokens|slope|obeys|thinks|versus|against|cited|announced)"
+    r"\(\s*((?:\"[^\"\n]*\"(?:,\s)?)+)"
+)
 READS = re.compile(
     r"\b(?:include|import|read|json|yaml|toml|csv|xml|cbor|plugin|eval|image)\b[ (]*\"([^\"]*)\""
 )
@@ -95,7 +111,12 @@ def literals() -> Findings:
         for path, text in texts.items()
         for line, number in stray(text, path.suffix, phrases)
     ]
+    for path, text in texts.items():
+        if path != paper:
+            problems += shown_problems(shown(path), text)
     problems += reading_problems(paper, texts[paper])
+    results = read(ROOT / "paper" / "generated" / "results.json")
+    problems += computing_problems(texts[paper], {*names_in(results)})
     problems += [
         f"logs/literals.yaml allows {phrase!r}, which stands nowhere; remove it"
         for phrase in phrases
@@ -112,6 +133,58 @@ def literals() -> Findings:
         )
     shown_each = "; ".join(f"{entry['text']!r} ({entry.get('reason', '')})" for entry in entries)
     return Findings(f"{len(entries)} of at most {MOST} literals: {shown_each}", problems)
+
+
+def shown_problems(name: str, text: str) -> list[str]:
+    """Return a sentence for each image and each tag of a Markdown text that is none of the few that
+    documents may have: what they show, nobody reads here.
+    """
+    prose = blank(COMMENT, blank(CODE, text))
+    images = IMAGE.findall(prose)
+    problems = [
+        f"{name} shows {place}, which is no figure of paper/generated"
+        for place in (first or second for first, second in images)
+        if not re.fullmatch(r"(\.\./)*(paper/)?generated/[\w-]+\.svg", place)
+    ]
+    return problems + [
+        f"{name} has the tag <{tag}>; documents are plain Markdown but for {', '.join(TAGS)}"
+        for tag in sorted({*TAG.findall(prose)} - {*TAGS})
+    ]
+
+
+def computing_problems(text: str, known: set[str]) -> list[str]:
+    """Return a sentence for each place where the paper's template computes with what it prints, or
+    looks up a name with a digit in it that results.json has not.
+    """
+    problems = []
+    for number, line in enumerate(text.splitlines(), 1):
+        code = line.partition("//")[0] if "://" not in line else line
+        for match in COMPUTES.finditer(code):
+            problems.append(
+                f"paper/paper.typ line {number} computes with {match[0]!r}; a number is made and "
+                "formatted in ponder/report alone"
+            )
+    for match in NAMED.finditer(text):
+        for name in re.findall(r"\"([^\"]*)\"", match[1]):
+            if any(sign.isdigit() for sign in name) and name not in known:
+                place = text.count("\n", 0, match.start()) + 1
+                problems.append(
+                    f"paper/paper.typ line {place} looks up {name!r}, which results.json has not"
+                )
+    return problems
+
+
+def names_in(value: Any) -> Iterator[str]:
+    """Yield all keys and texts of a JSON value."""
+    if isinstance(value, dict):
+        yield from value
+        for item in value.values():
+            yield from names_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from names_in(item)
+    elif isinstance(value, str):
+        yield value
 
 
 def reading_problems(paper: Path, text: str) -> list[str]:
