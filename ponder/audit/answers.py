@@ -97,7 +97,7 @@ def grade_problem(sample: SampleRow) -> str | None:
     The options of a multiple choice are not in its row: such an answer is right where its letter
     is the gold one.
     """
-    if sample.choice:
+    if sample.by == "choice":
         is_right = sample.choice == sample.gold
     elif sample.how is not ABSENT:  # marked as on benchmarks
         is_right = verify.grade(sample.reply, sample.gold)["correct"]

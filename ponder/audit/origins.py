@@ -104,7 +104,8 @@ def stdout() -> Findings:
             count += 1
             lines = contents(folder / "stdout.log").decode(errors="replace").splitlines()
             last = [match for line in lines if (match := ENDS[stage].match(line))]
-            named = {line.split()[1].strip(":") for line in lines if line.startswith(f"{stage} ")}
+            begin = re.compile(rf"{stage} (\S+): ")
+            named = {match[1] for line in lines if (match := begin.match(line))}
             if not last or named != {folder.name}:
                 problems.append(f"{shown(folder)}/stdout.log does not end with its result")
                 continue
