@@ -56,7 +56,8 @@ class Trace:
     gold: str = column("the reference answer; empty where the source has none")
     think: str = column("the teacher's thinking; empty where a call gave none")
     wrong: list = column(
-        "[start, end) in characters of each value in `think` that a program wrote wrong on purpose"
+        "[start, end) in characters of each value in `think` that a program wrote wrong on "
+        "purpose, or of a first attempt that a second one mends"
     )
     tokens: int = column(
         "tokens of `think` in the tokenizer of the model to be trained, a program's doubt left out"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 
 from ponder import lineage, models
-from ponder.collect import contamination, selection
+from ponder.collect import attempts, contamination, selection
 from ponder.errors import RecordError, UserError
 from ponder.hashing import file_sha256
 from ponder.questions import benchmarks, drawn, pools
@@ -66,7 +66,8 @@ def collect_run(study: "Study") -> Run:
     if study.questions.kind == "drawn":
         drawn.check_drawn(study.questions)
     inputs = pools.inputs(study.questions)
-    for path in selection.files(study.selection) + contamination.files(study.decontamination):
+    paths = selection.files(study.selection) + contamination.files(study.decontamination)
+    for path in [*paths, *attempts.files(study.teacher)]:
         inputs[path] = file_sha256(path)
     groups = ["model", "questions", "teacher", "domains", "decontamination", "selection"]
     if study.teacher.kind == "hf":

@@ -159,12 +159,7 @@ class Study:
 
     model: Model
     questions: drawn.Questions | pools.FilePool | pools.HubPool | own.TraceSource
-    teacher: (
-        teachers.SolverTeacher
-        | teachers.ServerTeacher
-        | teachers.LocalTeacher
-        | teachers.TraceTeacher
-    )
+    teacher: teachers.Teacher
     client: Client
     domains: domains.FamilyDomain | domains.ColumnDomain | domains.ClassifiedDomain
     decontamination: Decontamination

@@ -11,7 +11,8 @@ from typing import Any
 from ponder import config, rows
 from ponder.audit.checks import ROOT, Findings, completed, groups, place, read, shown
 from ponder.card import card, readme
-from ponder.collect import contamination, selection, terms
+from ponder.chat import Delimiters
+from ponder.collect import attempts, contamination, selection, terms
 from ponder.grading.kinds import DRAWN, is_right
 from ponder.hashing import file_sha256
 from ponder.questions import drawn, own, pools
@@ -98,6 +99,8 @@ def trace_problems(folder: Path, traces: list[Trace]) -> Iterator[str]:
     pool = {}
     if directory:
         pool = {row["id"]: row for row in read(ROOT / directory / "pool.jsonl")}
+    if settings["teacher"].get("kind") == "attempts" and traces != joined_again(settings, traces):
+        yield "its traces are not the two attempts of its two files, joined"
     for trace in traces:
         asked = pool.get(trace.id, {})
         same = (asked.get("question"), asked.get("answer")) == (trace.question, trace.gold)
@@ -109,6 +112,18 @@ def trace_problems(folder: Path, traces: list[Trace]) -> Iterator[str]:
         graded = is_right(f"Final Answer: {trace.answer}", trace.gold, marked)
         if not trace.rejected and trace.correct != graded:
             yield f"trace {trace.id} is marked {trace.correct}, but its answer is not"
+
+
+def joined_again(settings: dict[str, Any], traces: list[Trace]) -> list[Trace]:
+    """Return the traces of a config that joins two files of attempts, of the same questions."""
+    teacher = settings["teacher"]
+    first, again = (
+        {trace.id: trace for trace in rows.read(Trace, ROOT / teacher[name])}
+        for name in ("first", "again")
+    )
+    asked = {trace.id: first[trace.id] for trace in traces if trace.id in first}
+    delimiters = config.build(Delimiters, settings["model"]["delimiters"])
+    return attempts.joined(asked, again, teacher["link"], delimiters)
 
 
 # --- order and splits ------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Facts:
     language: str | None  # of the questions, e.g. en; None: nobody has said
     run: str  # the collect run that wrote the files
     command: str  # what writes them again
-    kind: Literal["solver", "openai", "hf", "traces"]  # of the teacher
+    kind: Literal["solver", "openai", "hf", "traces", "attempts"]  # of the teacher
     teacher: str  # its name
     model: str | None  # None for programs
     revision: str | None

@@ -253,6 +253,13 @@ def nature(facts: Facts, traces: Tally) -> str:
             "**What it is not:** checked by people here, or traces whose steps are known to be "
             "right."
         )
+    if facts.kind == "attempts":
+        return (
+            "**What it is:** two collections of a model's traces, joined. Where the first attempt "
+            "at a question is wrong and the second right, a trace holds both, and `wrong` covers "
+            f"the first; {failed:,} of {traces.rows:,} traces cannot be used. **What it is not:** "
+            "a model that noticed its own mistake: both attempts were made without the other."
+        )
     return (
         f"**What it is:** distillation, from the model {code(facts.model or 'not stated')} "
         f"(revision {code(facts.revision or 'not stated')}): each trace is what it replied, right "

@@ -66,17 +66,17 @@ def longest(candidates: Sequence[Trace], rule: Selection, seed: int) -> list[Tra
 def s1(candidates: Sequence[Trace], rule: Selection, seed: int) -> list[Trace]:
     """Return `size` rows of s1's Algorithm 1.
 
-    Those that `rule.first` takes come first, by id; then a domain is drawn and a row of it by
+    Those of taken_first come first, by id; then a domain is drawn and a row of it by
     length. A row already taken stays in its domain and may be drawn: the set does not grow. Variant
     "released" draws the domains uniformly until it has `uniform_until` rows, then by
-    `matched_weights` (s1, data/filter.ipynb; not in the paper). Raises UserError when `rule.first`
-    takes more than `size` rows, or the matched domains run out.
+    `matched_weights` (s1, data/filter.ipynb; not in the paper). Raises UserError when more than
+    `size` rows come first, or the matched domains run out.
     """
     rows = {trace.id: trace for trace in taken_first(candidates, rule)}
     if len(rows) > rule.size:
         raise UserError(
-            f"selection.first takes {len(rows)} traces, more than selection.size={rule.size}; "
-            "raise the size"
+            f"{'selection.first' if rule.first else 'selection.method=mended'} takes {len(rows)} "
+            f"traces, more than selection.size={rule.size}; raise the size"
         )
     # Rank r is then at -1 - r, cheap to take out.
     shortest_first = by_domain(by_length(candidates)[::-1])
@@ -99,11 +99,16 @@ def s1(candidates: Sequence[Trace], rule: Selection, seed: int) -> list[Trace]:
     return list(rows.values())
 
 
-METHODS = {"s1": s1, "random": uniform, "longest": longest, "diverse": diverse}
+METHODS = {"s1": s1, "mended": s1, "random": uniform, "longest": longest, "diverse": diverse}
 
 
 def taken_first(candidates: Iterable[Trace], rule: Selection) -> list[Trace]:
-    """Return the right traces that `rule.first` takes before any draw, in their order."""
+    """Return the right traces that come before any draw of s1's algorithm, in their order.
+
+    Of method mended those that hold a wrong attempt too, of s1 those of `rule.first`.
+    """
+    if rule.method == "mended":
+        return [trace for trace in candidates if trace.correct and trace.wrong]
     least: dict[str, int] = {}
     for first in rule.first:
         for family in first.families:

@@ -23,7 +23,8 @@ from ponder.rows import Trace
 if TYPE_CHECKING:
     from ponder.questions.drawn import Question
 
-BY_DOMAIN = ("s1", "diverse")
+ALGORITHM_1 = ("s1", "mended")
+BY_DOMAIN = (*ALGORITHM_1, "diverse")
 ROW_TOO_LONG = "row too long"
 STEPS = ("quality", "difficulty", "decontamination", "draw")
 # Of a question or an answer. About 5,000 tokens, a sixth of what s1 trains on at once: a pattern of
@@ -72,7 +73,7 @@ class Selection:
     """The filters and the draw of one data set (conf/selection)."""
 
     name: Name
-    method: Literal["s1", "random", "longest", "diverse", "all"]
+    method: Literal["s1", "mended", "random", "longest", "diverse", "all"]
     variant: Literal["paper", "released"]
     size: int
     uniform_until: int
@@ -90,7 +91,7 @@ class Selection:
         at_least(max(1, self.min_tokens), "selection", self, "max_tokens")
         if self.method != "all":
             at_least(1, "selection", self, "size")
-        if self.method == "s1" and self.variant == "released":
+        if self.method in ALGORITHM_1 and self.variant == "released":
             self._check_matched_draws()
         if self.matched is not None and self.matched.share < 0:
             raise UserError(
@@ -132,11 +133,10 @@ class Selection:
         families: set[str] = set()
         for spared in self.spared if self.patterns else ():
             families.update(spared.families)
-        if self.method == "s1":
-            for first in self.first:
-                families.update(first.families)
-            if self.variant == "released" and self.matched is not None:
-                families.update(self.matched.families)
+        for first in self.first if self.method == "s1" else ():
+            families.update(first.families)
+        if self.method in ALGORITHM_1 and self.variant == "released" and self.matched is not None:
+            families.update(self.matched.families)
         return families
 
 
@@ -355,7 +355,7 @@ def select(
     funnel = {
         "after": after,
         "inert": _inert(after),
-        "first": len(draws.taken_first(passed, rule)) if rule.method == "s1" else 0,
+        "first": len(draws.taken_first(passed, rule)) if rule.method in ALGORITHM_1 else 0,
         "domains": dict(sorted(Counter(trace.domain for trace in chosen).items())),
         "families": {name: {"pool": pool[name], "chosen": families[name]} for name in sorted(pool)},
         "reasons": dict(sorted(_tally(drops).items())),

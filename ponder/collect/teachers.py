@@ -109,6 +109,21 @@ class TraceTeacher(TraceSource):
         return TraceSource(**{field.name: getattr(self, field.name) for field in fields})
 
 
+@dataclass(frozen=True)
+class AttemptsTeacher:
+    """Nobody is asked: two collections are joined (ponder/collect/attempts.py)."""
+
+    kind: Literal["attempts"]
+    name: Name
+    first: str  # a traces.jsonl with an attempt at every question
+    again: str  # another, with a second attempt at questions that the first has wrong
+    link: str  # between a wrong attempt and the right one
+    terms: Terms
+
+
+Teacher = SolverTeacher | ServerTeacher | LocalTeacher | TraceTeacher | AttemptsTeacher
+
+
 def write(questions: Sequence[Question], study: Study, run: Run, chat: Chat) -> list[Trace]:
     """Return one Trace per question, in the order of the questions, from the study's teacher.
 
@@ -118,9 +133,11 @@ def write(questions: Sequence[Question], study: Study, run: Run, chat: Chat) -> 
     teacher = study.teacher
     if teacher.kind == "solver":
         return [_solve(question, teacher, study.data_seed, chat) for question in questions]
+    from ponder.collect import attempts, local, traces
     from ponder.collect import calls as teacher_calls
-    from ponder.collect import local, traces
 
+    if teacher.kind == "attempts":
+        return attempts.write(questions, teacher, chat.delimiters)
     if teacher.kind == "traces":
         rows = {row.question.id: row for row in reversed(own.read(teacher, Counter()))}
         return [

@@ -16,7 +16,7 @@ from ponder.questions.marking import kind_of
 from ponder.rows import ABSENT, Call, Trace
 
 if TYPE_CHECKING:
-    from ponder.chat import Chat
+    from ponder.chat import Chat, Delimiters
     from ponder.collect.teachers import LocalTeacher, ServerTeacher
     from ponder.questions.drawn import Question
     from ponder.questions.own import OwnTrace
@@ -155,14 +155,19 @@ def without_markers(think: str, reply: str, chat: Chat) -> tuple[str, str, str]:
     ends = re.compile(rf"(?:(?:{markers})\s*)+\Z")
     texts = {"thinking": think.removeprefix(replies.THINK), "answer": reply}
     rejected = ""
-    turn_ends = {*END_MARKERS, chat.delimiters.turn_end, chat.delimiters.turn_start} - {replies.END}
     for name, text in texts.items():
         texts[name] = bare = ends.sub("", text.strip()).strip()
         if text.strip() and not bare:
             rejected = rejected or f"empty {name}"
-        if inside := sorted(marker for marker in turn_ends if marker in bare):
+        if inside := turn_ends_in(bare, chat.delimiters):
             rejected = rejected or f"{name} goes on after {inside[0]}"
     return texts["thinking"], texts["answer"], rejected
+
+
+def turn_ends_in(text: str, delimiters: Delimiters) -> list[str]:
+    """Return which marks of a turn's begin or end stand in a text, sorted."""
+    marks = {*END_MARKERS, delimiters.turn_end, delimiters.turn_start} - {replies.END}
+    return sorted(mark for mark in marks if mark in text)
 
 
 def _local_reply(call: Call) -> tuple[str, str, str]:

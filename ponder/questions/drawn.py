@@ -102,6 +102,8 @@ class Questions:
     counts: Counts
     families: dict[str, Any]
     left_out: tuple[str, ...] = ()  # families whose pool rows nobody is asked
+    # A traces.jsonl: only questions that it answers, and wrongly, are asked; null: all.
+    wrong_in: str | None = None
 
     def __post_init__(self) -> None:
         if self.limit is not None:

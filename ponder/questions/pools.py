@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ponder import rows as rows_of
 from ponder.config import Name, at_least
 from ponder.errors import UserError
 from ponder.hashing import file_sha256
@@ -18,6 +19,7 @@ from ponder.questions import drawn, hub, own, tables
 from ponder.questions.drawn import Question
 from ponder.questions.hub import HubPool
 from ponder.questions.tables import Row, Unfit
+from ponder.rows import Trace
 
 __all__ = [
     "FilePool",
@@ -77,6 +79,8 @@ def read(spec: Pool) -> tuple[list[Question], dict[str, dict[str, Any]]]:
         for question in drawn_questions:
             if question.family in spec.left_out:
                 dropped[question.family]["in questions.left_out"] += 1
+        if spec.wrong_in:
+            questions = _answered_wrong(questions, spec.wrong_in, dropped)
         questions = _limited(questions, spec.limit, dropped)
     elif spec.kind == "jsonl":
         rows = [_file_question(spec, number, row) for number, row in tables.jsonl(spec.path)]
@@ -100,6 +104,31 @@ def read(spec: Pool) -> tuple[list[Question], dict[str, dict[str, Any]]]:
     return questions, report
 
 
+def _answered_wrong(
+    questions: list[Question], path: str, dropped: defaultdict[str, Counter[str]]
+) -> list[Question]:
+    """Return the questions whose answer in a traces.jsonl is wrong; counts the others in `dropped`.
+
+    A trace that was rejected, such as one that was cut, has no answer. Raises UserError where no
+    question is left, RecordError as rows.read does.
+    """
+    wrong = {
+        trace.id
+        for trace in rows_of.read(Trace, path)
+        if not trace.correct and not trace.rejected and trace.graded is not False
+    }
+    kept = [question for question in questions if question.id in wrong]
+    if not kept:
+        raise UserError(
+            f"questions.wrong_in={path} has no wrong answer to a question of this pool; name the "
+            "traces.jsonl of another collection"
+        )
+    for question in questions:
+        if question.id not in wrong:
+            dropped[question.family]["not wrong in questions.wrong_in"] += 1
+    return kept
+
+
 def _limited(
     questions: list[Question], limit: int | None, dropped: defaultdict[str, Counter[str]]
 ) -> list[Question]:
@@ -117,7 +146,8 @@ def inputs(spec: Pool) -> dict[str, str]:
     Raises UserError for a file that cannot be read.
     """
     if spec.kind == "drawn":
-        return drawn.inputs(spec.dir, ["pool.jsonl"])
+        asked = {spec.wrong_in: _sha256(spec.wrong_in)} if spec.wrong_in else {}
+        return drawn.inputs(spec.dir, ["pool.jsonl"]) | asked
     if spec.kind == "jsonl":
         return {Path(spec.path).name: _sha256(spec.path)}
     if spec.kind == "traces":
