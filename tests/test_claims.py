@@ -334,7 +334,8 @@ def test_every_row_of_the_front_table_follows_from_results():
     other |= {same: same for same in (verdicts.UNCLEAR, verdicts.NOT_DETERMINED)}
     for one, two in zip(before, after, strict=True):
         assert two.verdict.split(";")[0] == other[one.verdict.split(";")[0]]
-        assert re.search(r"[-+]?\d+\.\d \[[-+]?\d+\.\d, [-+]?\d+\.\d\]", one.here), one.here
+        interval = re.search(r"[-+]?\d+\.\d \[[-+]?\d+\.\d, [-+]?\d+\.\d\]", one.here)
+        assert bool(interval) == (one.verdict != verdicts.NOT_DETERMINED), one.here
     assert before[-1].verdict.endswith("pre-registered as higher: not met")
 
 
