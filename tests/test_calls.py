@@ -17,7 +17,7 @@ from servers import HANG, RESET, Misbehaving, acts, answer, status, truncated
 
 from ponder import rows, stages
 from ponder.api import replies
-from ponder.collect import calls, teachers, traces
+from ponder.collect import calls, restore, teachers, traces
 from ponder.collect import local as local_teacher
 from ponder.errors import RecordError, UserError
 from ponder.questions import pools
@@ -444,7 +444,7 @@ def test_a_local_model_gives_the_same_calls_twice_and_after_a_kill(out, more, tm
     assert all(len(each["response"]["ids"]) <= 12 + 8 + 40 for each in answers)
     shutil.rmtree(run.folder)
     # As a kill leaves it.
-    store = calls._store("local teacher hf", run.out)
+    store = calls.store_of(calls.local_store("hf"), run.out)
     own = {each["key"] for each in answers}
     others, ours = [], []
     for line in store.read_text().splitlines(keepends=True):
@@ -475,6 +475,32 @@ def test_a_block_that_was_asked_is_not_asked_again(out, monkeypatch):
     assert len(decoded) == 1
     asked_locally(out, "questions.limit=16", "name=hotter", "teacher.temperature=1.5")
     assert len(decoded) == 2
+
+
+def test_released_calls_are_put_back_and_nothing_is_asked_again(out, tmp_path, monkeypatch):
+    run = asked_locally(out, "questions.limit=16", "name=released")
+    answers, released = calls_of(run), tmp_path / "released"
+    shutil.copytree(run.folder, released)
+    store = calls.store_of(calls.local_store("hf"), run.out)
+    before = store.read_bytes()
+    assert restore.restore(released, run.out) == (0, store) and store.read_bytes() == before
+    store.unlink()
+    assert restore.restore(released, run.out) == (16, store)
+    monkeypatch.setattr(local_teacher, "_decode", lambda *_: pytest.fail("it was asked again"))
+    again = asked_locally(out, "questions.limit=16", "name=again")
+    assert calls_of(again) == answers
+    store.write_bytes(before)
+
+
+def test_a_folder_whose_calls_cannot_be_put_back_is_told(tmp_path):
+    with pytest.raises(UserError, match="has no calls.jsonl.gz; name the folder of a collection"):
+        restore.restore(tmp_path, tmp_path)
+    (tmp_path / "calls.jsonl.gz").write_bytes(gzip.compress(b""))
+    for text in (None, "[]", '{"kind": "solver"}', '{"kind": "hf", "name": 3}'):
+        if text:
+            (tmp_path / "teacher.json").write_text(text)
+        with pytest.raises(RecordError, match="teacher.json"):
+            restore.restore(tmp_path, tmp_path)
 
 
 def test_each_row_of_a_sampled_batch_draws_from_its_own_stream(out):

@@ -170,8 +170,13 @@ def request_body(question: Question, teacher: ServerTeacher, model: str) -> dict
     return {"model": model, "messages": [{"role": "user", "content": text}], **teacher.body}
 
 
-def _store(url: str, out: Path) -> Path:
-    """Return the path of the calls of a server."""
+def local_store(teacher: str) -> str:
+    """Return by what the calls of a local teacher are stored, in place of a url."""
+    return f"local teacher {teacher}"
+
+
+def store_of(url: str, out: Path) -> Path:
+    """Return the path of the calls of a server, or of a local_store."""
     return out / "calls" / f"{key_of(url)}.jsonl"
 
 
@@ -181,7 +186,7 @@ def locked_store(url: str, run: Run) -> Iterator[Path]:
 
     Raises UserError where another process has it.
     """
-    path = _store(url, run.out)
+    path = store_of(url, run.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The lock is a file of its own: `read_calls` puts another file in the place of `path`.
     with open(path.with_suffix(".lock"), "w") as lock:
@@ -366,5 +371,5 @@ def check_listening(study: Study) -> None:
     if study.domains.kind == "classify":
         servers.setdefault(study.domains.url, _classifier_client(study.domains, study))
     for url, client in servers.items():
-        if not _store(url, Path(study.out)).exists():
+        if not store_of(url, Path(study.out)).exists():
             clients.check_listening(url, client)

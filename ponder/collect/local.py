@@ -70,7 +70,7 @@ def ask(questions: Sequence[Question], study: Study, run: Run) -> list[Call]:
     keys = _keys(blocks, prompts, purposes, facts)
     network: PreTrainedModel | None = None
     with (
-        teacher_calls.locked_store(f"local teacher {teacher.name}", run) as path,
+        teacher_calls.locked_store(teacher_calls.local_store(teacher.name), run) as path,
         progress.bar(len(questions), "question", f"collect {run.name}") as bar,
     ):
         calls = teacher_calls.read_calls(path)
