@@ -822,7 +822,7 @@ def test_a_rule_that_can_not_work_is_refused(changes, words):
 @pytest.mark.parametrize(
     "key, value, choices",
     [
-        ("method", "best", "s1, random, longest, diverse, all"),
+        ("method", "best", "s1, mended, random, longest, diverse, all"),
         ("variant", "mine", "paper, released"),
     ],
 )
