@@ -135,6 +135,15 @@ def run_hash(stage: str, config: dict[str, Any], inputs: dict[str, str]) -> str:
     return hashlib.sha256(dump([stage, config, inputs]).encode()).hexdigest()[:8]
 
 
+def released_data(experiment: str, data: Path | None = None) -> Path | None:
+    """Return the folder of an experiment's released rows and weights, None where there is none.
+
+    It is data/<group>/<experiment>: a group is a scale of experiments, such as cpu or qwen.
+    """
+    found = sorted((data or ROOT / "data").glob(f"*/{experiment}/manifest.json"))
+    return found[0].parent if found else None
+
+
 def commit() -> dict[str, str | bool | None]:
     """Return {"commit", "dirty"} of the checkout, or nulls outside one."""
     changes = _git("status", "--porcelain")

@@ -17,15 +17,13 @@ from ponder.collect import attempts, contamination, selection
 from ponder.errors import RecordError, UserError
 from ponder.hashing import file_sha256
 from ponder.questions import benchmarks, drawn, pools
-from ponder.runs import ROOT, Run
+from ponder.runs import ROOT, Run, released_data
 from ponder.train import saved
 from ponder.train.saved import WEIGHTS
 from ponder.train.saved import weights as weights
 
 if TYPE_CHECKING:
     from ponder.study import Benchmark, Study
-
-RELEASED = Path("data/cpu")  # an experiment's released rows and weights, under its name
 
 
 def _run(
@@ -87,10 +85,18 @@ def collect_run(study: "Study") -> Run:
 
 
 def chosen_rows(study: "Study") -> Path:
-    """Return the path of the rows that the collect run of this study chose.
+    """Return the path of the rows that the collect run of this study chose, or that it names.
 
-    Raises RecordError when that run did not finish.
+    Raises RecordError when that run did not finish, UserError for a path that is no file.
     """
+    if study.rows:
+        if not Path(study.rows).is_file():
+            raise UserError(
+                f"rows is {study.rows}, which does not exist; name a train.jsonl, or leave it out "
+                "to train on the rows that collect.py chose"
+            )
+        models.check_exact(study.model, study.out)
+        return Path(study.rows)
     run = collect_run(study)
     if not run.finished:
         raise RecordError(
@@ -110,12 +116,14 @@ def _command(script: str, study: "Study") -> str:
 
 def _released(study: "Study") -> str:
     """Return where the released rows and weights of an experiment lie, to end a sentence with."""
-    folder = RELEASED / study.name
+    folder = released_data(study.name)
     places = []
-    if (ROOT / folder / "train.jsonl").exists():
-        places.append(f"rows in {folder}/train.jsonl")
-    if (ROOT / folder / "adapter").exists():
-        places.append(f"weights for evaluate.py subject.adapter={folder}/adapter")
+    if folder and (folder / "train.jsonl").exists():
+        path = (folder / "train.jsonl").relative_to(ROOT)
+        places.append(f"rows in {path}, trained on with +rows={path}")
+    if folder and (folder / "adapter").exists():
+        adapter = (folder / "adapter").relative_to(ROOT)
+        places.append(f"weights for evaluate.py subject.adapter={adapter}")
     return f" (released: {', '.join(places)})" if places else ""
 
 

@@ -181,6 +181,8 @@ class Study:
     data_seed: int
     out: str
     wandb: Literal["offline", "online", "disabled"]
+    # A train.jsonl that is trained on in place of what collect.py chose; null: that.
+    rows: str | None = None
 
     def __post_init__(self) -> None:
         if self.show < 0:

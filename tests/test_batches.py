@@ -224,7 +224,7 @@ def test_a_run_that_used_another_seed_is_told(tmp_path, capsys):
         (
             "status.json",
             '{"inputs": {"train.jsonl": "00"}}',
-            "train.jsonl with sha256 00...) are not in outputs/collect or data/cpu",
+            "train.jsonl with sha256 00...) are not in outputs/collect or data/;",
         ),
         ("config.yaml", "a: [", "x-2 is no train run or is damaged"),
         ("config.yaml", "seed: 1\ntrain: 7\n", "x-2 is no train run or is damaged"),

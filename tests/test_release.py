@@ -260,6 +260,31 @@ def test_an_allowed_data_set_is_released_with_its_terms(finished, tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    "directory, group",
+    [("data/qwen/questions", "qwen"), ("data/cpu/questions-new", "cpu"), ("outputs/mine", "cpu")],
+)
+def test_rows_and_weights_lie_beside_the_questions_that_were_asked(
+    finished, tmp_path, directory, group
+):
+    rows = collected(tmp_path, dir=directory)
+    release.main(str(rows))
+    folder = tmp_path / "outputs" / "train" / "cpu-seed1-0123abcd"
+    (folder / "adapter").mkdir(parents=True)
+    (folder / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")
+    status = json.loads((rows / "status.json").read_text()) | {"name": folder.name}
+    inputs = {"train.jsonl": file_sha256(rows / "train.jsonl")}
+    (folder / "status.json").write_text(dump(status | {"stage": "train", "inputs": inputs}))
+    (folder / "config.yaml").write_text("{}\n")
+    seal(folder)
+    release.main(str(folder))
+    data = tmp_path / "data"
+    assert runs.released_data("cpu", data) == data / group / "cpu"
+    assert runs.released_data("cpu-seed1", data) == data / group / "cpu-seed1"
+    assert (data / group / "cpu-seed1/adapter/adapter_model.safetensors").exists()
+    assert runs.released_data("cpu-seed2", data) is None
+
+
 @pytest.mark.parametrize("reading", ["restricted", "unclear"])
 def test_terms_that_do_not_allow_it_refuse_a_release_and_name_the_clause(
     finished, tmp_path, capsys, reading

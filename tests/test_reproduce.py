@@ -114,7 +114,7 @@ def steps(monkeypatch):
     )
     monkeypatch.setattr(reproduce, "released_data", lambda experiment: {})
     monkeypatch.setattr(reproduce, "same_data", lambda experiment: True)
-    monkeypatch.setattr(reproduce, "compare", lambda label, row, groups: True)
+    monkeypatch.setattr(reproduce, "compare", lambda label, row, groups, more=(): True)
     monkeypatch.setattr(reproduce, "print_name", lambda run, label: None)
     monkeypatch.setattr(stages, "train_run", lambda plan: None)
     monkeypatch.setattr(stages, "evaluate_run", lambda plan: None)
@@ -176,6 +176,57 @@ def test_what_is_not_released_is_reported_before_anything_runs(steps, monkeypatc
 
     monkeypatch.setattr(reproduce.released, "run_folder", missing)
     assert exit_code("main") == 2 and not steps and "is 0 times in logs/" in capsys.readouterr().err
+
+
+# --- the Qwen2.5 scale -----------------------------------------------------------------
+
+
+@pytest.fixture
+def qwen(monkeypatch, tmp_path):
+    """The folder of a synthetic release of experiment=qwen, and of two of its evaluations."""
+    folder = tmp_path / "data" / "qwen" / "qwen"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    (folder / "train.jsonl").write_text("{}\n")
+    monkeypatch.setattr(reproduce.runs, "ROOT", tmp_path)
+    labels = {"qwen-trained-math-test", "qwen-trained-cap64-test"}
+    found = reproduce.released.run_folders
+    monkeypatch.setattr(
+        reproduce.released,
+        "run_folders",
+        lambda stage, label, *logs: [folder] if label in labels else found(stage, label, *logs),
+    )
+    return folder
+
+
+def test_the_qwen_arm_is_trained_on_its_released_rows_and_answers_in_one_pass(steps, qwen):
+    assert exit_code("qwen") == 0
+    rows = "+rows=data/qwen/qwen/train.jsonl"
+    sweep = "sweep=[math,cap64]"
+    assert steps == [
+        ("train", "experiment=qwen", rows),
+        ("evaluate", "experiment=qwen", rows, "benchmark.split=test", sweep),
+    ]
+
+
+def test_a_qwen_arm_that_is_not_released_is_one_sentence(steps, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(reproduce.runs, "ROOT", tmp_path)
+    assert exit_code("qwen") == 2 and not steps
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "the rows of experiment=qwen are not released" in message and "collect.py" in message
+
+
+def test_qwen_rows_without_an_evaluation_are_one_sentence(steps, qwen, monkeypatch, capsys):
+    monkeypatch.setattr(reproduce.released, "run_folders", lambda stage, label: [])
+    assert exit_code("qwen") == 2 and not steps
+    assert "no evaluation of experiment=qwen on its test questions" in capsys.readouterr().err
+
+
+def test_all_of_it_has_the_qwen_arm_where_it_is_released(steps, qwen):
+    assert exit_code("all") == 0
+    assert [step[1] for step in steps].count("experiment=qwen") == 2
+    assert sum(step[0] == "collect" for step in steps) == 7
 
 
 @pytest.fixture(scope="module")

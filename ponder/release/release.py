@@ -12,6 +12,7 @@ decision record says why they are released all the same.
 """
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ def main(run: str, override: str | None = None) -> None:
             f"{target.relative_to(ROOT)} exists, and released folders never change; release "
             "another run"
         )
-    data = ROOT / "data" / "cpu" / status["name"].rsplit("-", 1)[0]
+    data = ROOT / "data" / group_of(folder, status) / status["name"].rsplit("-", 1)[0]
     left_out = too_heavy(manifest)
     places = planned_places(manifest, status, left_out, target, data)
     moved = {
@@ -89,6 +90,18 @@ def main(run: str, override: str | None = None) -> None:
     print(f"released {status['name']} ({status['status']}) -> {target.relative_to(ROOT)}{also}")
     for name, why in left_out.items():
         print(f"left out {name}: {why}")
+
+
+def group_of(folder: Path, status: dict[str, Any]) -> str:
+    """Return the folder of data/ that a run's data goes to: that of the questions of a collection,
+    if they lie in data/, and of the rows of a training; else cpu.
+    """
+    if status["stage"] == "train":
+        return released_rows(status).parents[1].name
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    directory = config.get("questions", {}).get("dir") or ""
+    match = re.fullmatch(r"data/([^/]+)/[^/]+", directory)
+    return match[1] if match else "cpu"
 
 
 def too_heavy(manifest: dict[str, Any]) -> dict[str, str]:
@@ -228,7 +241,7 @@ def may_be_passed_on(folder: Path, status: dict[str, Any], override: str | None)
     """
     config = yaml.safe_load((folder / "config.yaml").read_text())
     if status["stage"] == "train":
-        check_rows_are_released(status)
+        released_rows(status)
     if status["stage"] != "collect":
         return {}
     if config["questions"].get("kind") == "hub":
@@ -246,15 +259,22 @@ def may_be_passed_on(folder: Path, status: dict[str, Any], override: str | None)
     return entry
 
 
-def check_rows_are_released(status: dict[str, Any]) -> None:
-    """Raise UserError unless the rows that a training read lie in data/."""
+def released_rows(status: dict[str, Any]) -> Path:
+    """Return the file in data/ that holds the rows that a training read; raises UserError where
+    there is none.
+
+    Of several with the same bytes it is that of the experiment itself.
+    """
     digest = status["inputs"]["train.jsonl"]
-    paths = (ROOT / "data").glob("*/*/train.jsonl")
-    if not any(file_sha256(path) == digest for path in paths):
+    paths = sorted((ROOT / "data").glob("*/*/train.jsonl"))
+    same = [path for path in paths if file_sha256(path) == digest]
+    if not same:
         raise UserError(
             f"{status['name']} was trained on rows that are not released; release its collect run "
             "first"
         )
+    name = status["name"].rsplit("-", 1)[0]
+    return next((path for path in same if path.parent.name == name), same[0])
 
 
 def overriding(override: str, refusal: str) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 `make reproduce` runs the main arm and the base of the table; `make reproduce-all` runs all rows of
 the table, all runs of the methods compared, and each training and evaluation that was released of a
-plan over several seeds.
+plan over several seeds. `make reproduce-qwen` trains the main arm of the Qwen2.5 scale on its
+released rows, for no machine collects them in an hour, and evaluates it; `make reproduce-all` does
+so where they are released.
 
 Exits with 1 unless the data hashes are equal and each row's accuracy over all test questions lies
 inside the released run's 95% interval. What must be there to compare with is looked for before
@@ -13,6 +15,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from ponder.study import Study
 Evaluation = TableRow | MethodRun | SeedRun
 Training = tuple[str, int]  # an experiment and its seed
 Groups = dict[str, list[str]]  # {group of the table: its families}
+QWEN = "qwen"  # the main arm of the larger scale, and its plan in logs/preregistrations
 
 
 def script(name: str, *overrides: str) -> None:
@@ -89,10 +93,10 @@ def released_data(experiment: str) -> dict[str, str]:
     An experiment that trains on the rows of another one has the hash that its released training
     names, and no traces.
     """
-    path = runs.ROOT / "data" / "cpu" / experiment / "manifest.json"
-    if not path.exists():
-        raise UserError(f"{path.relative_to(runs.ROOT)} is missing; restore data/ from git")
-    files = json.loads(path.read_text())["files"]
+    folder = runs.released_data(experiment)
+    if folder is None:
+        raise UserError(f"data/*/{experiment}/manifest.json is missing; restore data/ from git")
+    files = json.loads((folder / "manifest.json").read_text())["files"]
     if "train.jsonl" not in files:
         status = released.run_folder("train", experiment) / "status.json"
         return {"train.jsonl": json.loads(status.read_text())["inputs"]["train.jsonl"]}
@@ -209,11 +213,11 @@ def share(tasks: dict[str, dict[str, Any]], families: list[str]) -> float:
     return sum(tasks[f]["correct"] for f in families) / sum(tasks[f]["n"] for f in families)
 
 
-def compare(label: str, row: Evaluation, groups: Groups) -> bool:
+def compare(label: str, row: Evaluation, groups: Groups, more: Sequence[str] = ()) -> bool:
     """Return whether the accuracy just measured lies inside the released interval; print it, and
-    each group's, beside it.
+    each group's, beside it. `more` are overrides that the row itself does not give.
     """
-    run = stages.evaluate_run(planned("evaluate", *overrides(row)))
+    run = stages.evaluate_run(planned("evaluate", *overrides(row), *more))
     released_folder = released.run_folder("evaluate", row.run_label("test"))
     results, reference = (
         json.loads((folder / "results.json").read_text())
@@ -244,9 +248,59 @@ def print_names(rows: dict[str, Evaluation]) -> None:
         print_name(run, row.run_label("test"))
 
 
-@user_errors
-def main(which: str) -> None:
-    """Run and compare the `main` rows or `all` there is."""
+# --- the Qwen2.5 scale -----------------------------------------------------------------
+
+
+def qwen_rows() -> Path:
+    """Return the released rows of the main arm of the Qwen2.5 scale; raises UserError without."""
+    folder = runs.released_data(QWEN)
+    path = folder / "train.jsonl" if folder else None
+    if path is None or not path.exists():
+        raise UserError(
+            f"the rows of experiment={QWEN} are not released: this checkout has no "
+            f"data/*/{QWEN}/train.jsonl; make your own in some hours with "
+            f"python collect.py experiment={QWEN}"
+        )
+    return path
+
+
+def qwen_runs() -> list[SeedRun]:
+    """Return the released evaluations of the main arm on the test questions of its own pool; raises
+    UserError where there is none.
+    """
+    plan = dict(released.plans())[QWEN]
+    wanted = [SeedRun(QWEN, budget, 0) for budget in plan["budgets"][f"{QWEN}-trained"]]
+    found = [run for run in wanted if released.run_folders("evaluate", run.run_label("test"))]
+    if not found:
+        raise UserError(
+            f"no evaluation of experiment={QWEN} on its test questions is released in logs/, so "
+            "there is nothing to compare with"
+        )
+    return found
+
+
+def again_qwen() -> list[bool]:
+    """Train and evaluate the main arm of the Qwen2.5 scale; return whether each comparison holds.
+
+    All its budgets are decoded in one pass.
+    """
+    rows, found = qwen_rows(), qwen_runs()
+    base = [f"experiment={QWEN}", f"+rows={rows.relative_to(runs.ROOT)}"]
+    script("train", *base)
+    print_name(stages.train_run(planned("train", *base)), QWEN)
+    budgets = ",".join(run.budget for run in found)
+    script("evaluate", *base, "benchmark.split=test", f"sweep=[{budgets}]")
+    print_head({})
+    return [compare(run.run_label("test"), run, {}, base[1:]) for run in found]
+
+
+# --- all of it -------------------------------------------------------------------------
+
+
+def again(which: str) -> list[bool]:
+    """Run the `main` rows or `all` there is of the small scale; return whether each comparison of
+    data and of accuracies holds.
+    """
     rows = evaluations(which)
     wanted = trainings(which, rows)
     experiments = list(dict.fromkeys(experiment for experiment, _ in wanted))
@@ -267,9 +321,22 @@ def main(which: str) -> None:
     for row in rows.values():
         script("evaluate", *overrides(row))
     print_names(rows)
+    print_head(groups)
+    return good + [compare(label, row, groups) for label, row in rows.items()]
+
+
+def print_head(groups: Groups) -> None:
+    """Print the head of the table of accuracies."""
     head = [f"{name:>15}" for name in (*groups, "all")]
     print(f"\n{'test accuracy, here / released':36}", *head, "[95% interval, released]", sep="  ")
-    good += [compare(label, row, groups) for label, row in rows.items()]
+
+
+@user_errors
+def main(which: str) -> None:
+    """Run and compare the `main` rows, `all` there is, or the main arm of `qwen`."""
+    good = [] if which == "qwen" else again(which)
+    if which == "qwen" or which == "all" and runs.released_data(QWEN):
+        good += again_qwen()
     print("reproduced" if all(good) else "NOT reproduced: see OUTSIDE or NOT above")
     sys.exit(0 if all(good) else 1)
 

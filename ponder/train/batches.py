@@ -118,14 +118,15 @@ def _recipe(folder: Path) -> tuple[dict[str, Any], str]:
 
 def _rows_file(sha256: str, folder: Path) -> Path:
     """Return the train.jsonl with this hash: beside the run, in outputs/, or released in data/."""
-    places = (folder.parent.parent / "collect", ROOT / "outputs" / "collect", ROOT / "data" / "cpu")
+    made = (folder.parent.parent / "collect", ROOT / "outputs" / "collect")
+    places = (*made, *sorted((ROOT / "data").glob("*/")))
     for place in places:
         for path in sorted(place.glob("*/train.jsonl")):
             if file_sha256(path) == sha256:
                 return path
     raise UserError(
         f"the rows of {folder.name} (train.jsonl with sha256 {str(sha256)[:12]}...) are not in "
-        "outputs/collect or data/cpu; run collect.py with the same overrides, or restore data/ "
+        "outputs/collect or data/; run collect.py with the same overrides, or restore data/ "
         "from git"
     )
 
