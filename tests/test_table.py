@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from ponder import runs
 from ponder.errors import UserError
 from ponder.report import seeds, table
 
@@ -50,6 +51,21 @@ def test_a_difference_has_its_flips_and_holm_over_the_lines(capsys):
     assert float(cap["p (Holm)"]) == float(cap["p"])  # the larger of the two
     assert float(wait["p (Holm)"]) == pytest.approx(2 * float(wait["p"]))
     assert free["difference"] == "" and float(wait["difference"]) < 0 < float(wait["detectable"])
+
+
+def test_questions_that_a_file_names_are_left_out(capsys, tmp_path):
+    whole, part = tmp_path / "all.jsonl", tmp_path / "part.jsonl"
+    ids = [row["id"] for row in runs.read_jsonl(table.folders(FREE)[0] / "samples.jsonl")]
+    runs.write_jsonl(whole, [{"id": ident} for ident in ids])
+    runs.write_jsonl(part, [{"id": ident} for ident in ids[:50]])
+    (line,) = csv.DictReader(
+        io.StringIO(printed(capsys, FREE, "--without", str(part), "--format", "csv"))
+    )
+    assert int(line["n"]) == len(ids) - 50
+    for file, sentence in ((whole, "leave out less"), (tmp_path / "none", "have an id")):
+        with pytest.raises(SystemExit):
+            table.main([FREE, "--without", str(file)])
+        assert sentence in capsys.readouterr().err
 
 
 def test_tasks_restrict_the_questions(capsys):

@@ -2,6 +2,7 @@
 
     python -m ponder.report.table cpu-trained-free-test "cpu-seed*-trained-free-test"
     python -m ponder.report.table "outputs/evaluate/mine-*" --against cpu-trained-free-test
+    python -m ponder.report.table "*-gsm8k" --without data/qwen/gsm8k-originals.jsonl
     python -m ponder.report.table ... --format csv > table.csv    # pandas.read_csv opens it
 
 A run is named by its folder, a pattern, or its label with or without the hash, in logs/evaluate and
@@ -14,7 +15,7 @@ import argparse
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ from typing import Any
 import yaml
 
 from ponder import lineage, rows, statistics
-from ponder.errors import UserError, user_errors
+from ponder.errors import RecordError, UserError, user_errors
 from ponder.evaluate.results import vote_of
 from ponder.report import seeds
 from ponder.rows import SampleRow
+from ponder.runs import read_jsonl
 
 PLACES = ("logs", "outputs")  # where runs lie, by stage
 COLUMNS = (
@@ -108,8 +110,14 @@ def _glob(pattern: str) -> list[Path]:
     return sorted(base.glob(str(parts)))
 
 
-def read(folder: Path, makers: dict[str, Path], tasks: Sequence[str] = ()) -> Evaluation:
-    """Return the Evaluation of a run folder, of some tasks or of all.
+def read(
+    folder: Path,
+    makers: dict[str, Path],
+    tasks: Sequence[str] = (),
+    left_out: Collection[str] = (),
+) -> Evaluation:
+    """Return the Evaluation of a run folder, of some tasks or of all, but for the questions whose
+    ids are left out.
 
     `makers` are the train runs by their weights, for evaluations that were made before a record
     said which training it measured.
@@ -122,11 +130,28 @@ def read(folder: Path, makers: dict[str, Path], tasks: Sequence[str] = ()) -> Ev
     samples = {
         (sample.task, sample.id, sample.sample or 0): sample
         for sample in rows.read(SampleRow, folder / "samples.jsonl")
-        if not tasks or sample.task in tasks
+        if (not tasks or sample.task in tasks) and sample.id not in left_out
     }
     if not samples:
-        raise UserError(f"{folder.name} answered nothing of {', '.join(tasks)}; name other tasks")
+        wanted = ", ".join(tasks) or "what is not left out"
+        raise UserError(
+            f"{folder.name} answered nothing of {wanted}; name other tasks, or leave out less"
+        )
     return Evaluation(folder, label, config, training, samples)
+
+
+def ids_in(path: str) -> set[str]:
+    """Return the ids of questions that a .jsonl file names, such as gsm8k-originals.jsonl.
+
+    Raises UserError for a file that cannot be read or has a line without an id.
+    """
+    try:
+        return {row["id"] for row in read_jsonl(path)}
+    except (OSError, RecordError, KeyError, TypeError) as error:
+        raise UserError(
+            f"--without {path} is no .jsonl file whose lines have an id ({type(error).__name__}); "
+            "name another, such as data/qwen/gsm8k-originals.jsonl"
+        ) from error
 
 
 def _training(folder: Path, makers: dict[str, Path]) -> Training | None:
@@ -378,15 +403,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--tasks", default="", help="families or tasks, with commas; all by default"
     )
+    parser.add_argument(
+        "--without", metavar="FILE", help="a .jsonl file of ids of questions that are left out"
+    )
     parser.add_argument("--format", choices=tuple(FORMATS), default="text")
     parser.add_argument("--plot", metavar="FILE", help="also draw accuracy against thinking tokens")
     options = parser.parse_args(arguments)
     tasks = tuple(filter(None, options.tasks.split(",")))
+    left_out = ids_in(options.without) if options.without else set()
     places = [place for name in options.runs for place in folders(name)]
     reference_places = folders(options.against) if options.against else []
     unique = list(dict.fromkeys([*places, *reference_places]))
     known = makers(unique)
-    all_arms = arms([read(folder, known, tasks) for folder in unique])
+    all_arms = arms([read(folder, known, tasks, left_out) for folder in unique])
     reference = next(
         (arm for arm in all_arms if any(run.folder in reference_places for run in arm.evaluations)),
         None,
