@@ -1,9 +1,9 @@
 """Every number, table and figure of the documents, from the released runs: `make paper`.
 
 Reads logs/ (the runs that rows.yaml and methods.yaml name), what was drawn and trained on in
-data/cpu, what s1 published (published.yaml), and nothing else; runs no model. Stops with one
-sentence at a run that is missing, unreleased or not what its manifest says, and at a document that
-is empty or lacks what is filled in. The work is done in ponder/report/.
+data/cpu, what s1 published (published.yaml), the facts of openness.yaml, and nothing else; runs no
+model. Stops with one sentence at a run that is missing, unreleased or not what its manifest says,
+and at a document that is empty or lacks what is filled in. The work is done in ponder/report/.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,9 @@ from typing import Any
 from ponder.audit import claims, indexes
 from ponder.errors import UserError, user_errors
 from ponder.release import staging
-from ponder.report import figures, markdown, pdf
+from ponder.report import figures, markdown, openness, pdf
 from ponder.report.numbers import numbers
+from ponder.report.sources import read_yaml
 from ponder.runs import ROOT, dump
 
 RESULTS = "paper/generated/results.json"
@@ -69,9 +70,13 @@ def checked_paper(text: str) -> str:
 
 
 def records(results: dict[str, Any]) -> Texts:
-    """Return what is written into logs/ beside the documents: the claims, and the index of runs."""
+    """Return what is written beside the documents: claims, index of runs and openness table."""
     index = indexes.with_run_index(read(ROOT, "logs/README.md"), results)
-    return {"logs/claims.jsonl": claims.lines(results), "logs/README.md": index}
+    return {
+        "logs/claims.jsonl": claims.lines(results),
+        "logs/README.md": index,
+        openness.TABLE: openness.text(read_yaml(ROOT / openness.SOURCE)),
+    }
 
 
 @user_errors
@@ -79,8 +84,8 @@ def main() -> None:
     """Build from logs/ of this repository and say what was written."""
     build(ROOT / "logs", ROOT, more=records)
     print(
-        "wrote paper/generated/, paper/paper.pdf, logs/claims.jsonl and the numbers of "
-        + ", ".join((*markdown.DOCUMENTS, "logs/README.md"))
+        "wrote paper/generated/, paper/paper.pdf, paper/openness.md, logs/claims.jsonl and the "
+        "numbers of " + ", ".join((*markdown.DOCUMENTS, "logs/README.md"))
     )
 
 
