@@ -71,7 +71,7 @@ def train(plan: Study, run: Run, group: Processes) -> None:
     import torch
 
     from ponder import hashing, models, stages
-    from ponder.terminal import progress, signals
+    from ponder.terminal import load, progress, signals
     from ponder.train import (
         adapters,
         batches,
@@ -87,6 +87,8 @@ def train(plan: Study, run: Run, group: Processes) -> None:
 
     recipe, kind = plan.train, plan.hardware.device
     torch.set_num_threads(plan.hardware.threads)
+    if busy := load.warning():
+        run.say(busy)
     if kind == "cpu" and not memory.keep_freed_memory():
         run.say(
             "warning: the C library is not glibc; training may spend much of its time in page "

@@ -24,6 +24,7 @@ from ponder.rows import Trace
 from ponder.rows import read as read_rows
 from ponder.runs import Run, dump
 from ponder.study import Benchmark, Decoding, Study
+from ponder.terminal import load
 from ponder.train import sft
 
 # Times hardware.decode_rows: answers that are decoded, and after a kill decoded again, together.
@@ -58,7 +59,7 @@ def _network(plans: list[Study], runs: list[Run]) -> Answerer:
 
     torch.set_num_threads(plan.hardware.threads)
     memory.keep_freed_memory()  # large tensors come and go with every token
-    served = plan.engine.kind == "server"
+    served = plan.engine.kind != "hf"
     base = (models.tokenizer_folder if served else models.base_folder)(plan.model, plan.out)
     delimiters = dataclasses.replace(
         plan.model.delimiters, think=plan.subject.think, answer=plan.subject.answer
@@ -69,6 +70,8 @@ def _network(plans: list[Study], runs: list[Run]) -> Answerer:
     examples = worked_examples(plan)
     decode, facts = (_served if served else _decoded)(plan, base, chat)
     _say_base(plan, runs, base)
+    if not served and (busy := load.warning()):
+        runs[0].say(busy)
 
     def prompt(task: str, question: str) -> list[int]:
         instruction = plan.control
@@ -102,7 +105,7 @@ def _network(plans: list[Study], runs: list[Run]) -> Answerer:
 
 def _say_base(plan: Study, runs: list[Run], base: Path) -> None:
     """Write base.json, what the base model is, and say it in the log of each run."""
-    if plan.engine.kind == "server":
+    if plan.engine.kind != "hf":
         source = {"source": f"what a server calls {plan.engine.model}"}
     else:
         source = models.source_of(base)
@@ -161,7 +164,7 @@ def _served(plan: Study, base: Path, chat: Chat) -> tuple[Decode, dict[str, Any]
 
     The server says itself what it is; nobody here sees its weights.
     """
-    assert plan.engine.kind == "server"
+    assert plan.engine.kind != "hf"
     connection = server.connect(plan.engine, plan.client, chat)
 
     def decode(
