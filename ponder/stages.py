@@ -189,7 +189,7 @@ def evaluate_run(study: "Study") -> Run:
     model behind a server the tokenizer alone. Raises UserError for parts of a study that do not go
     together.
     """
-    served = study.engine.kind == "server"  # the weights are the server's, and so is the device
+    served = study.engine.kind != "hf"  # the weights are the server's, and so is the device
     if not served:
         _check_device(study)
     elif study.subject.kind == "nearest":
@@ -200,7 +200,7 @@ def evaluate_run(study: "Study") -> Run:
     _check_control(study)
     _check_draws(study)
     inputs = _evaluate_inputs(study, served)
-    if study.engine.kind == "server" and study.engine.model is None:
+    if study.engine.kind != "hf" and study.engine.model is None:
         raise UserError(
             "engine.model is null, but the model that the server answers with is part of what "
             "names a run; name it with engine.model=..., as the server lists it"

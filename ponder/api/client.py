@@ -491,7 +491,7 @@ def _defect(text: str, client: Client) -> str:
     record, _ = replies.record_of(text)
     if not record:
         return "a reply that is no JSON object"
-    choices = record.get("choices")
+    choices = record.get("choices") or record.get("tokens")  # the second of llama.cpp's own
     errors = [record.get("error")]
     if isinstance(choices, list):
         errors += [choice.get("error") for choice in choices if isinstance(choice, dict)]

@@ -351,7 +351,8 @@ def planned_again(scratch: Path, folder: Path, adapter: Path | None) -> tuple[An
     from ponder import stages, study
 
     recorded = OmegaConf.load(folder / "config.yaml")
-    if recorded.subject.kind == "nearest" or OmegaConf.select(recorded, "engine.kind") == "server":
+    elsewhere = OmegaConf.select(recorded, "engine.kind") in ("server", "llamacpp")
+    if recorded.subject.kind == "nearest" or elsewhere:
         raise UserError(f"no model answered here in {folder.name}; name another run")
     weights = None
     if recorded.subject.kind == "trained":

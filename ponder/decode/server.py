@@ -1,6 +1,7 @@
 """The engine `server`: rows of Requests decoded by a server that takes and returns token ids.
 
-vLLM is one (Requests: ponder/decode/budget.py). Each call is one POST to /v1/completions, after a
+vLLM is one (Requests: ponder/decode/budget.py), llama.cpp another, with a dialect of its own
+(ponder/decode/llamacpp.py). Each call is one POST to /v1/completions, after a
 prompt of everything so far: the server keeps nothing. The fields are those of vLLM
 (vllm/entrypoints/openai/completion/protocol.py; return_token_ids since 0.10.2, its pull request
 22587). All that shapes the sampling is sent: a server fills in what is left out from the model's
@@ -25,6 +26,7 @@ from ponder.api.client import Client
 from ponder.chat import Chat
 from ponder.config import Name
 from ponder.decode import budget as budgeting
+from ponder.decode import llamacpp
 from ponder.decode.budget import Completion, Request
 from ponder.errors import ServerError, UserError
 from ponder.hashing import purpose_seed
@@ -66,7 +68,7 @@ class HfEngine:
 class ServerEngine:
     """A server of token ids (conf/engine); how it is asked is in conf/client."""
 
-    kind: Literal["server"]
+    kind: Literal["server", "llamacpp"]  # the dialect: vLLM's, or llama.cpp's own
     name: Name
     url: str  # up to and with /v1
     model: str | None  # null: the only model that the server lists
@@ -84,6 +86,7 @@ class Connection:
     client: Client
     vocabulary: int  # ids from here on are none of the tokenizer
     engine: str  # what answers and its version, as the server states them
+    llamacpp: bool = False  # whether it is asked in llama.cpp's own dialect
 
     @property
     def origin(self) -> str:
@@ -289,10 +292,15 @@ async def _completion(
     stops: list[int],
     fields: dict[str, Any],
 ) -> tuple[int, ...]:
-    """Return the ids of one completion; raises ServerError for a server that gives none."""
-    body = {"prompt": prompt, "max_tokens": limit, "stop_token_ids": stops, **FIELDS, **fields}
+    """Return the ids of one completion, or of its beginning; raises ServerError for none."""
+    if connection.llamacpp:
+        limit = min(limit, llamacpp.SEGMENT)
+        body, read = llamacpp.body_of(prompt, limit, fields), llamacpp.read_completion
+    else:
+        body = {"prompt": prompt, "max_tokens": limit, "stop_token_ids": stops, **FIELDS, **fields}
+        read = read_completion
     text = await _post(connection, session, pace, key, body)
-    ids, problem = read_completion(text, prompt, limit, stops, connection.vocabulary)
+    ids, problem = read(text, prompt, limit, stops, connection.vocabulary)
     if problem:
         _unfit(connection, problem)
     return ids
@@ -304,15 +312,16 @@ async def _post(
     """Return the text of a reply; raises ServerError where no attempt gives one."""
     request: limits.Request = {"key": key, "body": {"model": connection.model, **body}}
     book = limits.Book(connection.client, 0.0)
-    result = await clients.answer(session, "completions", request, pace, book)
+    path = _beside(connection.url, "completion") if connection.llamacpp else "completions"
+    result = await clients.answer(session, path, request, pace, book)
     assert result is not None, "nothing here stops the pace"
     if result.status == "answered":
         return result.response
     if result.http_status in wire.UNFIT:
         _unfit(
             connection,
-            f"refuses a prompt of {len(body['prompt'])} token ids, {body['max_tokens']} to follow, "
-            f"with {result.reason}",
+            f"refuses a prompt of {len(body['prompt'])} token ids, "
+            f"{body.get('max_tokens', body.get('n_predict'))} to follow, with {result.reason}",
         )
     raise ServerError(
         f"{connection.origin} gives no completion: attempt {result.attempts} ended with "
@@ -333,12 +342,19 @@ async def _connect(server: ServerEngine, client: Client, chat: Chat) -> Connecti
         model, owner = await _find_model(session, server, client)
         version = await _version(session, server.url)
         connection = Connection(
-            server.url, model, client, len(chat.tokenizer), f"{owner} {version}"
+            server.url,
+            model,
+            client,
+            len(chat.tokenizer),
+            f"{owner} {version}",
+            server.kind == "llamacpp",
         )
         prompt, token = chat.prompt("2 + 2"), chat.turn_end
-        body = {"prompt": prompt, "max_tokens": 1}
+        body = {"prompt": prompt, "n_predict" if connection.llamacpp else "max_tokens": 1}
         await _post(connection, session, pace, "probe/prompt", body)
-        for stops, expected in (([token], (token,)), ([], (token, token))):
+        # llama.cpp ends at an end of the model whatever it is told, and is asked again from there.
+        on = (token,) if connection.llamacpp else (token, token)
+        for stops, expected in (([token], (token,)), ([], on)):
             fields = {"temperature": 0.0, "logit_bias": {str(token): BIAS}}
             key = f"probe/{len(stops)}"
             ids = await _completion(connection, session, pace, key, prompt, 2, stops, fields)
@@ -392,13 +408,17 @@ def _owners_of(text: str) -> dict[str, str | None]:
 
 async def _version(session: Any, url: str) -> str:
     """Return the version that vLLM states at /version, beside /v1, or that none is stated."""
-    address = f"{url.rstrip('/').removesuffix('/v1')}/version"
     try:
-        reply = json.loads(await wire.send(session.get, address, clients.LISTING))
+        reply = json.loads(await wire.send(session.get, _beside(url, "version"), clients.LISTING))
         version = _printable(reply["version"])
     except (wire.Refused, wire.Failed, ValueError, RecursionError, KeyError, TypeError):
         version = None
     return version or "version not stated"
+
+
+def _beside(url: str, name: str) -> str:
+    """Return the address of a name beside /v1."""
+    return f"{url.rstrip('/').removesuffix('/v1')}/{name}"
 
 
 def _printable(value: Any) -> str | None:
