@@ -17,7 +17,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all reproduce-qwen release paper table audit audit-full \
-	audit-page audit-replay export gen trl xllamacpp serve lock clean \
+	audit-page audit-replay export gen trl xllamacpp launch serve lock clean \
 	run-is-named
 
 help:
@@ -162,6 +162,9 @@ trl: setup  ## install TRL, which training is measured against
 xllamacpp: setup  ## install llama.cpp's server, which make serve starts
 	@$(call install_lock,$(PY),locks/serve.lock)
 
+launch: setup  ## install Hydra's launchers: jobs of -m side by side (joblib), or under SLURM (submitit)
+	@$(call install_lock,$(PY),locks/launch.lock)
+
 serve: xllamacpp  ## serve a model of conf/model by llama.cpp on this machine: make serve MODEL=qwen2.5-coder-1.5b
 	@$(PY) -m ponder.serve $(MODEL)
 
@@ -191,6 +194,7 @@ lock:  ## write requirements.lock and locks/ anew from pyproject.toml (delete th
 	$(call lock_extra,gen,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
 	$(call lock_extra,trl,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
 	$(call lock_extra,serve,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
+	$(call lock_extra,launch,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
 	$(call lock_extra,export,3.12,,/dev/null); \
 	echo "$(UV)" > "$$folder/uv.in"; \
 	$$compile "$$folder/uv.in" --no-annotate --python-version 3.11 --output-file locks/uv.lock >/dev/null; \

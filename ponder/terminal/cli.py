@@ -68,6 +68,7 @@ class _Jobs:
 
     def __init__(self, main: Main, arguments: "Namespace") -> None:
         self.main, self.arguments = main, arguments
+        self.process = os.getpid()
         self.count = 0
         self.failures: dict[str, int] = {}  # exit codes by what tells a job from the others
         self.error: BaseException | None = None  # of one that has none after it
@@ -93,7 +94,11 @@ class _Jobs:
             raise UserError(overrides.mistake(error, tree, words, several)) from None
 
     def _run(self, cfg: "DictConfig") -> None:
-        """Run a job and note how it failed; Hydra would tell it in its own words."""
+        """Run a job and note how it failed; Hydra would tell it in its own words.
+
+        In a process of a launcher (joblib, submitit) nobody reads the note: there it raises, and
+        the launcher hands the error back to the process that waits for it.
+        """
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
@@ -105,6 +110,8 @@ class _Jobs:
         except Terminated:
             raise
         except (Exception, SystemExit) as error:
+            if os.getpid() != self.process:
+                raise
             several = HydraConfig.get().mode == RunMode.MULTIRUN
             if not several or int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 self.error = error  # the processes of torchrun could not go on together
