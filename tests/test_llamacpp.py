@@ -37,7 +37,7 @@ class LlamaCpp(Misbehaving):
             ((_, completion),) = hf.run(self.network, [body["prompt"]], [row()], 1, choose)
         reply = {
             "content": "",
-            "tokens": list(completion.ids) if body.get("return_tokens") else [7],
+            "tokens": list(completion.ids) if body.get("return_tokens") else [],
             "stop_type": "eos" if completion.stop else "limit",
             "tokens_evaluated": len(body["prompt"]),
         }

@@ -350,7 +350,9 @@ async def _connect(server: ServerEngine, client: Client, chat: Chat) -> Connecti
             server.kind == "llamacpp",
         )
         prompt, token = chat.prompt("2 + 2"), chat.turn_end
-        body = {"prompt": prompt, "n_predict" if connection.llamacpp else "max_tokens": 1}
+        body = {"prompt": prompt, "max_tokens": 1}
+        if connection.llamacpp:
+            body = llamacpp.body_of(prompt, 1, {})
         await _post(connection, session, pace, "probe/prompt", body)
         # llama.cpp ends at an end of the model whatever it is told, and is asked again from there.
         on = (token,) if connection.llamacpp else (token, token)
