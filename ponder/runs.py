@@ -154,7 +154,10 @@ def commit() -> dict[str, str | bool | None]:
 
 
 def _git(*words: str) -> str | None:
-    git = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+    try:
+        git = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+    except FileNotFoundError:  # a bare machine
+        return None
     return git.stdout.strip() if git.returncode == 0 else None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SMOKE, collected, composed, evaluated, script, study_of, trained
 
-from ponder import stages
+from ponder import runs, stages
 from ponder.errors import RecordError
 from ponder.hashing import file_sha256
 from ponder.runs import NOT_REPRODUCED, Run, dump, read_jsonl, write_jsonl
@@ -211,3 +211,8 @@ def test_a_damaged_row_in_the_middle_is_not_tolerated(tmp_path):
     (tmp_path / "rows.jsonl").write_bytes(b'{"a"\n{"a": 1}\n{"a')
     with pytest.raises(RecordError, match="line 1"):
         read_jsonl(tmp_path / "rows.jsonl", tolerate_cut=True)
+
+
+def test_a_machine_without_git_names_no_commit(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert runs.commit() == {"commit": None, "dirty": None}

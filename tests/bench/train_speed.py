@@ -115,10 +115,18 @@ GROUPS = {  # what a profile's events belong to, by a part of the name; the firs
 
 
 def peer(
-    network, tokenizer, rows, batches, folder, optimizers=(None, None), callbacks=(), **settings
+    network,
+    tokenizer,
+    rows,
+    batches,
+    folder,
+    optimizers=(None, None),
+    callbacks=(),
+    use_cpu=True,
+    **settings,
 ):
     """Return TRL's SFTTrainer over the tokenised `rows` (columns ids, loss), in the order of
-    `batches`, on the CPU.
+    `batches`, on the CPU unless `use_cpu` is false.
 
     `settings` are SFTConfig's; what neither they nor this call name keeps TRL's default. A row
     enters as the loop of train.py sees it: input_ids, and labels that are -100 where there is no
@@ -139,7 +147,7 @@ def peer(
     )
     asked = SFTConfig(
         output_dir=str(folder),
-        use_cpu=True,
+        use_cpu=use_cpu,
         num_train_epochs=1,
         train_sampling_strategy="sequential",
         dataset_kwargs={"skip_prepare_dataset": True},
