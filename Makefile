@@ -16,7 +16,7 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all reproduce-qwen release paper table audit audit-full \
+.PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all reproduce-qwen release hub-folder paper table audit audit-full \
 	audit-page audit-replay export gen trl xllamacpp launch serve lock clean \
 	run-is-named
 
@@ -55,6 +55,9 @@ reproduce-qwen: setup  ## train the main arm of the Qwen2.5 scale on its release
 
 release: run-is-named setup  ## pack one run for release: make release RUN=outputs/...
 	$(PY) -m ponder.release.release "$(RUN)" $(if $(OVERRIDE),"$(OVERRIDE)")
+
+hub-folder: setup  ## write what a model hub takes of a training or a data set to outputs/hub: make hub-folder RUN=data/cpu/cpu
+	@$(PY) -m ponder.release.hub "$(RUN)"
 
 run-is-named:
 	@if [ -z "$(RUN)" ]; then echo "Name the run to release: make release RUN=outputs/..." >&2; exit 2; fi
