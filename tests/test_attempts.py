@@ -1,4 +1,4 @@
-"""Two attempts in one trace: what is joined, where the loss falls, how an audit joins them again."""
+"""Two attempts in one trace: what is joined, where the loss falls, how an audit joins them."""
 
 import dataclasses
 
