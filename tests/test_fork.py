@@ -294,8 +294,8 @@ def test_a_benchmark_that_nobody_described_is_told():
 def test_a_fork_may_release_the_same_questions_beside_its_own(
     without, moved, message, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(rows, "DATA", tmp_path)
-    monkeypatch.setattr(rows, "changed_questions", lambda: ())
+    monkeypatch.setattr(rows, "groups", lambda: [tmp_path])
+    monkeypatch.setattr(rows, "changed_questions", lambda group: ())
     for name in ("questions", "questions-largest"):
         shutil.copytree(ROOT / "data/cpu/questions", tmp_path / name)
     manifest = tmp_path / "questions-largest/manifest.json"
