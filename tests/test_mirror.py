@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -269,11 +270,15 @@ def test_runs_that_are_open_together_have_a_mirror_each(tmp_path, monkeypatch):
         other.outcome(accuracy=0.5)
     for run, accuracy in ((one, 0.25), (other, 0.5)):
         (path,) = (tmp_path / "wandb" / "wandb").glob(f"offline-run-*/run-{run.name}.wandb")
-        said = {
-            item.nested_key[0] if item.nested_key else item.key: json.loads(item.value_json)
-            for message in records_in(path, "history")
-            for item in message.history.item
-        }
+        for _ in range(60):  # wandb's own process writes the file, late on a busy machine
+            said = {
+                item.nested_key[0] if item.nested_key else item.key: json.loads(item.value_json)
+                for message in records_in(path, "history")
+                for item in message.history.item
+            }
+            if "accuracy" in said:
+                break
+            time.sleep(0.5)
         assert said["accuracy"] == accuracy
 
 

@@ -91,5 +91,5 @@ def test_a_real_server_teaches_and_the_record_names_its_file(tmp_path):
         asked = (tmp_path / "calls").glob("*.jsonl")
         assert name in next(asked).read_text(), ended.stderr
     finally:
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=60) == 0

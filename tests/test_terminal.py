@@ -36,7 +36,7 @@ MISTAKES = {  # a command line -> words of the sentence
     "train experiment=cpu train.method=lorra": ["must be one of: full, lora"],
     "train experiment=cpu-sl": ["experiment=cpu-sl names no option", "did you mean cpu-s1?"],
     "train experiment=": ["names no option of experiment", "known options: cpu, cpu-300"],
-    "train experiment=cpu train=7": ["train=7 names no option of train", "cpu, s1"],
+    "train experiment=cpu train=7": ["train=7 names no option of train", "cpu, qwen, s1"],
     "train experiment=cpu budget=null": ["budget=null names no option", "known options:"],
     "evaluate experiment=cpu budget=wait3": ["budget=wait3", "did you mean wait4?"],
     "evaluate experiment=cpu sweep=[free,wait3]": ["wait3 in sweep", "did you mean wait4?"],
