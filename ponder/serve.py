@@ -15,8 +15,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from ponder import study
-from ponder.base import weights
+from ponder import models, study
 from ponder.errors import UserError, user_errors
 from ponder.models import Model
 from ponder.terminal import overrides
@@ -64,7 +63,6 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("words", nargs="*", help="overrides, such as model.source=hub")
     parser.add_argument("--port", type=int, default=8080, help="on 127.0.0.1 (8080)")
     parser.add_argument("--slots", type=int, default=12, help="answers at the same time (12)")
-    parser.add_argument("--threads", type=int, default=2, help="of the processor (2)")
     return parser
 
 
@@ -75,9 +73,9 @@ def main() -> None:
     plan = study.read(
         overrides.composed("collect", ["experiment=cpu", f"model={words.model}", *words.words])
     )
-    path, sha256 = weights.gguf_file(plan.model, Path(plan.out))
+    path, sha256 = models.gguf_file(plan.model, plan.out)
     name = served_name(plan.model, sha256)
-    server = start(path, name, words.port, words.slots, words.threads)
+    server = start(path, name, words.port, words.slots, plan.hardware.threads)
     print(f"{name} at {server.listening_address}/v1", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

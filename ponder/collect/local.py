@@ -45,10 +45,7 @@ def ask(questions: Sequence[Question], study: Study, run: Run) -> list[Call]:
 
     teacher = study.teacher
     assert teacher.kind == "hf"
-    from ponder.train import memory
-
     torch.set_num_threads(study.hardware.threads)
-    memory.keep_freed_memory()  # large tensors come and go with every token
     base = models.base_folder(teacher.model, study.out)
     chat = models.load_chat(base, _delimiters(teacher))
     source, adapter_sha256 = models.source_of(base), _adapter_sha256(teacher)
@@ -173,8 +170,9 @@ def _load(teacher: LocalTeacher, base: Path, hardware: Hardware) -> PreTrainedMo
     """Return the network of a teacher, in evaluation mode and with its adapter."""
     import torch
 
-    from ponder.train import sft
+    from ponder.train import memory, sft
 
+    memory.keep_freed_memory()  # large tensors come and go with every token
     network = models.load_network(base)
     if teacher.adapter:
         network = sft.with_weights(network, Path(teacher.adapter))

@@ -55,10 +55,7 @@ def _network(plans: list[Study], runs: list[Run]) -> Answerer:
     import torch
 
     plan = plans[0]
-    from ponder.train import memory
-
     torch.set_num_threads(plan.hardware.threads)
-    memory.keep_freed_memory()  # large tensors come and go with every token
     served = plan.engine.kind != "hf"
     base = (models.tokenizer_folder if served else models.base_folder)(plan.model, plan.out)
     delimiters = dataclasses.replace(
@@ -140,6 +137,9 @@ def _decoded(plan: Study, base: Path, chat: Chat) -> tuple[Decode, dict[str, Any
     """Return (decode, facts) of a model that is decoded here by ponder/decode/hf.py."""
     import torch
 
+    from ponder.train import memory
+
+    memory.keep_freed_memory()  # large tensors come and go with every token
     network, adapter = models.load_network(base), stages.adapter_folder(plan)
     network = sft.with_weights(network, adapter) if adapter else network.eval()
     device, compute = plan.hardware.device, plan.hardware.decode_compute
