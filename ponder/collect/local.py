@@ -120,7 +120,11 @@ def _what_decodes(
     for name in ("terms", "adapter", "model"):
         del how[name]
     hardware = dataclasses.asdict(study.hardware)
-    return {"teacher": how, "base": source, "adapter": adapter_sha256, "hardware": hardware}
+    facts = {"teacher": how, "base": source, "adapter": adapter_sha256, "hardware": hardware}
+    # All calls that were kept before this was a fact of the key were forced by this prefix.
+    if teacher.model.delimiters.final != "Final Answer:":
+        facts["final"] = teacher.model.delimiters.final
+    return facts
 
 
 def _keys(
