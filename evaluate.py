@@ -76,6 +76,7 @@ def evaluate(plans: list[Study], runs: list[Run]) -> None:
         sample_rows = [rows.values_of(sample) for sample in samples]
         if benchmark.kind == "hub":
             run.write_jsonl("disagreements.jsonl", verify.disagreements(sample_rows))
+            run.write_jsonl(results.QUESTIONS, results.public_questions(scored))
         numbers = results.results(plan, samples, lm_eval_results)
         run.write_jsonl("samples.jsonl", sample_rows)
         run.write_json("results.json", numbers)

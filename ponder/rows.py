@@ -105,8 +105,13 @@ class SampleRow:
     task: str = column("the family, or the benchmark's task")
     id: str = column("the id of the question")
     sample: int = column("which sample of the question, from 0", default=ABSENT)
-    question: str = column("its text")
-    gold: str = column("its answer")
+    question: str = column("its text; a public benchmark's is not ours to publish", default=ABSENT)
+    gold: str = column("its answer; not of a public benchmark", default=ABSENT)
+    gold_sha256: str = column(
+        "public benchmarks only: first 16 hex digits of the SHA-256 of the answer's normal form "
+        "(ponder/grading/sealed.py)",
+        default=ABSENT,
+    )
     thinking: str = column("the text between the thinking delimiter and the end of thinking")
     reply: str = column("the text after it, which is graded")
     correct: bool = column("whether the final answer of `reply` equals `gold`")

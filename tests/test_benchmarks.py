@@ -5,6 +5,7 @@ else shared/benchmarks beside the checkout, and skip where a file is absent. GPQ
 its terms forbid to show it.
 """
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -13,11 +14,15 @@ import pytest
 from conftest import ROOT, SMOKE, composed, evaluated, study_of
 from omegaconf import OmegaConf
 
+from ponder import rows
+from ponder.audit import answers as audited
+from ponder.audit import explain
 from ponder.config import build
 from ponder.errors import UserError
+from ponder.grading import sealed, verify
 from ponder.questions import benchmark_rows, benchmarks
 from ponder.questions.drawn import question_id
-from ponder.release import revisions
+from ponder.release import exports, revisions
 
 BENCHMARKS = Path(os.environ.get("PONDER_BENCHMARKS", ROOT.parent / "shared" / "benchmarks"))
 NAMES = ["aime24", "aime25", "gpqa_diamond", "gsm8k", "math500"]
@@ -308,12 +313,106 @@ def test_a_benchmark_runs_from_end_to_end(tmp_path):
     )
     assert run.name.startswith("smoke-base-plain-math500-")
     samples = [json.loads(line) for line in (run.folder / "samples.jsonl").read_text().splitlines()]
-    assert [(s["task"], s["question"], s["gold"]) for s in samples] == [
-        ("math500", r["problem"], r["answer"]) for r in rows
+    assert [(s["task"], s["id"], s["gold_sha256"]) for s in samples] == [
+        ("math500", question_id(r["problem"]), sealed.seal(r["answer"])) for r in rows
     ]
+    assert not any({"question", "gold"} & set(s) for s in samples), "their text is not ours"
+    beside = [
+        json.loads(line) for line in (run.folder / "questions.jsonl").read_text().splitlines()
+    ]
+    assert [(q["question"], q["answer"]) for q in beside] == [
+        (r["problem"], r["answer"]) for r in rows
+    ]
+    shown = explain.answers_of(run.folder)
+    assert {s.question for s in shown.values()} == {r["problem"] for r in rows}
     assert all({"how", "by", "second", "answer"} <= set(s) for s in samples)
     assert json.loads((run.folder / "results.json").read_text())["all"]["n"] == 3
     assert (run.folder / "disagreements.jsonl").exists()
     assert len((tmp_path / "out" / "test-readings.jsonl").read_text().splitlines()) == 1, (
         "reading it is logged"
+    )
+
+
+# --- what is kept of a public benchmark ------------------------------------------------
+
+
+def public_sample(reply, gold, **changes):
+    """Return the row of an answer to a public benchmark."""
+    facts = {
+        "task": "gsm8k",
+        "id": "0" * 16,
+        "thinking": "",
+        "reply": reply,
+        "ids": [],
+        "forced": [],
+        "num_thinking": 0,
+        "num_answer": 0,
+        "num_ignored": 0,
+        "capped": False,
+        "finish": "stop",
+        "prompt_sha256": "0" * 16,
+        "gold_sha256": sealed.seal(gold),
+    }
+    return rows.row_of(rows.SampleRow, {**facts, **verify.grade(reply, gold), **changes})
+
+
+SEALED = [
+    ("Final Answer: 18", "18", True),
+    ("Final Answer: 18.00", "18", True),
+    ("Final Answer: 1,018 eggs", "1018", True),
+    ("Final Answer: \\boxed{1018}", "1,018", True),
+    ("Final Answer: She makes 18 dollars.", "18", True),
+    ("Final Answer: 19", "18", False),
+    ("I do not know.\nReally.", "18", False),
+    ("Final Answer: \\boxed{\\frac{14}{3}}", "\\frac{14}{3}", True),
+    ("Final Answer: (3, \\frac{\\pi}{2})", "\\left( 3, \\frac{\\pi}{2} \\right)", True),
+    ("Final Answer: \\sqrt{8}", "2\\sqrt{2}", True),
+]
+
+
+@pytest.mark.parametrize("reply, gold, is_right", SEALED)
+def test_a_grade_is_looked_at_through_the_hash_of_the_gold_answer(reply, gold, is_right):
+    sample = public_sample(reply, gold)
+    assert sample.correct == is_right
+    assert audited.text_problem(sample) is None and audited.grade_problem(sample) is None
+    if sample.by != "math":
+        turned = public_sample(reply, gold, correct=not is_right)
+        assert "is marked" in audited.grade_problem(turned)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"question": "How many?"}, "not ours to publish"),
+        ({"gold": "18"}, "not ours to publish"),
+        ({"gold_sha256": rows.ABSENT}, "no gold_sha256"),
+    ],
+)
+def test_the_text_of_a_public_benchmark_in_an_answer_is_told(changes, words):
+    sample = dataclasses.replace(public_sample("Final Answer: 18", "18"), **changes)
+    assert words in audited.text_problem(sample)
+
+
+def test_an_answer_to_a_public_benchmark_is_explained_and_exported_without_its_text():
+    sample = public_sample("Final Answer: 18", "18")
+    assert explain.texts(sample, "question", "gold") == []
+    exported = exports._answer(sample, "any")
+    assert exported["input"] == {"raw": "not ours to publish", "reference": []}
+
+
+@pytest.mark.parametrize("name", ["gsm8k", "math500"])
+def test_the_gold_answers_of_a_benchmark_open_their_own_seal_and_no_other(name):
+    path = BENCHMARKS / f"{name}.jsonl"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    with open(path) as file:
+        column = [json.loads(line)["answer"] for line in file]
+    golds = [text.rpartition("####")[2].strip() for text in column][-500:]
+    seals = [sealed.seal(gold) for gold in golds]
+    assert all(map(sealed.opens, golds, seals))
+    others = zip(golds, golds[1:], seals[1:], strict=False)
+    assert not any(
+        sealed.opens(gold, seal)
+        for gold, next_gold, seal in others
+        if not verify.grade(f"Final Answer: {gold}", next_gold)["correct"]
     )

@@ -63,6 +63,19 @@ def test_a_finished_run_is_copied_byte_for_byte(finished, tmp_path):
     }
 
 
+def test_the_text_of_a_public_benchmark_stays_here(finished, tmp_path, capsys):
+    write_jsonl(finished / "questions.jsonl", [{"id": "a", "question": "How many?"}])
+    seal(finished)
+    release.main(str(finished))
+    copy = tmp_path / "logs" / "evaluate" / finished.name
+    assert not (copy / "questions.jsonl").exists()
+    assert (
+        "not ours"
+        in json.loads((copy / "released.json").read_text())["left_out"]["questions.jsonl"]
+    )
+    assert "left out questions.jsonl" in capsys.readouterr().out
+
+
 def test_a_released_folder_never_changes(finished, capsys):
     release.main(str(finished))
     with pytest.raises(SystemExit) as stop:

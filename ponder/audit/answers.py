@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ponder.audit.checks import DATA, ROOT, Findings, completed, read, samples, shown
-from ponder.grading import crosscheck, verify
+from ponder.grading import crosscheck, sealed, verify
+from ponder.grading.answers import extract
 from ponder.grading.kinds import DRAWN
 from ponder.questions.marking import FREE, kind_of, mark
 from ponder.rows import ABSENT, SampleRow
@@ -73,12 +74,12 @@ def answers() -> Findings:
         for number, sample in enumerate(samples(folder), 1):
             count += 1
             known = questions.get((sample.task, sample.id)) if questions else None
-            problem = None if questions is None else question_problem(sample, known)
+            problem = question_problem(sample, known) if questions else text_problem(sample)
             if problem := problem or grade_problem(sample):
                 problems.append(f"{shown(folder)}/samples.jsonl row {number} {problem}")
     looked_at = f"{count:,} answers"
     if public:
-        looked_at += f"; of public benchmarks not questions and golds: {', '.join(public)}"
+        looked_at += f"; of public benchmarks by the gold answer's hash: {', '.join(public)}"
     return Findings(looked_at, problems)
 
 
@@ -91,13 +92,23 @@ def question_problem(sample: SampleRow, question: dict[str, Any] | None) -> str 
     return None
 
 
+def text_problem(sample: SampleRow) -> str | None:
+    """Return what is wrong with what an answer holds of a public benchmark, None for nothing."""
+    if sample.question is not ABSENT or sample.gold is not ABSENT:
+        return "holds the text of a public benchmark, which is not ours to publish"
+    return "has no gold_sha256" if sample.gold_sha256 is ABSENT else None
+
+
 def grade_problem(sample: SampleRow) -> str | None:
     """Return what is wrong with the grade of an answer, None where nothing is.
 
     The options of a multiple choice are not in its row: such an answer is right where its letter
-    is the gold one.
+    is the gold one. Where the gold answer is a hash, a right answer opens it, unless mathematics
+    said that it equals another form, and a wrong one does not.
     """
-    if sample.by == "choice":
+    if sample.gold_sha256 is not ABSENT:
+        is_right = opens_gold(sample) or (sample.correct and sample.by in ("math", "limit"))
+    elif sample.by == "choice":
         is_right = sample.choice == sample.gold
     elif sample.how is not ABSENT:  # marked as on benchmarks
         is_right = verify.grade(sample.reply, sample.gold)["correct"]
@@ -106,6 +117,14 @@ def grade_problem(sample: SampleRow) -> str | None:
     if is_right != sample.correct:
         return f"is marked {'right' if sample.correct else 'wrong'}, but its reply is not"
     return None
+
+
+def opens_gold(sample: SampleRow) -> bool:
+    """Return whether the answer of a reply, read again, is the one that was sealed."""
+    if sample.by == "choice":
+        return sample.choice is not None and sealed.opens(sample.choice, sample.gold_sha256)
+    answer = extract(sample.reply)
+    return answer is not None and sealed.opens(answer.text, sample.gold_sha256)
 
 
 def disagreements(answered: Iterable[tuple[str, SampleRow]]) -> list[dict[str, Any]]:

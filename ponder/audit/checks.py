@@ -186,7 +186,8 @@ def groups() -> list[Path]:
 
 def tokenizers() -> list[Path]:
     """Return the released tokenizers, one for each of the groups of data sets that has one."""
-    return sorted((ROOT / "data").glob("*/tokenizer.json"))
+    groups = (ROOT / "data").glob("*/tokenizer.json*")
+    return sorted(path for path in groups if path.suffix in (".json", ".gz"))
 
 
 def place(folder: Path, name: str) -> Path:

@@ -2,6 +2,7 @@
 differ in, question by question.
 """
 
+import dataclasses
 import json
 import re
 import textwrap
@@ -15,7 +16,7 @@ from ponder.audit.checks import ROOT, place, read, runs, samples, shown
 from ponder.audit.decisions import decisions
 from ponder.errors import UserError
 from ponder.report import markdown
-from ponder.rows import Claim, SampleRow, Trace
+from ponder.rows import ABSENT, Claim, SampleRow, Trace
 from ponder.runs import read_jsonl
 
 QUOTED = 3  # right and wrong answers that an explanation quotes
@@ -205,7 +206,8 @@ def texts(row: SampleRow | Trace, *names: str) -> Lines:
     """Return the lines of some texts of a row."""
     lines = []
     for name in names:
-        lines += indented(name, getattr(row, name))
+        if (text := getattr(row, name)) is not ABSENT:  # as the question of a public benchmark
+            lines += indented(name, text)
     return lines
 
 
@@ -385,9 +387,17 @@ def evaluations(a: Path, b: Path) -> Lines:
 
 def answers_of(folder: Path) -> dict[tuple[str, str, int], SampleRow]:
     """Return {(task, id, sample): answer} of an evaluation, that of a run in outputs/ too."""
-    path = place(folder, "samples.jsonl")
+    path, beside = place(folder, "samples.jsonl"), folder / "questions.jsonl"
     answers = rows.read(SampleRow, path) if path.exists() else []
+    if beside.exists():  # of a public benchmark, in outputs/ alone
+        texts = {(row["task"], row["id"]): row for row in read(beside)}
+        answers = [with_text(answer, texts[answer.task, answer.id]) for answer in answers]
     return {(s.task, s.id, s.sample or 0): s for s in answers}
+
+
+def with_text(sample: SampleRow, question: dict[str, str]) -> SampleRow:
+    """Return an answer with the text and the gold answer of its question."""
+    return dataclasses.replace(sample, question=question["question"], gold=question["answer"])
 
 
 def family_line(a: list[SampleRow], b: list[SampleRow]) -> str:

@@ -27,6 +27,7 @@ from ponder.rows import SampleRow
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PER_FAMILY, POINTS, PROBLEMS = 3, 250, 200
+NOT_OURS = "of a public benchmark: not ours to publish"
 
 # Of one split: {(family, id): the runs that answered this question, each with its answer}.
 Answers = dict[tuple[str, str], list[tuple[str, SampleRow]]]
@@ -176,8 +177,8 @@ def questions(name: str, split: Answers) -> list[dict[str, Any]]:
                 {
                     "task": key[0],
                     "id": key[1],
-                    "question": first.question,
-                    "gold": first.gold,
+                    "question": first.question or NOT_OURS,
+                    "gold": first.gold or NOT_OURS,
                     "answers": [guarded(answer, *answered) for answered in split[key]],
                 }
             )

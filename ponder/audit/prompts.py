@@ -175,8 +175,11 @@ def prompts() -> Findings:
     """Whether the hash of each answer's prompt is that of the prompt made again from question,
     template and tokenizer.
     """
-    problems, count, left_out = [], 0, []
+    problems, count, left_out, public = [], 0, [], []
     for folder in completed("evaluate"):
+        if questions_folder(folder) is None:
+            public.append(folder.name)
+            continue
         if template(folder) is None and not is_nearest(folder):
             left_out.append(folder.name)
             continue
@@ -185,6 +188,8 @@ def prompts() -> Findings:
     words = f"{count:,} prompts"
     if left_out:
         words += f"; not those whose tokenizer is not released: {', '.join(left_out)}"
+    if public:
+        words += f"; not those of public benchmarks: {', '.join(public)}"
     return Findings(words, problems)
 
 

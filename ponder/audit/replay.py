@@ -315,10 +315,11 @@ def generate(
 
     answers = rows.read(SampleRow, folder / "samples.jsonl")
     answers = [row for row in answers if row.finish != "rejected"]
+    texts = asked(plan, answers)
     drawn = random.Random(f"answers/{seed}/{folder.name}").sample(answers, min(count, len(answers)))
     run.folder.mkdir(parents=True)
     subject = subjects.language_models([plan], [run])[0].subject
-    prompts = [subject.prompt(row.task, row.question) for row in drawn]
+    prompts = [subject.prompt(row.task, texts[row.task, row.id]) for row in drawn]
     keys = [(row.task, row.id, row.sample or 0) for row in drawn]
     generations = {}
     with progress.bar(len(drawn), "answer", f"replay {folder.name}") as bar:
@@ -338,6 +339,23 @@ def generate(
     problems += unequal(pairs, "prompt_sha256")
     looked_at = f"{len(drawn)} of {len(answers)} answers of {folder.name}, drawn by seed {seed}"
     return Comparison(folder, looked_at, problems, unequal(pairs, "ids", "forced", "finish"))
+
+
+def asked(plan: Any, answers: list[SampleRow]) -> dict[tuple[str, str], str]:
+    """Return {(task, id): question} of the answers of an evaluation.
+
+    Those of a public benchmark are not released: they are read as the run read them. Raises
+    UserError where its files are not here.
+    """
+    from ponder.questions import benchmark_rows
+
+    if plan.benchmark.kind == "drawn":
+        return {(row.task, row.id): row.question for row in answers}
+    return {
+        (task, row["id"]): row["question"]
+        for task in plan.benchmark.tasks
+        for row in benchmark_rows.read(plan.benchmark.data(task))
+    }
 
 
 def planned_again(scratch: Path, folder: Path, adapter: Path | None) -> tuple[Any, Any]:

@@ -6,12 +6,14 @@ from typing import Any
 
 from ponder import rows, statistics
 from ponder.evaluate.harness import GENERATIONS
-from ponder.grading import answers, verify
+from ponder.grading import answers, sealed, verify
 from ponder.grading.families import extract, normal
 from ponder.questions.marking import mark
 from ponder.rows import ABSENT, SampleRow
 from ponder.runs import Run, read_jsonl
 from ponder.study import Study
+
+QUESTIONS = "questions.jsonl"  # of public benchmarks; a release leaves it out
 
 
 def samples(run: Run, scored: dict[str, list[tuple[dict[str, Any], float]]]) -> list[SampleRow]:
@@ -30,14 +32,41 @@ def samples(run: Run, scored: dict[str, list[tuple[dict[str, Any], float]]]) -> 
                 grade = _grade(generation["reply"], question)
                 first = generation["sample"] == 0
                 assert not first or grade["correct"] == bool(score), "lm-eval graded otherwise"
-                text = {"question": question["question"], "gold": question["answer"]}
+                text = _text(question)
                 sample_rows.append(rows.row_of(SampleRow, {**generation, **text, **grade}))
     return sample_rows
 
 
+def _text(question: dict[str, Any]) -> dict[str, str]:
+    """Return the fields of a SampleRow that say a question and its answer, or the answer's hash."""
+    if is_public(question):
+        return {"gold_sha256": sealed.seal(question["answer"])}
+    return {"question": question["question"], "gold": question["answer"]}
+
+
+def is_public(question: dict[str, Any]) -> bool:
+    """Return whether a question is of a benchmark of ponder/questions/benchmarks.py."""
+    return "options" in question
+
+
+def public_questions(
+    scored: dict[str, list[tuple[dict[str, Any], float]]],
+) -> list[dict[str, Any]]:
+    """Return the rows of questions.jsonl: what samples.jsonl leaves out of public benchmarks.
+
+    `scored` is as for `samples`.
+    """
+    return [
+        {"task": task, **question}
+        for task, questions in sorted(scored.items())
+        for question, _ in questions
+        if is_public(question)
+    ]
+
+
 def _grade(reply: str, question: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a SampleRow that grading gives."""
-    if "options" in question:  # a benchmark of ponder/questions/benchmarks.py
+    if is_public(question):
         return {**verify.grade(reply, question["answer"], question["options"])}
     return {**mark(reply, question["answer"], question["family"])}
 

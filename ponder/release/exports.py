@@ -293,14 +293,16 @@ def _answer(sample: SampleRow, title: str) -> Record:
     }
     kept = ("sample", "num_thinking", "num_answer", "num_ignored", "capped", "finish")
     values = rows.values_of(sample)
-    text = sample.question + sample.gold
+    is_public = sample.question is ABSENT
+    text = sample.gold_sha256 if is_public else sample.question + sample.gold
+    asked = {} if is_public else {"raw": sample.question, "reference": [sample.gold]}
     return {
         "evaluation_name": title,
         "evaluation_result_id": f"{title}/accuracy",
         "sample_id": sample.id,
         "sample_hash": hashlib.sha256(text.encode()).hexdigest(),
         "interaction_type": "single_turn",
-        "input": {"raw": sample.question, "reference": [sample.gold]},
+        "input": asked or {"raw": "not ours to publish", "reference": []},
         "output": {"raw": [sample.reply], "reasoning_trace": [sample.thinking]},
         "answer_attribution": [] if value is None else [attribution],
         "evaluation": {"score": float(sample.correct), "is_correct": sample.correct},

@@ -32,6 +32,7 @@ from ponder.runs import ROOT, dump, read_jsonl
 
 MEGABYTES, WEIGHT_MEGABYTES = 5, 20
 # What goes to logs/; everything else of a collect or train run is data.
+QUESTIONS = "questions.jsonl"  # of an evaluation, see ponder/evaluate/results.py
 RECORDS = (
     "base.json",
     "batches.jsonl",
@@ -65,7 +66,7 @@ def main(run: str, override: str | None = None) -> None:
             "another run"
         )
     data = ROOT / "data" / group_of(folder, status) / status["name"].rsplit("-", 1)[0]
-    left_out = too_heavy(manifest)
+    left_out = not_released(manifest)
     places = planned_places(manifest, status, left_out, target, data)
     moved = {
         name: path.relative_to(ROOT).as_posix()
@@ -104,9 +105,16 @@ def group_of(folder: Path, status: dict[str, Any]) -> str:
     return match[1] if match else "cpu"
 
 
-def too_heavy(manifest: dict[str, Any]) -> dict[str, str]:
-    """Return {name: why} of the weights of a manifest that a release leaves out for their size."""
-    return {
+def not_released(manifest: dict[str, Any]) -> dict[str, str]:
+    """Return {name: why} of the files of a manifest that a release leaves out: the text of a public
+    benchmark, and weights that are too large.
+    """
+    texts = {
+        name: "questions and answers of a public benchmark, which are not ours to publish"
+        for name in manifest["files"]
+        if name == QUESTIONS
+    }
+    return texts | {
         name: f"{entry['bytes'] / 2**20:.0f} MB of weights, a release has at most "
         f"{WEIGHT_MEGABYTES}"
         for name, entry in manifest["files"].items()
