@@ -13,6 +13,7 @@ Croissant metadata and two plots.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from ponder.terminal import cli
@@ -68,7 +69,14 @@ def collect(plan: Study, run: Run) -> None:
 
     pool, read = pools.read(plan.questions)
     pool, copies = duplicates.remove(pool, plan.decontamination.near, plan.decontamination.prefer)
-    selection.check(pool, plan.selection, attempts)
+    rule = selection.of_pool(plan.selection, pools.limit_of(plan.questions), len(pool))
+    if rule != plan.selection:
+        run.say(
+            f"collect {run.name}: a trial, for questions.limit leaves {len(pool)} questions and "
+            f"selection.size is {rule.size}: every row that passes the filters is taken"
+        )
+        plan = dataclasses.replace(plan, selection=rule)
+    selection.check(pool, rule, attempts)
     pool = domains.label(pool, plan.domains, calls.classifier(plan, run))
     traces = teachers.write(pool, plan, run, chat)
     calls.pack(run)

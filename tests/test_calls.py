@@ -297,7 +297,10 @@ def test_two_collections_never_ask_one_server_at_once(tmp_path):
 def test_what_must_fail_fails_before_anybody_is_asked(out, capsys):
     with Misbehaving() as server:
         for overrides, told in (
-            (("selection.size=13",), "exceeds the 12 questions of the pool"),
+            (
+                ("questions.limit=null", "selection.size=9999"),
+                "questions of the pool; lower it",
+            ),
             (
                 ("+selection.references={x: data/cpu/reference-300/train.jsonl}",),
                 "has no attempt at question",

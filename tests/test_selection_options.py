@@ -6,7 +6,9 @@ import pytest
 from conftest import ROOT, SMOKE, composed, script
 from omegaconf import OmegaConf
 
+from ponder import rows as rows_of
 from ponder import stages, study
+from ponder.audit import rows as audited
 from ponder.runs import read_jsonl
 
 OPTIONS = sorted(path.stem for path in (ROOT / "conf" / "selection").glob("*.yaml"))
@@ -49,6 +51,17 @@ def test_a_selection_that_drops_nothing_is_described(option, rows, out):
     assert json.loads((folder / "funnel.json").read_text())["reasons"] == {}
     card = (folder / "README.md").read_text()
     assert "Nothing was dropped." in card and "| draw | 0 |" in card.replace("`", "")
+
+
+@pytest.mark.parametrize("option", ["s1", "qwen-random"])
+def test_a_pool_that_is_cut_below_the_size_is_a_trial_and_says_so(option, out, capsys):
+    cfg = config_of(option, 7, out, "selection.size=500")
+    script("collect").main(cfg)
+    folder = stages.collect_run(study.read(cfg)).folder
+    assert len(read_jsonl(folder / "train.jsonl")) == 7
+    assert "a trial" in capsys.readouterr().out and "a trial" in (folder / "stdout.log").read_text()
+    again, _ = audited.choose_again(folder, rows_of.read(rows_of.Trace, folder / "traces.jsonl"))
+    assert [row.id for row in again] == [row["id"] for row in read_jsonl(folder / "train.jsonl")]
 
 
 @pytest.mark.parametrize("option", OPTIONS)

@@ -71,7 +71,8 @@ def choose_again(folder: Path, traces: list[Trace]) -> tuple[list[Trace], dict[s
     rule = settings["selection"]
     if "method" not in rule:  # before the filters had their present form: the rest as conf/ has it
         rule = {**read(ROOT / "conf" / "selection" / f"{rule['name']}.yaml"), **rule}
-    rule = config.build(selection.Selection, rule)
+    limit = settings.get("questions", {}).get("limit")
+    rule = selection.of_pool(config.build(selection.Selection, rule), limit, len(traces))
     path = place(folder, "contamination.jsonl")
     contaminated = contamination.strongest(read(path)) if path.exists() else {}
     attempts = selection.read_attempts(rule)

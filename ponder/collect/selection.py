@@ -6,6 +6,7 @@ attempts and hits give the same rows in the same order, so an audit replays it f
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections import Counter
@@ -280,6 +281,15 @@ def _read_reference(path: str) -> dict[str, bool | None]:
 
 
 # --- the funnel ------------------------------------------------------------------------
+
+
+def of_pool(rule: Selection, limit: int | None, size: int) -> Selection:
+    """Return the rule for a pool of `size` questions that was cut at `limit`, null for uncut.
+
+    One that was cut below selection.size is a trial of the path: every row that passes is taken.
+    """
+    is_trial = limit is not None and rule.method != "all" and size < rule.size
+    return dataclasses.replace(rule, method="all") if is_trial else rule
 
 
 def check(questions: Sequence[Question], rule: Selection, attempts: Attempts) -> None:

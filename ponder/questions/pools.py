@@ -129,6 +129,11 @@ def _answered_wrong(
     return kept
 
 
+def limit_of(spec: Pool) -> int | None:
+    """Return after how many questions a pool is cut, None where it is not, or elsewhere."""
+    return None if spec.kind == "traces" else spec.limit
+
+
 def _limited(
     questions: list[Question], limit: int | None, dropped: defaultdict[str, Counter[str]]
 ) -> list[Question]:
