@@ -10,6 +10,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hypothesis import settings
 
+from ponder.terminal import load
+
 ROOT = Path(__file__).resolve().parent.parent
 # evaluate.py shares its name with a package that lm-eval imports: look into the checkout last, as
 # evaluate.py does.
@@ -17,6 +19,7 @@ sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != ROOT] + [str(R
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "disabled"
+load.wait_briefly()
 
 # A busy machine is no failure, and the same examples every time make a failure one that others see
 # too.

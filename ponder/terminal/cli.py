@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ponder.errors import UserError, exit_code, message, user_errors
-from ponder.terminal import signals
+from ponder.terminal import load, signals
 from ponder.terminal.signals import Terminated
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def command(stage: str) -> Callable[[Main], Callable[..., None]]:
             if cfg is not None:
                 return with_values(main, cfg)
             with signals.handled():
+                load.wait_briefly()
                 os.environ["HYDRA_FULL_ERROR"] = "1"
                 if not sys.stderr.isatty():  # bars of downloads are for a terminal
                     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
