@@ -20,6 +20,7 @@ from ponder.errors import UserError
 from ponder.hashing import purpose_seed
 
 RESAMPLES = 10_000  # s1, section 4.2: paired bootstrap with 10,000 resamples
+TINY = 1e-12  # far above the error of a sum of probabilities, far below any that matters
 CHUNK = 500  # resamples at a time; bounds the memory, changes no number
 
 Numbers = NDArray[np.float64]
@@ -42,17 +43,32 @@ def accuracy(flags: Flags) -> dict[str, Any]:
     }
 
 
-def difference(flags: Flags, others: Flags, purpose: str) -> dict[str, float]:
+def difference(flags: Flags, others: Flags) -> dict[str, float]:
     """Return {"difference", "low", "high"}: the mean of flags - others, paired by question.
 
-    The interval is a percentile bootstrap over questions, its draws named by `purpose`.
+    The interval is the percentile bootstrap's over questions with all resamples, whose distribution
+    is known: each question is gained, lost or neither (decision 0048).
     """
-    assert len(flags) == len(others)
-    paired = np.array(flags, float) - np.array(others, float)
-    rng = np.random.default_rng(purpose_seed(f"bootstrap/{purpose}"))
-    means = paired[rng.integers(0, len(paired), (RESAMPLES, len(paired)))].mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return {"difference": float(paired.mean()), "low": float(low), "high": float(high)}
+    n = len(flags)
+    assert n == len(others) and {*flags, *others} <= {0, 1}, "answers are right or wrong"
+    gained = sum(a > b for a, b in zip(flags, others, strict=True))
+    lost = sum(a < b for a, b in zip(flags, others, strict=True))
+    ends = _resampled(gained, lost, n)
+    return {"difference": (gained - lost) / n, "low": ends[0] / n, "high": ends[1] / n}
+
+
+def _resampled(gained: int, lost: int, n: int) -> tuple[int, int]:
+    """Return the 2.5th and the 97.5th percentile of gained - lost in resamples of n questions.
+
+    A resample's count is a sum of n independent values -1, 0 or 1. Its probabilities are the
+    coefficients of the n-th power of one value's generating function.
+    """
+    turns = np.exp(-2j * np.pi * np.arange(2 * n + 1) / (2 * n + 1))
+    one = gained / n * turns + (n - gained - lost) / n + lost / n / turns
+    chances = np.fft.ifft(one**n).real  # of 0 to n, then of -n to -1
+    below = np.cumsum(np.roll(chances, n))  # at -n, -n + 1, ..., n
+    low, high = (int(np.searchsorted(below, share - TINY)) - n for share in (0.025, 0.975))
+    return low, high
 
 
 def summary(samples: Sequence[Sample]) -> dict[str, Any]:

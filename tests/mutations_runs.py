@@ -34,6 +34,7 @@ SEED1 = "logs/evaluate/cpu-seed1-trained-wait1-test-92c8d98d"
 CORRECT = "logs/evaluate/cpu-correct-trained-wait1-test-1e91a62d"
 SHOTS = "logs/evaluate/cpu-base-4shot-plain-wait1-test-8e7d034a"
 COLLECT = "logs/collect/cpu-eb6b00e3"
+PUBLIC = "logs/evaluate/qwen-base-boxed-math-gsm8k-400-982b7edf"
 
 
 @functools.cache
@@ -155,6 +156,19 @@ def thinking_changed(tree, sample):
 def start_before(run, year):
     """Let the starts of a run lie in another year."""
     return replaced(f"{run}/timing.jsonl", r'"utc": "2026', f'"utc": "{year}')
+
+
+def grade_turned(run, was):
+    """Turn the grade of the first answer of a run that had that grade."""
+    turned = []
+
+    def change(sample):
+        if sample["correct"] != was or sample["by"] == "math" or turned:
+            return sample
+        turned.append(sample["id"])
+        return sample | {"correct": not was}
+
+    return every(f"{run}/samples.jsonl", change)
 
 
 CASES = {
@@ -357,5 +371,30 @@ CASES = {
         invented(WAIT, name="wait2", num_ignore=2),
         "forcing",
         None,
+    ),
+    "the text of a question of a public benchmark": (
+        row(f"{PUBLIC}/samples.jsonl", 3, question="How many eggs are left?"),
+        "answers",
+        "answers",
+    ),
+    "the gold answer of a public benchmark": (
+        row(f"{PUBLIC}/samples.jsonl", 3, gold="18"),
+        "answers",
+        "answers",
+    ),
+    "a wrong answer to a public benchmark called right": (
+        grade_turned(PUBLIC, False),
+        "answers",
+        "answers",
+    ),
+    "a right answer to a public benchmark called wrong": (
+        grade_turned(PUBLIC, True),
+        "answers",
+        "answers",
+    ),
+    "another gold answer of a public benchmark": (
+        every(f"{PUBLIC}/samples.jsonl", lambda s: s | {"gold_sha256": "0" * 16}),
+        "answers",
+        "answers",
     ),
 }

@@ -656,6 +656,13 @@ def test_a_run_with_a_sample_too_few_is_no_vote(logs):
         numbers(logs)
 
 
+def test_a_tied_vote_counts_in_part_and_has_resamples_of_its_own():
+    votes, answers = [{"correct": 0.5}] * 40, [{"correct": False}] * 40
+    entry = comparisons.difference(votes, answers, "test")
+    assert (entry["difference"], entry["low"], entry["high"]) == (0.5, 0.5, 0.5)
+    assert entry == comparisons.difference(votes, answers, "test")
+
+
 def test_a_verdict_needs_an_interval_that_leaves_out_zero():
     def of(*flags):
         return [{"correct": flag} for flag in flags * 20]

@@ -47,6 +47,10 @@ ESTIMATORS = {
     "announced": "what became of a pre-registration (ponder/report/comparisons.py: announced)",
     "seeds": "mean over questions, and over seeds of training where there are several, as its "
     "pre-registration says (ponder/report/contrasts.py)",
+    "fresh": "as accuracy, without the questions that a template of the training questions was "
+    "made from (ponder/report/public.py)",
+    "cost": "tokens and seconds of timing.jsonl and metrics.jsonl, at the price of "
+    "paper/prices.yaml (ponder/report/public.py)",
     "example": "the first test question that shows what forcing does (ponder/report/example.py)",
 }
 Part = Callable[[Any], Any]
@@ -64,6 +68,7 @@ def claims(results: dict[str, Any]) -> list[Claim]:
         *_comparisons(results),
         *_groups(results),
         *_planned(results),
+        *_public(results),
         *_trainings(results),
         *_methods(results),
         *_parallel(results),
@@ -186,6 +191,24 @@ def _planned(results: dict[str, Any]) -> Iterator[Claim]:
             yield claim(results, f"{path}/contrasts/{entry['name']}", "seeds", pair, families)
 
 
+def _public(results: dict[str, Any]) -> Iterator[Claim]:
+    for plan in results["public"]:
+        path, everything = f"public/{plan['name']}", []
+        for arm in plan["arms"]:
+            name, run = f"{path}/arms/{arm['name']}", f"evaluate/{arm['run']}"
+            everything.append(run)
+            yield claim(results, name, "named", [run], part=texts)
+            yield claim(results, f"{name}/written", "ends", [run])
+            yield claim(results, f"{name}/all", "accuracy", [run])
+            yield claim(results, f"{name}/fresh", "fresh", [run])
+            yield claim(results, f"{name}/ends", "ends", [run])
+        yield claim(results, f"{path}/cost", "cost", everything)
+        yield claim(results, f"{path}/models", "named", everything)
+        for entry in plan["trainings"]:
+            train = [f"train/{entry['run']}"]
+            yield claim(results, f"{path}/trainings/{entry['name']}", "training", train)
+
+
 def _without_entries(plan: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in plan.items() if key not in ("arms", "contrasts")}
 
@@ -252,6 +275,8 @@ def _mistakes(results: dict[str, Any]) -> Iterator[Claim]:
 def _others(results: dict[str, Any]) -> Iterator[Claim]:
     yield claim(results, "distilled", "count", [run_named("collect", "cpu-distilled")])
     yield claim(results, "counts", "count")
+    yield claim(results, "references", "cited")
+    yield claim(results, "findings", "named")
     yield claim(results, "base", "base", [main_run(results)])
     for key in results["cited"]:
         yield claim(results, f"cited/{key}", "cited")

@@ -12,6 +12,7 @@ from typing import Any
 
 from ponder import lineage, rows
 from ponder.audit import claims, notes
+from ponder.audit.answers import questions_folder
 from ponder.audit.checks import ROOT, place, read, runs, samples, shown
 from ponder.audit.decisions import decisions
 from ponder.errors import UserError
@@ -167,7 +168,7 @@ def chain(folder: Path, claim: Claim) -> Lines:
         f"  machine  {machine['cpu']}, {machine['threads']} threads, torch {torch}",
     ]
     if folder.parent.name == "evaluate":
-        lines += [*asked(folder), *quoted(folder, claim.families), *behind(status["inputs"])]
+        lines += [*asked(folder), *quoted(folder, claim.families), *behind(folder)]
     elif folder.parent.name == "train":
         lines += training(folder)
     else:
@@ -226,14 +227,15 @@ def escaped(character: str) -> str:
     return character if character.isprintable() else repr(character)[1:-1]
 
 
-def behind(inputs: dict[str, str]) -> Lines:
+def behind(folder: Path) -> Lines:
     """Return the lines on what an evaluation read: its questions, and the training behind its
     weights.
     """
+    inputs = read(folder / "status.json")["inputs"]
     files = sorted(name for name in inputs if name.endswith(".jsonl"))
-    lines = [
-        f"  read     {len(files)} files of questions in data/cpu/questions: {', '.join(files)}"
-    ]
+    directory = questions_folder(folder)
+    place = shown(directory) if directory else "a public benchmark, not ours to release"
+    lines = [f"  read     {len(files)} files of questions in {place}: {', '.join(files)}"]
     for folder in notes.trained(inputs):
         lines += [f"WEIGHTS    trained by logs/train/{folder.name}", *training(folder)]
     if "adapter_model.safetensors" not in inputs:

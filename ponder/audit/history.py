@@ -28,6 +28,7 @@ from ponder.report.released import superseded
 
 FOREVER = (*(f"logs/{stage}/" for stage in STAGES), "data/", "logs/preregistrations/")
 GROWING = ("logs/test-readings.jsonl", "logs/corrections.jsonl", "logs/releases.jsonl")
+PLANS = "logs/preregistrations/"  # they may gain dated remarks before their runs start
 # Entries are added, and stay as they were.
 LISTS = ("paper/rows.yaml", "paper/methods.yaml", "paper/published.yaml")
 SORTED = "logs/disagreements.jsonl"  # the same, and a new one may stand between others
@@ -92,6 +93,8 @@ def path_problems(path: str, seen: list[Version], times: dict[str, int]) -> Iter
         yield from reworded(path, seen, times)
     elif path == MODEL and not only_more(since_rule(seen, times), file):
         yield lost
+    elif path.startswith(PLANS):
+        yield from plan_problems(path, seen)
     elif path.startswith((*FOREVER,)) and not may_change(path, seen):
         yield from changes(path, seen)
 
@@ -162,6 +165,28 @@ def reworded(path: str, seen: list[Version], times: dict[str, int]) -> Iterator[
                 f"{path} was reworded in {commit[:13]}, more than a day after it was written; a "
                 "decision gains a dated line, or another record supersedes it"
             )
+
+
+def plan_problems(path: str, seen: list[Version]) -> Iterator[str]:
+    """Yield a sentence for each change of a pre-registration that is more than dated remarks."""
+    for (commit, now), (_, before) in zip(seen[1:], seen, strict=False):
+        if now == before:
+            continue
+        lines = here(path) if commit == "the work tree" else lines_of(now)
+        if not only_remarks(lines_of(before), lines):
+            yield f"{path} changed in {commit[:13]} by more than dated remarks at its end"
+
+
+def only_remarks(old: Sequence[str], new: Sequence[str]) -> bool:
+    """Whether lines are the old ones and, at their end, comments of which the first has a day."""
+    more = new[len(old) :]
+    is_same = list(new[: len(old)]) == list(old)
+    return (
+        is_same
+        and bool(more)
+        and all(line.startswith("# ") for line in more)
+        and bool(DAY.search(more[0]))
+    )
 
 
 def here(path: str) -> list[str]:

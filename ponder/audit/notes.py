@@ -2,6 +2,7 @@
 claims; and the readings of test.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -26,6 +27,7 @@ from ponder.audit.checks import (
 )
 from ponder.audit.decisions import HEADINGS, Decision, evidence, links
 from ponder.audit.decisions import decisions as decision_records
+from ponder.audit.history import only_remarks
 from ponder.audit.indexes import stale_decisions
 from ponder.audit.records import blob
 from ponder.report import contrasts, released, sources
@@ -202,9 +204,8 @@ def measured(answer: Outcome, plan: dict[str, Any]) -> Outcome:
         answer["outcome"] = "void"
         return answer
     keys = sorted(ours)
-    purpose = f"preregistration/{answer['name']}"
     difference: dict[str, Any] = statistics.difference(
-        [ours[key] for key in keys], [theirs[key] for key in keys], purpose
+        [ours[key] for key in keys], [theirs[key] for key in keys]
     )
     direction = "no difference"
     if difference["low"] > 0:
@@ -239,16 +240,16 @@ def preregistrations() -> Findings:
             problems.append(f"{name}: its fields are {sorted(plan)}, expected {expected}")
             continue
         commits = git_text("log", "--format=%H", "--", name).split()
-        if len(commits) != 1 or not is_unchanged(commits[0], path):
+        if not (commits and is_unchanged(commits[0], path) and gained_remarks(name, commits)):
             problems.append(
                 f"{name} was committed {len(commits)} times or is changed here; a "
-                "pre-registration is committed once"
+                "pre-registration is committed once, and gains but dated remarks"
             )
             continue
         result = outcome(path)
         outcomes.append(f"{path.stem}: {result['outcome']}")
         for folder in to_follow(plan, result):
-            problems += [f"{name}: {rule}" for rule in run_problems(folder, commits[0])]
+            problems += [f"{name}: {rule}" for rule in run_problems(folder, commits)]
     return Findings("; ".join(outcomes) or "none", problems)
 
 
@@ -266,23 +267,31 @@ def to_follow(plan: dict[str, Any], result: Outcome) -> list[Path]:
     return [ROOT / "logs" / name for name in names]
 
 
+def gained_remarks(name: str, commits: list[str]) -> bool:
+    """Whether each version of a file is the one before it with dated remarks; newest first."""
+    versions = [git_text("show", f"{commit}:{name}").splitlines() for commit in commits]
+    return all(only_remarks(old, new) for new, old in itertools.pairwise(versions))
+
+
 def is_unchanged(commit: str, path: Path) -> bool:
     """Whether a file is what it was in a commit."""
     return git_text("rev-parse", f"{commit}:{shown(path)}").strip() == blob(path.read_bytes())
 
 
-def run_problems(folder: Path, registered: str) -> Iterator[str]:
+def run_problems(folder: Path, commits: list[str]) -> Iterator[str]:
     """Yield a sentence where an evaluation, or the training behind it, started from a commit that
-    does not follow that of its pre-registration, and where test was not read once for it.
+    does not follow that of its pre-registration, or started last before that of the last remark
+    (`commits`, newest first), and where test was read for another run of its name.
     """
+    latest, *_, registered = [*commits, commits[-1]]
     for run in (folder, *trained(status(folder)["inputs"])):
-        for entry in status(run)["commits"]:
-            if git("merge-base", "--is-ancestor", registered, entry["commit"]) is None:
-                started = f"{shown(run)} started from {entry['commit'][:12]}"
-                yield f"{started}, which does not follow {registered[:12]}"
+        begun = [entry["commit"] for entry in status(run)["commits"]]
+        for since, commit in [*((registered, commit) for commit in begun), (latest, begun[-1])]:
+            if git("merge-base", "--is-ancestor", since, commit) is None:
+                yield f"{shown(run)} started from {commit[:12]}, which does not follow {since[:12]}"
     label = folder.name[:-9]
     readings = read(ROOT / "logs" / "test-readings.jsonl")
-    count = sum(row["run"][:-9] == label for row in readings)
+    count = len({row["run"] for row in readings if row["run"][:-9] == label})
     if count != 1:
         yield f"test was read {count} times for {label}"
 

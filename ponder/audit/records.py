@@ -248,9 +248,14 @@ def unreleased_inputs(known: set[str]) -> Iterator[str]:
     of one must be what it recorded of it.
     """
     for folder in runs():
-        if read(folder / "config.yaml").get("benchmark", {}).get("kind") == "hub":
+        config = read(folder / "config.yaml")
+        if config.get("benchmark", {}).get("kind") == "hub":
             continue
+        compared = config.get("decontamination", {}).get("benchmarks", {}).values()
+        public = {entry["path"] for entry in compared if not entry["path"].startswith("data/")}
         for name, digest in status(folder)["inputs"].items():
+            if name in public:
+                continue
             if BASE.match(name):
                 yield from other_base(folder, name, digest)
             elif digest not in known:

@@ -69,10 +69,15 @@ def ends(samples: list[Sample]) -> dict[str, Any]:
 def difference(ours: Sequence[Sample], theirs: Sequence[Sample], purpose: str) -> dict[str, Any]:
     """Return the paired difference of two lists of samples, its verdict and its text.
 
-    "gained" are the answers that only `ours` has right, "lost" those that only `theirs` has.
+    "gained" are the answers that only `ours` has right, "lost" those that only `theirs` has. Votes
+    may be right in part, where they are tied; `purpose` then names the resamples of the interval.
     """
     flags, others = ([s["correct"] for s in samples] for samples in (ours, theirs))
-    interval = statistics.difference(flags, others, purpose)
+    if {*flags, *others} <= {0, 1}:
+        interval = statistics.difference(flags, others)
+    else:
+        drawn = statistics.interval([a - b for a, b in zip(flags, others, strict=True)], purpose)
+        interval = {"difference": drawn.pop("value"), **drawn}
     return interval | {
         "n": len(flags),
         "gained": sum(a > b for a, b in zip(flags, others, strict=True)),

@@ -119,16 +119,14 @@ def _judge(
     estimator = ESTIMATORS[plan["estimator"]]
     for contrast, table in zip(contrasts, tables, strict=True):
         assert table is not None
-        contrast["all"] = _numbers(
-            estimator(table, f"preregistration/{name}/{contrast['name']}"), table
-        )
+        contrast["all"] = _numbers(estimator(table), table)
     corrected = seeds.holm([contrast["all"]["p"] for contrast in contrasts])
     for contrast, p in zip(contrasts, corrected, strict=True):
         contrast["all"]["p_holm"] = p
         contrast["outcome"] = verdict(contrast["all"]["difference"], p, contrast["expected"])
 
 
-def _over_seeds(table: Table, purpose: str) -> dict[str, Any]:
+def _over_seeds(table: Table) -> dict[str, Any]:
     """Return the numbers of seeds.crossed."""
     estimate = seeds.crossed(table)
     return {
@@ -141,17 +139,17 @@ def _over_seeds(table: Table, purpose: str) -> dict[str, Any]:
     }
 
 
-def _over_questions(table: Table, purpose: str) -> dict[str, Any]:
-    """Return the paired difference of a single seed by bootstrap, with McNemar's p-value."""
+def _over_questions(table: Table) -> dict[str, Any]:
+    """Return the paired difference of a single seed of questions, with McNemar's p-value."""
     (row,) = table
     flags = [cell > 0 for cell in row], [cell < 0 for cell in row]
-    interval = statistics.difference(*flags, purpose)
+    interval = statistics.difference(*flags)
     return {**interval, "p": seeds.mcnemar(*map(sum, flags))} | dict.fromkeys(
         ("detectable", "between_seeds")
     )
 
 
-Estimator = Callable[[Table, str], dict[str, Any]]
+Estimator = Callable[[Table], dict[str, Any]]
 ESTIMATORS: dict[str, Estimator] = {  # as plans name them
     "two-way random effects, seed by question, Satterthwaite": _over_seeds,
     "paired by question, McNemar exact": _over_questions,

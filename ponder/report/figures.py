@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ponder.report import asked, curves, dots, parallel
+from ponder.report import arms, asked, curves, dots, parallel
 from ponder.report.canvas import THEMES
 from ponder.report.comparisons import PLAIN
 from ponder.report.numbers import GROUPS
 from ponder.report.sources import published
 
-NAMES = ("scaling", "models", "families", "methods", "parallel")
+NAMES = ("qwen", "scaling", "models", "families", "methods", "parallel")
 
 
 def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -19,6 +19,7 @@ def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
     paths: list[Path] = []
     for theme in THEMES:
         path = {name: folder / f"{name}{theme.suffix}.svg" for name in NAMES}
+        arms.draw(path["qwen"], results["public"][0], theme)
         curves.draw_groups(path["scaling"], results, GROUPS, theme)
         dots.draw(path["models"], results, GROUPS, theme)
         curves.draw_families(path["families"], by_family(results), cited, theme)

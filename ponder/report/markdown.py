@@ -12,6 +12,8 @@ from typing import Any
 
 from ponder.card.plots import plain
 from ponder.errors import UserError
+from ponder.report import public
+from ponder.report.arms import OWN
 from ponder.report.numbers import GROUPS
 from ponder.report.verdicts import findings
 
@@ -28,7 +30,7 @@ class Document:
 
 
 DOCUMENTS = {  # by their path from the root of the repository
-    "README.md": Document("", ("s1-table", "example")),
+    "README.md": Document("", ("public-table", "s1-table", "example")),
     "data/README.md": Document("../", ()),
     "conf/README.md": Document("../", ()),
     "paper/results.md": Document("../", ("results",)),
@@ -123,6 +125,54 @@ def picture(root: str, name: str, words: str) -> list[str]:
 # --- README.md -------------------------------------------------------------------------
 
 
+def public_table(results: Mapping[str, Any], root: str) -> str:
+    """Return what the arms get on the public benchmark, what was expected, and the cost."""
+    measured = results["printed"]["public"][0]
+    plan = next(p for p in results["printed"]["contrasts"] if p["name"] == measured["name"])
+    arms = list(dict.fromkeys(arm["arm"] for arm in measured["arms"]))
+    cells: dict[str, dict[str, str]] = {}
+    for arm in measured["arms"]:
+        link = f"[{arm['all']['text']}]({root}logs/evaluate/{arm['run']})"
+        said = f"{link}, {arm['all']['thinking_tokens']} tokens"
+        if arm["budget"] == OWN:
+            said = f"{link}, {arm['written']} tokens written"
+        cells.setdefault(arm["words"], {})[arm["arm"]] = said
+    rows = [[words, *(of_arm.get(arm, "-") for arm in arms)] for words, of_arm in cells.items()]
+    verdicts = [
+        [
+            f"{contrast['name']}: {public.named(contrast['ours'])} minus "
+            f"{public.named(contrast['theirs'])}",
+            contrast["expected"],
+            contrast["all"]["text"] if contrast["all"] else "-",
+            contrast["outcome"],
+        ]
+        for contrast in plan["contrasts"]
+    ]
+    lines = [
+        *table(["", *arms], "l" * (1 + len(arms)), rows),
+        "",
+        f"Right answers to {measured['n']} questions of GSM8K with 95% interval, and mean thinking "
+        "tokens; each model was trained once.",
+        "",
+        *table(["pre-registered", "expected", "points", "outcome"], "llll", verdicts),
+        "",
+        cost_words(measured["cost"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def cost_words(cost: Mapping[str, Any]) -> str:
+    """Return a sentence on what the runs behind a plan took."""
+    stages = ", ".join(
+        f"{stage['name']} {stage['tokens']} tokens in {stage['hours']} hours"
+        for stage in cost["stages"]
+    )
+    return (
+        f"All of it took {stages}: {cost['core_hours']} core-hours, ${cost['dollars']} at an "
+        f"assumed ${cost['price']} per core-hour."
+    )
+
+
 def s1_table(results: Mapping[str, Any], root: str) -> str:
     """Return the table of what s1 says, what is measured here, and the verdict."""
     rows = [
@@ -205,6 +255,7 @@ def results_page(results: Mapping[str, Any], root: str) -> str:
     lines = [
         *_accuracies(results, printed, root),
         *_comparisons(printed),
+        *_public(printed["public"], root),
         *_planned(printed["contrasts"], root),
         *_mistakes(printed["mistakes"]),
         *_methods(printed["methods"], root),
@@ -304,6 +355,39 @@ def _comparisons(printed: Mapping[str, Any]) -> list[str]:
         f"minutes ({main['machine']}).",
         "",
     ]
+
+
+def _public(plans: Sequence[Mapping[str, Any]], root: str) -> list[str]:
+    """Return each arm on a public benchmark under each budget, and how its answers end."""
+    head = ["answered by", "budget", "accuracy", "without originals", "mean thinking tokens"]
+    head += ["tokens written", "cut", "unanswered", "right if cut", "right if completed"]
+    lines = ["## On a public benchmark", ""]
+    for plan in plans:
+        cells = [
+            [
+                f"[{arm['arm']}]({root}logs/evaluate/{arm['run']})",
+                arm["words"],
+                arm["all"]["text"],
+                arm["fresh"]["text"],
+                arm["all"]["thinking_tokens"],
+                arm["written"],
+                *_ends(arm["ends"]),
+            ]
+            for arm in plan["arms"]
+        ]
+        fresh = plan["arms"][0]["fresh"]["n"] if plan["arms"] else "-"
+        lines += [
+            *picture(root, plan["name"], "Accuracy on GSM8K against mean thinking tokens"),
+            "",
+            *table(head, "llrrrrrrrr", cells),
+            "",
+            f"{plan['n']} questions of {plan['benchmark']}; without originals: the {fresh} that no "
+            "template of the training questions was made from. Cut: the share of answers whose "
+            "thinking the budget ended. Where nothing is forced, all that is written is the "
+            "answer. " + cost_words(plan["cost"]),
+            "",
+        ]
+    return lines
 
 
 def _planned(plans: Sequence[Mapping[str, Any]], root: str) -> list[str]:
@@ -544,6 +628,7 @@ def _parallel(found: Mapping[str, Any], root: str) -> list[str]:
 
 
 BLOCKS: dict[str, Callable[[Mapping[str, Any], str], str]] = {
+    "public-table": public_table,
     "s1-table": s1_table,
     "example": example,
     "results": results_page,

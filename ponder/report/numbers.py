@@ -7,7 +7,7 @@ from typing import Any
 
 from ponder import statistics
 from ponder.questions.drawn import KEYS_PER_ROW, read_split
-from ponder.report import comparisons, contrasts, parallel, released, sources
+from ponder.report import comparisons, contrasts, parallel, public, released, sources, verdicts
 from ponder.report.comparisons import MAIN, summary, within
 from ponder.report.example import decoder, example
 from ponder.report.mistakes import mistakes
@@ -18,6 +18,7 @@ from ponder.runs import ROOT
 from ponder.statistics import Sample
 
 DEV = "cpu-trained-free-dev"  # the run that decides on reach
+ORIGINALS = ROOT / "data" / "qwen" / "gsm8k-originals.jsonl"
 GROUPS = ("within reach", "out of reach", "transfer")
 
 
@@ -39,6 +40,10 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
     families = sorted(drawn["families"])
     decode = decoder(data / "tokenizer.json")
     pairs = comparisons.compare({label: run[1] for label, run in table.items()}, scopes)
+    planned = {
+        name: (plan, sources.planned_answers(plan, logs, drawn))
+        for name, plan in released.plans(logs)
+    }
     results = {
         "cited": _cited(),
         "settings": {"resamples": statistics.RESAMPLES, "keys_per_row": KEYS_PER_ROW},
@@ -50,13 +55,13 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
         "comparisons": pairs,
         "preregistered": comparisons.announced(sources.preregistrations(logs), rows, pairs),
         "contrasts": [
-            contrasts.outcome(
-                name,
-                plan,
-                sources.planned_answers(plan, logs, drawn),
-                {} if "benchmark" in plan else groups,
-            )
-            for name, plan in released.plans(logs)
+            contrasts.outcome(name, plan, answers, {} if "benchmark" in plan else groups)
+            for name, (plan, answers) in planned.items()
+        ],
+        "public": [
+            _public(name, plan, answers, logs)
+            for name, (plan, answers) in planned.items()
+            if "benchmark" in plan
         ],
         "training": {name: sources.training(folder) for name, folder in trained.items()},
         "distilled": sources.taught("cpu-distilled", data),
@@ -71,10 +76,13 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
             decode,
         ),
         "base": sources.one_base([dev[0], *(folder for folder, _ in evaluations.values())]),
+        "references": sources.references(),
         "example": example(table, groups["within reach"], decode),
     }
     results = rounded(results)
-    return results | {"printed": printed(results)}
+    results |= {"printed": printed(results)}
+    found = [finding.texts() for finding in verdicts.findings(results)]
+    return results | {"findings": found, "printed": results["printed"] | {"findings": found}}
 
 
 # --- runs ------------------------------------------------------------------------------
@@ -124,6 +132,19 @@ def _parallel(
     runs = {one.name: one for one in released.sequential(compared, logs)}
     sequential = {name: evaluations[one.run_label("test")] for name, one in runs.items()}
     return parallel.parallel(folder.name, list(samples.values()), votes, runs, sequential)
+
+
+def _public(
+    name: str, plan: dict[str, Any], answers: sources.PlannedAnswers, logs: Path
+) -> dict[str, Any]:
+    """Return what a plan on a public benchmark measured, and what that cost."""
+    measured = public.measured(name, plan, answers, public.originals(ORIGINALS))
+    trainings = [sources.training(folder) for folder in public.trained(name, logs)]
+    return measured | {
+        "models": public.models(name, logs),
+        "trainings": [{"name": entry["run"][:-9], **entry} for entry in trainings],
+        "cost": public.cost(name, measured, logs),
+    }
 
 
 # --- groups of families ----------------------------------------------------------------

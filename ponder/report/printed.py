@@ -28,6 +28,7 @@ FORMATS = {
     "size": "{:.1f}",  # the same without a sign
     "slope": "{:+.1f}",
     "exact": "{:g}",
+    "dollars": "{:,.2f}",
 }
 KINDS = {  # of the values under a key
     "accuracy": "share",
@@ -41,11 +42,13 @@ KINDS = {  # of the values under a key
     "cut_share": "share",
     "detectable": "size",
     "difference": "points",
+    "dollars": "dollars",
     "least": "limit",
     "most": "limit",
     "p": "p",
     "p_holm": "p",
     "performance": "share",
+    "price": "exact",
     "scaling": "slope",
     "unanswered_share": "share",
 }

@@ -48,13 +48,31 @@ def published() -> dict:
     return read_yaml(ROOT / "paper" / "published.yaml")
 
 
+def references() -> list[dict[str, str]]:
+    """Return the works that the paper cites (paper/references.yaml), with number and text."""
+    works = read_yaml(ROOT / "paper" / "references.yaml")
+    return [
+        {
+            "name": work["name"],
+            "number": f"{number}",
+            "text": f"{work['authors']}. {work['title']}. {work['where']}"
+            + (f", {work['year']}" if work["year"] else ""),
+        }
+        for number, work in enumerate(works, 1)
+    ]
+
+
 def run_folder(stage: str, label: str, logs: Path) -> Path:
     """Return the folder of a released run whose files are what its manifest says, or UserError."""
     folder = released.run_folder(stage, label, logs)
-    moved = read(folder / "released.json")["moved"] if (folder / "released.json").exists() else {}
+    record = folder / "released.json"
+    said = read(record) if record.exists() else {}
+    elsewhere = {*said.get("moved", ()), *said.get("left_out", ())}
     for name, entry in read(folder / "manifest.json")["files"].items():
         path = folder / name
-        if name not in moved and not (path.exists() and file_sha256(path) == entry["sha256"]):
+        if name in elsewhere:
+            continue
+        if not (path.exists() and file_sha256(path) == entry["sha256"]):
             raise UserError(
                 f"{stage} run {folder.name}: {name} is not what its manifest says; restore it "
                 "from git"

@@ -1,7 +1,7 @@
 """What s1 says, what is measured here, and whether both point the same way: words from numbers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ponder.report.methods import NEAR, NOT_DETERMINED
@@ -17,6 +17,40 @@ class Finding:
     here: str  # what is measured here, with its interval
     section: str  # where paper/results.md has it
     verdict: str
+    public: str = "-"  # what the pre-registered contrast that asks the same says on GSM8K
+
+    def texts(self) -> dict[str, str]:
+        """Return what a document says of it; its name is what s1 says."""
+        return {
+            "name": self.says,
+            "here": self.here,
+            "verdict": self.verdict,
+            "public": self.public,
+        }
+
+
+# The contrast of logs/preregistrations/qwen.yaml that asks what a finding does, by its first words.
+PUBLIC = {
+    "Appending": "wait",
+    "More thinking": "cap",
+    "Rows chosen": "choice",
+    "The same, on benchmarks": "training",
+}
+
+
+def with_public(finding: Finding, results: Mapping[str, Any]) -> Finding:
+    """Return a finding with what was measured of it on the public benchmark."""
+    name = next((PUBLIC[words] for words in PUBLIC if finding.says.startswith(words)), None)
+    if name is None:
+        return finding
+    public = results["public"][0]["name"]
+    plan = by_name(results["printed"]["contrasts"])[public]
+    contrast = by_name(plan["contrasts"])[name]
+    said = "not all of its runs are there"
+    if contrast["all"]:
+        said = f"{contrast['ours']} minus {contrast['theirs']}: {contrast['all']['text']} points"
+        said += f"; expected {contrast['expected']}: {contrast['outcome']}"
+    return replace(finding, public=said)
 
 
 def direction(value: float) -> int:
@@ -36,6 +70,10 @@ def agreement(published: float, low: float, high: float) -> str:
 
 def findings(results: Mapping[str, Any]) -> list[Finding]:
     """Return the rows of the README's table, each verdict computed from its interval."""
+    return [with_public(finding, results) for finding in _findings(results)]
+
+
+def _findings(results: Mapping[str, Any]) -> list[Finding]:
     printed, cited = results["printed"], results["cited"]["aime24"]
     quoted, methods = printed["cited"]["aime24"], by_name(results["methods"]["table"])
     pairs, texts = by_name(results["comparisons"]), by_name(printed["methods"]["table"])
