@@ -1,0 +1,109 @@
+"""What the pages on runs, curves, claims and decisions show, from the released records alone."""
+
+from pathlib import Path
+from typing import Any
+
+from ponder import lineage
+from ponder.audit import checks, heading, notes, page
+from ponder.audit.checks import place
+from ponder.audit.claims import ESTIMATORS
+from ponder.audit.decisions import decisions
+from ponder.audit.page import guarded, name_of, read
+from ponder.site.answers import split_of
+
+POINTS = 1_000  # steps of a training that are drawn
+
+
+def runs(parts: dict[str, int], groups: dict[str, list[str]]) -> dict[str, Any]:
+    """Return {"runs", "trainings", "groups"}: every released evaluation and training, and the
+    groups of families. `parts` says how many files hold the answers of an evaluation.
+    """
+    return {
+        "runs": [
+            {"name": folder.name, "parts": parts.get(folder.name, 0), **guarded(evaluation, folder)}
+            for folder in checks.runs("evaluate")
+        ],
+        "trainings": {folder.name: config(folder) for folder in checks.runs("train")},
+        "groups": groups,
+    }
+
+
+def evaluation(folder: Path) -> dict[str, Any]:
+    """Return what the pages say of an evaluation."""
+    status, results = checks.status(folder), read(folder / "results.json", {})
+    return {
+        "split": split_of(folder),
+        "status": status["status"],
+        "all": results.get("all"),
+        "config": config(folder),
+        "training": [found.name for found in notes.trained(status["inputs"])],
+    }
+
+
+def config(folder: Path) -> dict[str, Any]:
+    """Return {dotted key: value} of a run's config."""
+    return lineage.flat(read(folder / "config.yaml", {}))
+
+
+def curves() -> list[dict[str, Any]]:
+    """Return the curve of every training: [step, loss, learning rate, norm of the gradient]."""
+    return [
+        {"name": folder.name, **guarded(curve, folder)}
+        for folder in checks.runs("train")
+        if place(folder, "metrics.jsonl").exists()
+    ]
+
+
+def curve(folder: Path) -> dict[str, Any]:
+    """Return the curve of a training, thinned where it is long."""
+    rows = checks.read(place(folder, "metrics.jsonl"))
+    keys = ("step", "loss", "lr", "grad_norm")
+    return {
+        "status": checks.status(folder)["status"],
+        "steps": len(rows),
+        "points": [[row.get(key) for key in keys] for row in page.thinned(rows, POINTS)],
+    }
+
+
+def claims() -> dict[str, Any]:
+    """Return {"claims", "estimators"}: every number that a document prints."""
+    return {
+        "claims": read(checks.ROOT / "logs" / "claims.jsonl", []),
+        "estimators": ESTIMATORS,
+    }
+
+
+def tree() -> dict[str, str]:
+    """Return {"tree", "date"}: the commit that the pages were made from, and whether its files
+    differ from it.
+    """
+    facts = heading.facts()
+    return {"tree": facts["tree"], "date": facts["date"]}
+
+
+def choices() -> dict[str, Any]:
+    """Return {"decisions", "outcomes", "corrections", "runs"}: the decision records, what came of
+    the pre-registrations, and the corrections.
+    """
+    return {
+        "decisions": [
+            {
+                "number": record.number,
+                "title": record.title,
+                "status": record.status,
+                "text": record.text,
+            }
+            for record in decisions().values()
+        ],
+        "outcomes": [
+            {"name": path.stem, "plan": read(path, {}), **guarded(came_of, path)}
+            for path in notes.preregistered()
+        ],
+        "corrections": read(checks.ROOT / "logs" / "corrections.jsonl", []),
+        "runs": [name_of(folder) for folder in checks.runs()],
+    }
+
+
+def came_of(path: Path) -> dict[str, Any]:
+    """Return what came of a pre-registration."""
+    return dict(notes.outcome(path))

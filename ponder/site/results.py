@@ -1,0 +1,195 @@
+"""The tables of paper/generated/results.json, each number a link into the reader of answers.
+
+A table is {"id", "title", "note", "head", "rows"}. A cell is a text, or a list of parts that are a
+text or {"text", "href"}. Pure: nothing is read here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+Cell = str | list[Any]
+Table = dict[str, Any]
+SCOPES = ("all", "trained", "within reach", "out of reach", "transfer")
+
+
+def tables(results: Mapping[str, Any]) -> list[Table]:
+    """Return the tables of the results; what an older results.json lacks is left out."""
+    found = (
+        *plans(results.get("public") or []),
+        rows(results.get("rows") or []),
+        differences(results.get("comparisons") or [], results.get("rows") or []),
+        methods((results.get("methods") or {}).get("table") or []),
+        seeds(results.get("contrasts") or []),
+        votes(results.get("parallel") or {}),
+    )
+    return [table for table in found if table["rows"]]
+
+
+def groups(results: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return {group: its families}, with those that were trained on as a group of their own."""
+    known = {name: group["families"] for name, group in (results.get("groups") or {}).items()}
+    trained = known.get("within reach", []) + known.get("out of reach", [])
+    return ({"trained": sorted(trained)} if trained else {}) | known
+
+
+def reader(*runs: str, **words: str) -> str:
+    """Return the address of the reader with these runs as columns, and its other words."""
+    pairs = [("run", run) for run in runs] + [*words.items()]
+    return f"answers.html#{urlencode(pairs, safe='/')}"
+
+
+def link(text: str, href: str) -> list[dict[str, str]]:
+    """Return a cell that is a link."""
+    return [{"text": text, "href": href}]
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a percentage; "" where there is none."""
+    return "" if share is None else f"{100 * share:.1f}%"
+
+
+def table(name: str, title: str, note: str, head: Sequence[str], rows: list[list[Cell]]) -> Table:
+    """Return a table."""
+    return {"id": name, "title": title, "note": note, "head": [*head], "rows": rows}
+
+
+def rows(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of the main runs, with the accuracy of each group of families."""
+    names = [*found[0].get("groups", {})] if found else []
+    body: list[list[Cell]] = []
+    for row in found:
+        of_groups: list[Cell] = [
+            link(row["groups"][name]["text"], reader(row["run"], family=name)) for name in names
+        ]
+        ends = row.get("ends") or {}
+        body.append(
+            [
+                row["label"],
+                link(row["all"]["text"], reader(row["run"])),
+                *of_groups,
+                f"{row['all']['thinking_tokens']:.1f}",
+                percent(ends.get("cut_share")),
+                percent(ends.get("unanswered_share")),
+            ]
+        )
+    head = ("who answers", "all", *names, "thinking tokens", "cut", "no answer")
+    return table(
+        "rows",
+        "On questions that programs make",
+        "Accuracy with 95% interval on test. Each opens the answers that it counts.",
+        head,
+        body,
+    )
+
+
+def differences(found: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of differences in points, with the answers gained and lost."""
+    runs = {row["label"]: row["run"] for row in rows}
+    scopes = [name for name in SCOPES if any(counted(pair.get(name)) for pair in found)]
+    body: list[list[Cell]] = []
+    for pair in found:
+        if not {pair["ours"], pair["theirs"]} <= runs.keys():
+            continue
+        ours, theirs = runs[pair["ours"]], runs[pair["theirs"]]
+        cells = [difference(pair.get(name), theirs, ours, name) for name in scopes]
+        address = f"compare.html#{urlencode([('a', theirs), ('b', ours)])}"
+        body.append([pair["ours"], pair["theirs"], link("configs", address), *cells])
+    return table(
+        "differences",
+        "Differences",
+        "Points of accuracy, ours minus theirs, paired by question, with 95% interval. Gained: "
+        "wrong in theirs and right in ours; lost: the other way round.",
+        ("ours", "theirs", "compared", *scopes),
+        body,
+    )
+
+
+def counted(scope: Any) -> bool:
+    """Whether a scope of a comparison says how many answers were gained and lost."""
+    return isinstance(scope, Mapping) and "gained" in scope and "text" in scope
+
+
+def difference(scope: Any, theirs: str, ours: str, name: str) -> Cell:
+    """Return the cell of a difference, with links to the answers gained and lost."""
+    if not counted(scope):
+        return ""
+    family = {} if name == "all" else {"family": name}
+    parts = [
+        {"text": f"{scope[kind]} {kind}", "href": reader(theirs, ours, pattern=kind, **family)}
+        for kind in ("gained", "lost")
+    ]
+    return [f"{scope['text']}: ", parts[0], ", ", parts[1]]
+
+
+def methods(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of the ways to think longer or shorter."""
+    body: list[list[Cell]] = [
+        [
+            f"{method['name']}: {method['title']}",
+            point["name"],
+            link(point["text"], reader(point["run"])),
+            f"{point['thinking_tokens']:.1f}",
+            f"{point['within']} of {point['n']}" if "within" in point else "",
+        ]
+        for method in found
+        for point in method["points"]
+    ]
+    head = ("method", "variant", "accuracy", "thinking tokens", "within its limit")
+    return table("methods", "Methods of s1's table 3", "On all test questions.", head, body)
+
+
+def plans(public: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Iterator[Table]:
+    """Yield the table of the arms of each plan on a public benchmark."""
+    for plan in public.values() if isinstance(public, Mapping) else public:
+        body: list[list[Cell]] = []
+        for arm in plan.get("arms", []):
+            ends, fresh = arm.get("ends") or {}, arm.get("fresh") or {}
+            body.append(
+                [
+                    arm["arm"],
+                    arm["words"],
+                    link(arm["all"]["text"], reader(arm["run"])),
+                    fresh.get("text", ""),
+                    f"{arm['all']['thinking_tokens']:.1f}",
+                    percent(ends.get("cut_share")),
+                    percent(ends.get("unanswered_share")),
+                ]
+            )
+        head = ("arm", "budget", "accuracy", "without originals", "thinking tokens", "cut")
+        yield table(
+            f"public-{plan['name']}",
+            f"On a public benchmark: {plan['benchmark']}",
+            "Without originals: without the questions that a template of the training questions "
+            "was made from.",
+            (*head, "no answer"),
+            body,
+        )
+
+
+def seeds(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of the arms that were trained with several seeds."""
+    body: list[list[Cell]] = [
+        [plan["name"], arm["name"], seed["name"], link(seed["text"], reader(seed["run"]))]
+        for plan in found
+        for arm in plan.get("arms") or []
+        for seed in arm.get("seeds") or []
+        if "run" in seed and "text" in seed
+    ]
+    head = ("pre-registration", "arm and budget", "seed", "accuracy over its families")
+    return table("seeds", "Pre-registered arms by seed", "", head, body)
+
+
+def votes(parallel: Mapping[str, Any]) -> Table:
+    """Return the table of votes among several samples of each question."""
+    body: list[list[Cell]] = [
+        [
+            str(vote["k"]),
+            link(f"{vote['accuracy']['text']}", reader(parallel["run"])),
+            vote["coverage"]["text"],
+            f"{vote['tokens']:.1f}",
+        ]
+        for vote in parallel.get("votes", [])
+    ]
+    head = ("samples", "most frequent answer right, %", "any right, %", "thinking tokens")
+    return table("votes", "Votes among samples", "", head, body)

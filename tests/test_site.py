@@ -1,0 +1,384 @@
+"""The site: small pages whose data lie beside them as scripts; hostile text stays text; a real
+browser opens a link to an answer from the disk.
+"""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from urllib.parse import parse_qsl, unquote
+
+import pytest
+
+from ponder.audit import answers as audit_answers
+from ponder.audit import checks, decisions, heading, notes, page
+from ponder.audit.checks import ROOT
+from ponder.errors import UserError
+from ponder.questions.family import Step
+from ponder.report.mistakes import AGAIN, first_wrong, mended
+from ponder.runs import read_jsonl, write_jsonl
+from ponder.site import answers, build, results
+
+FREE, WAIT = "cpu-trained-free-test-43c273eb", "cpu-trained-wait1-test-1c9529df"
+PUBLIC, TRAINING = "qwen-base-boxed-cap64-gsm8k-400-30c9fbe6", "cpu-d57f96ff"
+HOSTILE = (
+    "</script><img src=x onerror=document.title='taken'><script>document.title='taken'</script>"
+    "\u202eABC\0<!--\u2028"
+)
+MODULES = (checks, decisions, heading, notes, page, audit_answers)
+PER_FAMILY = 3
+ARM = {"arm": "base", "words": "thinking cut at 64", "run": PUBLIC, "fresh": None, "ends": None}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A small checkout: three evaluations with some answers of each family, the first question of
+    which is hostile, and a training with a loss that is no number.
+    """
+    root = tmp_path_factory.mktemp("checkout")
+    (root / "data").symlink_to(ROOT / "data")
+    for name in (f"evaluate/{FREE}", f"evaluate/{WAIT}", f"evaluate/{PUBLIC}", f"train/{TRAINING}"):
+        shutil.copytree(ROOT / "logs" / name, root / "logs" / name)
+    for name in (FREE, WAIT, PUBLIC):
+        trim(root / "logs" / "evaluate" / name / "samples.jsonl", hostile=name != PUBLIC)
+    metrics = root / "logs" / "train" / TRAINING / "metrics.jsonl"
+    steps = read_jsonl(metrics)
+    steps[7]["loss"] = float("nan")
+    write_jsonl(metrics, steps)
+    shutil.copytree(ROOT / "logs" / "decisions", root / "logs" / "decisions")
+    (root / "logs" / "preregistrations").mkdir()
+    shutil.copy(ROOT / "logs/preregistrations/cpu-s1.yaml", root / "logs/preregistrations")
+    shutil.copy(ROOT / "logs" / "claims.jsonl", root / "logs")
+    known = json.loads((ROOT / "paper/generated/results.json").read_text())
+    known["public"] = [
+        {
+            "name": "qwen",
+            "benchmark": "gsm8k-400",
+            "arms": [ARM | {"all": {"text": "1.0% [0, 2]", "thinking_tokens": 64.0}}],
+        }
+    ]
+    (root / "paper" / "generated").mkdir(parents=True)
+    (root / "paper" / "generated" / "results.json").write_text(json.dumps(known))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in MODULES:
+            patch.setattr(module, "ROOT", root)
+        yield root
+
+
+def trim(path, hostile):
+    """Keep the first answers of each family of a file of samples."""
+    kept = []
+    for row in read_jsonl(path):
+        if sum(other["task"] == row["task"] for other in kept) < PER_FAMILY:
+            kept.append(row)
+    if hostile:
+        kept[0] |= {"question": HOSTILE, "thinking": HOSTILE, "reply": HOSTILE}
+    write_jsonl(path, kept)
+
+
+@pytest.fixture(scope="module")
+def site(checkout):
+    """The site of the small checkout, written twice: the second takes the place of the first."""
+    out = checkout / "outputs" / "site"
+    build.build(out)
+    (out / "stale.html").write_text("")
+    assert build.build(out).keys() == {
+        path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()
+    }
+    return out
+
+
+def loaded(site, name):
+    """What a script of data/ hands to put()."""
+    text = (site / "data" / f"{name}.js").read_text()
+    assert text.startswith(f'put("{name}",') and text.endswith(");\n")
+    return json.loads(text[len(f'put("{name}",') : -3])
+
+
+# --- the files --------------------------------------------------------------------------
+
+
+class Links(HTMLParser):
+    """What a page loads and leads to."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.inline = [], []
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.found += [values[name] for name in ("href", "src") if name in values]
+        self.inline += [name for name in values if name.startswith("on") or name == "style"]
+        if tag == "script":
+            assert "src" in values
+
+
+def test_pages_are_small_and_what_they_name_is_there(site):
+    for path in site.glob("*.html"):
+        links = Links()
+        links.feed(path.read_text())
+        assert path.stat().st_size < 10_000 and links.inline == []
+        assert all((site / link).exists() for link in links.found if not link.startswith("#"))
+        assert "default-src 'none'" in path.read_text() and "unsafe" not in path.read_text()
+    assert {path.stem for path in site.glob("*.html")} == {*build.TITLES}
+    assert all(path.stat().st_size < 2_000_000 for path in site.rglob("*.*") if path.is_file())
+
+
+def test_no_script_makes_markup_or_asks_a_network(site):
+    for path in [*site.glob("*.js"), *site.glob("*.css")]:
+        words = r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|fetch\(|XMLHttp|https?:"
+        assert not re.search(words, path.read_text().replace("http://www.w3.org/2000/svg", ""))
+        assert path.read_text().isascii()
+
+
+def test_every_file_of_answers_that_the_index_names_is_there(site):
+    index = loaded(site, "runs")
+    assert {run["name"] for run in index["runs"]} == {FREE, WAIT, PUBLIC}
+    for run in index["runs"]:
+        questions = loaded(site, f"split-{run['split']}")
+        for number in range(run["parts"]):
+            for answer in loaded(site, f"run-{run['name']}-{number}"):
+                assert 0 <= answer["q"] < len(questions)
+    assert index["runs"][0]["training"] == [TRAINING] and TRAINING in index["trainings"]
+    assert [run["split"] for run in index["runs"]] == ["cpu-test", "cpu-test", "gsm8k-400-test"]
+
+
+def test_questions_of_a_public_benchmark_are_not_shown(site):
+    for question in loaded(site, "split-gsm8k-400-test"):
+        assert question["question"] == question["gold"] == page.NOT_OURS
+        assert question["steps"] == []
+
+
+def test_a_number_of_the_results_leads_to_runs_and_groups_that_are_known(site):
+    index, found = loaded(site, "runs"), loaded(site, "results")
+    names = {folder.name for folder in (ROOT / "logs" / "evaluate").iterdir()}
+    links = [
+        part["href"]
+        for table in found["tables"]
+        for row in table["rows"]
+        for cell in row
+        for part in cell
+        if isinstance(part, dict)
+    ]
+    assert len(links) > 200
+    for href in links:
+        target, _, words = href.partition("#")
+        pairs = parse_qsl(words)
+        assert (site / target).exists()
+        assert {value for key, value in pairs if key in ("run", "a", "b")} <= names
+        assert {value for key, value in pairs if key == "family"} <= index["groups"].keys()
+    assert f"answers.html#run={WAIT}" in links and f"answers.html#run={PUBLIC}" in links
+    assert found["tables"][0]["id"] == "public-qwen"
+
+
+def test_results_without_a_public_benchmark_have_the_other_tables():
+    known = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())
+    known.pop("public", None)
+    names = [table["id"] for table in results.tables(known)]
+    assert names == ["rows", "differences", "methods", "seeds", "votes"]
+    assert results.tables({}) == [] and results.groups({}) == {}
+    assert all(
+        len(row) == len(table["head"]) for table in results.tables(known) for row in table["rows"]
+    )
+
+
+def test_every_claim_decision_and_preregistration_is_there(site):
+    found = loaded(site, "decisions")
+    assert len(found["decisions"]) == len(list((ROOT / "logs" / "decisions").glob("0*.md")))
+    assert all(record["status"] for record in found["decisions"])
+    assert [outcome["name"] for outcome in found["outcomes"]] == ["cpu-s1"]
+    assert len(loaded(site, "claims")["claims"]) == len(read_jsonl(ROOT / "logs" / "claims.jsonl"))
+    assert loaded(site, "tree")["tree"] == "no git checkout, so of no commit"
+    (curve,) = loaded(site, "curves")
+    assert curve["points"][7][1] == "NaN" and len(curve["points"]) == curve["steps"]
+
+
+def test_hostile_text_ends_no_script_and_is_whole(site):
+    for path in (site / "data").glob("*.js"):
+        text = path.read_bytes()
+        assert b"<" not in text and b"\0" not in text and text.isascii()
+    assert loaded(site, "split-cpu-test")[0]["question"] == HOSTILE
+    answer = loaded(site, f"run-{WAIT}-0")[0]
+    assert answer["thinking"] == [[HOSTILE, False]] and not answer["marked"]
+
+
+def test_forced_tokens_and_the_first_wrong_step_are_marked(site):
+    questions, wrong = loaded(site, "split-cpu-test"), 0
+    for answer in loaded(site, f"run-{WAIT}-0")[1:]:
+        assert answer["marked"] and ["Wait", True] in answer["thinking"]
+        lines = "".join(text for text, _ in answer["thinking"]).split("\n")
+        assert questions[answer["q"]]["steps"]
+        line, step = answer["wrong"]["line"], answer["wrong"]["step"]
+        wrong += line is not None
+        if answer["wrong"]["kind"] in ("value", "step"):
+            assert lines[line].removeprefix(AGAIN) != questions[answer["q"]]["steps"][step - 1]
+    assert wrong > 10
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "letter.txt").write_text("mine")
+    with pytest.raises(UserError, match="something else"):
+        build.build(tmp_path / "site")
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["letter.txt"]
+
+
+# --- small parts ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "thinking",
+    ["a: 1\nb: 2", "a: 1\nWait, a: 2\nb: 2\n", "Wait, a: 1\nWait, a: 3\n\nb: 2", "", "\n\n"],
+)
+def test_the_lines_that_count_are_those_of_the_mistakes(thinking):
+    lines = thinking.split("\n")
+    said = [lines[number].removeprefix(AGAIN) for number in answers.said_last(thinking)]
+    assert said == mended(thinking)
+    steps = [Step("a: ", "2"), Step("b: ", "2")]
+    found = answers.wrong_step(thinking, steps)
+    assert (found["kind"], found["step"]) == first_wrong(thinking, steps)
+
+
+def test_answers_are_cut_into_files_in_order():
+    items = [{"text": "x" * 100, "q": number} for number in range(50)]
+    chunks = [*build.chunked(items, 1_000)]
+    assert sum(chunks, []) == items and len(chunks) > 5
+    assert [*build.chunked([], 1)] == [] and [*build.chunked(items[:1], 1)] == [items[:1]]
+
+
+def test_an_address_keeps_spaces_and_slashes():
+    href = results.reader("a", "b", family="within reach", q="boolean/1f")
+    assert href == "answers.html#run=a&run=b&family=within+reach&q=boolean/1f"
+
+
+# --- in a browser -----------------------------------------------------------------------
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+needs_browser = pytest.mark.skipif(
+    BROWSER is None, reason="no chromium or chrome is installed (Debian: apt-get install chromium)"
+)
+# Loaded first by each page: what it looks like once it is drawn. A table may be wider than its box.
+PROBE = """
+const errors = [];
+onerror = (message, file, line) => { errors.push(`${message} in line ${line}`); };
+onunhandledrejection = event => { errors.push(String(event.reason)); };
+addEventListener("securitypolicyviolation",
+  e => errors.push(`policy: ${e.violatedDirective} ${e.blockedURI}`));
+setTimeout(() => {
+  const all = q => [...document.querySelectorAll(q)];
+  const texts = q => all(q).map(e => e.textContent);
+  const open = all(".item[open]").map(e => e.dataset.key || e.id);
+  const wide = all("body *").filter(e => !e.closest(".box, .vh, .skip, script, svg"))
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 0.5)
+    .map(e => `${e.tagName}.${e.className}`);
+  parent.postMessage(JSON.stringify({
+    name: location.pathname.split("/").pop(), errors, open, wide, title: document.title,
+    scroll: document.documentElement.scrollWidth, columns: texts(".item[open] h3"),
+    marks: texts(".item[open] mark"), wrong: texts(".item[open] .first-wrong"),
+    question: texts(".item[open] .question"), unseen: texts(".item[open] .unseen"),
+    counts: texts("output"), links: all("#page a").length, items: all(".item").length,
+    curves: all(".plot polyline").length, state: texts("#state")[0], images: all("img").length,
+    focus: document.activeElement.tagName, tables: all("table").length,
+    unnamed: all("select, input").filter(e => !e.labels.length).length,
+    ground: getComputedStyle(document.body).backgroundColor,
+  }), "*");
+}, 3000);
+"""
+FRAME = """
+<body>%s<script>
+const told = [];
+onmessage = e => { told.push(e.data); document.body.dataset.told = btoa(encodeURIComponent(
+  `[${told}]`)); };
+</script>
+"""
+
+
+def opened(site, folder, addresses, width, dark=False):
+    """Return {page: what PROBE says of it} of pages opened from the disk in frames of a width;
+    the window of a browser cannot be as narrow as a telephone.
+    """
+    copy = folder / "site"
+    shutil.copytree(site, copy)
+    (copy / "probe.js").write_text(PROBE)
+    for path in copy.glob("*.html"):
+        first = '<script src="elements.js"'
+        text = path.read_text().replace(first, f'<script src="probe.js" defer></script>{first}', 1)
+        path.write_text(text)
+    frames = [
+        f'<iframe src="site/{address.replace("&", "&amp;")}" '
+        f'style="width:{width}px;height:800px;border:0"></iframe>'
+        for address in addresses
+    ]
+    (folder / "frame.html").write_text(FRAME % "".join(frames))
+    flags = [
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-sync",
+        "disable-background-networking",
+        "disable-component-update",
+        f"user-data-dir={folder / 'profile'}",
+        "window-size=1700,900",
+        "virtual-time-budget=10000",
+        "dump-dom",
+        f"blink-settings=preferredColorScheme={0 if dark else 1}",
+    ]
+    command = [BROWSER, *(f"--{flag}" for flag in flags), (folder / "frame.html").as_uri()]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    answer = re.search(r'data-told="([^"]*)"', process.stdout)
+    assert answer, f"the pages told nothing: {process.stderr[-500:]}"
+    told = json.loads(unquote(base64.b64decode(answer[1]).decode()))
+    return {seen["name"].removesuffix(".html"): seen for seen in told}
+
+
+@needs_browser
+@pytest.mark.parametrize(("width", "dark"), [(400, True), (1280, False)])
+def test_every_page_is_drawn_from_the_disk(site, tmp_path, width, dark):
+    questions = loaded(site, "split-cpu-test")
+    question = next(q for q in questions[1:] if q["task"] == "boolean")
+    key = f"{question['task']}/{question['id']}"
+    others = [f"{name}.html" for name in build.TITLES if name != "answers"]
+    addresses = [*others, f"answers.html#run={WAIT}&run={FREE}&q={key}"]
+    seen = opened(site, tmp_path, addresses, width, dark)
+    assert seen.keys() == build.TITLES.keys()
+    for name, told in seen.items():
+        assert (told["errors"], told["wide"], told["images"]) == ([], [], 0), name
+        assert told["scroll"] <= width and told["unnamed"] == 0
+        assert told["title"] == f"{build.TITLES[name][0]} - ponder"
+        colours = [int(part) for part in re.findall(r"\d+", told["ground"])[:3]]
+        assert (sum(colours) < 180) == dark
+    reader = seen["answers"]
+    assert (reader["open"], reader["columns"]) == ([key], [WAIT, FREE])
+    assert any("Wait" in mark for mark in reader["marks"])
+    assert any("All steps were there" in line for line in reader["wrong"])
+    assert reader["counts"] == [f"{len(questions)} of {len(questions)} questions"]
+    assert reader["focus"] == "SUMMARY" and reader["items"] == len(questions)
+    assert seen["index"]["links"] > 200 and seen["index"]["tables"] == 6
+    assert seen["curves"]["curves"] == 2  # one curve, and a gap where the loss is no number
+    assert seen["decisions"]["items"] == len(loaded(site, "decisions")["decisions"])
+    assert seen["compare"]["tables"] == 2 and "B is cpu-trained-wait1" in seen["compare"]["state"]
+
+
+@needs_browser
+def test_hostile_text_is_only_text_in_a_browser(site, tmp_path):
+    question = loaded(site, "split-cpu-test")[0]
+    key = f"{question['task']}/{question['id']}"
+    address = f"answers.html#run={FREE}&run={WAIT}&pattern=none-such&q={key}"
+    seen = opened(site, tmp_path, [address], 400)["answers"]
+    assert (seen["errors"], seen["images"], seen["wide"]) == ([], 0, [])
+    assert seen["title"] == "Answers - ponder" and seen["open"] == [key]
+    assert "</script><img src=x onerror=document.title='taken'>" in seen["question"][0]
+    assert {"U+202E", "U+0000", "U+2028"} <= {*seen["unseen"]}
+
+
+@needs_browser
+def test_an_address_of_nothing_is_said_and_loads_nothing(site, tmp_path):
+    address = "answers.html#run=../../../etc/passwd&q=boolean/none"
+    seen = opened(site, tmp_path, [address], 400)["answers"]
+    assert seen["errors"] == [] and seen["open"] == []
+    assert seen["state"] == "There is no question boolean/none in cpu-test."
