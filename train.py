@@ -9,7 +9,7 @@
 
 Writes outputs/train/<name>-<hash>/: metrics.jsonl (a row per step), batches.jsonl (the rows each
 step saw), cost.json, and adapter/ (the weights in bf16, as peft opens them). A killed run goes on
-from its last checkpoint with the same command; SIGTERM makes one after the step that it came in.
+from its last checkpoint with the same command; SIGTERM and SIGUSR1 make one after their step.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def message(error: BaseException) -> str | None:
     if isinstance(error, KeyboardInterrupt):
         return MESSAGES[signal.SIGINT]
     if isinstance(error, Terminated):
-        return MESSAGES[signal.SIGTERM]
+        return MESSAGES[error.number]
     if reason := no_room(error):
         return (
             f"error: the disk is full ({reason}); free some space, and the same command goes on "

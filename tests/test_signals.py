@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment: one line, a run that says so, and nothing that is lost."""
+"""Ctrl-C, SIGTERM and SIGUSR1 at any moment: one line, a run that says so, nothing that is lost."""
 
 import gc
 import json
@@ -15,13 +15,18 @@ from test_sharding import two
 from test_train_resume import bytes_of
 
 from ponder import stages
+from ponder.errors import message
 from ponder.runs import Run, read_jsonl
 from ponder.terminal import signals
 from ponder.train import checkpoints
 
-LINES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated (SIGTERM)"}
+LINES = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated (SIGTERM)",
+    signal.SIGUSR1: "preempted (SIGUSR1)",
+}
 GOES_ON = ": the same command goes on from here\n"
-# No checkpoint but the one that SIGTERM makes.
+# No checkpoint but the one that a signal makes.
 LONG = ("train.epochs=12", "train.checkpoint_steps=1000", "wandb=disabled")
 
 
@@ -74,6 +79,7 @@ def handlers():
         ("collect antlr4", signal.SIGINT),
         ("train torch", signal.SIGINT),
         ("train torch", signal.SIGTERM),
+        ("evaluate torch", signal.SIGUSR1),
     ],
 )
 def test_a_signal_while_imports_run_is_one_line(line, number, tmp_path):
@@ -112,7 +118,7 @@ def test_a_signal_before_any_import_of_ours_finds_few_modules():
 @pytest.mark.parametrize("number", LINES, ids=str)
 def test_a_run_that_a_signal_ends_has_failed_and_says_by_what(handlers, number, tmp_path):
     run = Run("train", "test", {"seed": 0}, {}, tmp_path, "disabled")
-    kind = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: signals.Terminated}[number]
+    kind = KeyboardInterrupt if number == signal.SIGINT else signals.Terminated
     with pytest.raises(kind), run:
         os.kill(os.getpid(), number)
     assert status_of(run) == ("failed", (LINES[number] + GOES_ON).strip())
@@ -169,6 +175,26 @@ def test_sigterm_that_is_deferred_comes_at_the_end(handlers):
     assert ended
 
 
+def test_the_signal_that_came_first_is_the_one_that_is_told(handlers):
+    with pytest.raises(signals.Terminated) as ended, signals.deferred():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)  # SLURM's next, before it kills
+    assert ended.value.code == code_of(signal.SIGUSR1)
+    assert message(ended.value) == (LINES[signal.SIGUSR1] + GOES_ON).strip()
+
+
+def test_a_handler_that_a_launcher_installed_stays_its_own():
+    came = []
+    usual = signal.signal(signal.SIGUSR1, lambda number, frame: came.append(number))
+    try:
+        with signals.handled():
+            signals.run_opened()
+            os.kill(os.getpid(), signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, usual)
+    assert came == [signal.SIGUSR1]
+
+
 def test_an_error_in_a_step_is_told_before_a_signal(handlers):
     with pytest.raises(ZeroDivisionError), signals.deferred():
         os.kill(os.getpid(), signal.SIGTERM)
@@ -197,7 +223,7 @@ def test_sigterm_in_any_step_keeps_that_step(handlers, straight, step, tmp_path,
             trained(plan)
     assert status_of(run) == ("failed", (LINES[signal.SIGTERM] + GOES_ON).strip())
     assert [path.name for path in run.folder.glob("checkpoint-*")] == [f"checkpoint-{step}"]
-    signals._state.terminated = False  # as in another process
+    signals._state.ended_by = None  # as in another process
     assert bytes_of(trained(plan)) == bytes_of(straight)
     assert f"goes on after step {step}\n" in (run.folder / "stdout.log").read_text()
 
@@ -238,6 +264,29 @@ def test_a_training_that_slurm_ends_loses_no_step(tmp_path):
     assert (run.folder / f"checkpoint-{steps[-1]}").is_dir() and len(steps) >= 3
     again = command("train", *words)
     assert again.returncode == 0 and f"goes on after step {steps[-1]}\n" in again.stdout
+
+
+@pytest.mark.slow
+def test_a_training_that_slurm_preempts_and_kills_ends_in_the_same_bytes(straight, tmp_path):
+    """SIGUSR1 in a step, SIGKILL as soon as the run is marked: the checkpoint must be there."""
+    plan = collected(tmp_path, "train.checkpoint_steps=1000")
+    run = stages.train_run(plan)
+    process = start(
+        "train", *SMOKE, "train.checkpoint_steps=1000", "wandb=disabled", f"out={tmp_path}"
+    )
+    wait_for_rows(process, run.folder / "metrics.jsonl", 1)
+    process.send_signal(signal.SIGUSR1)
+    until = time.monotonic() + 60
+    while status_of(run)[0] == "running" and time.monotonic() < until:
+        time.sleep(0.001)
+    process.kill()
+    told = process.communicate(timeout=60)[1]
+    assert "Traceback" not in told
+    assert status_of(run) == ("failed", (LINES[signal.SIGUSR1] + GOES_ON).strip())
+    (checkpoint,) = run.folder.glob("checkpoint-*")
+    assert bytes_of(trained(plan)) == bytes_of(straight)
+    step = checkpoint.name.removeprefix("checkpoint-")
+    assert f"goes on after step {step}\n" in (run.folder / "stdout.log").read_text()
 
 
 @pytest.mark.slow
