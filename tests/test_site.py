@@ -336,32 +336,52 @@ def opened(site, folder, addresses, width, dark=False):
     return {seen["name"].removesuffix(".html"): seen for seen in told}
 
 
+def brightness(colour):
+    """Return the mean of the three channels of a computed colour."""
+    return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
+
+
 @needs_browser
-@pytest.mark.parametrize(("width", "dark"), [(400, True), (1280, False)])
-def test_every_page_is_drawn_from_the_disk(site, tmp_path, width, dark):
-    questions = loaded(site, "split-cpu-test")
-    question = next(q for q in questions[1:] if q["task"] == "boolean")
-    key = f"{question['task']}/{question['id']}"
+def test_every_page_is_drawn_from_the_disk_on_a_telephone(site, tmp_path):
     others = [f"{name}.html" for name in build.TITLES if name != "answers"]
-    addresses = [*others, f"answers.html#run={WAIT}&run={FREE}&q={key}"]
-    seen = opened(site, tmp_path, addresses, width, dark)
+    seen = opened(site, tmp_path, [*others, f"answers.html#run={PUBLIC}"], 400, dark=True)
     assert seen.keys() == build.TITLES.keys()
     for name, told in seen.items():
         assert (told["errors"], told["wide"], told["images"]) == ([], [], 0), name
-        assert told["scroll"] <= width and told["unnamed"] == 0
+        assert told["scroll"] <= 400 and told["unnamed"] == 0 and brightness(told["ground"]) < 60
         assert told["title"] == f"{build.TITLES[name][0]} - ponder"
-        colours = [int(part) for part in re.findall(r"\d+", told["ground"])[:3]]
-        assert (sum(colours) < 180) == dark
-    reader = seen["answers"]
-    assert (reader["open"], reader["columns"]) == ([key], [WAIT, FREE])
-    assert any("Wait" in mark for mark in reader["marks"])
-    assert any("All steps were there" in line for line in reader["wrong"])
-    assert reader["counts"] == [f"{len(questions)} of {len(questions)} questions"]
-    assert reader["focus"] == "SUMMARY" and reader["items"] == len(questions)
     assert seen["index"]["links"] > 200 and seen["index"]["tables"] == 6
     assert seen["curves"]["curves"] == 2  # one curve, and a gap where the loss is no number
     assert seen["decisions"]["items"] == len(loaded(site, "decisions")["decisions"])
     assert seen["compare"]["tables"] == 2 and "B is cpu-trained-wait1" in seen["compare"]["state"]
+    assert seen["answers"]["counts"] == [f"{PER_FAMILY} of {PER_FAMILY} questions"]
+
+
+@needs_browser
+def test_a_link_to_an_answer_opens_it(site, tmp_path):
+    questions = loaded(site, "split-cpu-test")
+    question = next(q for q in questions[1:] if q["task"] == "boolean")
+    key = f"{question['task']}/{question['id']}"
+    address = f"answers.html#run={WAIT}&run={FREE}&q={key}"
+    told = opened(site, tmp_path, [address], 1280)["answers"]
+    assert (told["errors"], told["wide"]) == ([], []) and brightness(told["ground"]) > 200
+    assert (told["open"], told["columns"]) == ([key], [WAIT, FREE])
+    assert told["question"] == [question["question"]] and told["focus"] == "SUMMARY"
+    assert any("Wait" in mark for mark in told["marks"])
+    assert any("All steps were there" in line for line in told["wrong"])
+    assert told["counts"] == [f"{len(questions)} of {len(questions)} questions"]
+
+
+@needs_browser
+def test_answers_that_a_second_run_loses_are_found(site, tmp_path):
+    questions, right = loaded(site, "split-cpu-test"), {}
+    for name in (FREE, WAIT):
+        right[name] = {answer["q"] for answer in loaded(site, f"run-{name}-0") if answer["correct"]}
+    lost = right[FREE] - right[WAIT]
+    address = f"answers.html#run={FREE[:-9]}&run={WAIT[:-9]}&pattern=lost"
+    told = opened(site, tmp_path, [address], 400)["answers"]
+    assert told["errors"] == [] and told["items"] == len(lost) > 2
+    assert told["counts"] == [f"{len(lost)} of {len(questions)} questions"]
 
 
 @needs_browser

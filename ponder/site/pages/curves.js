@@ -12,13 +12,14 @@ let curves = [];
 const short = number => typeof number !== "number" ? "no number"
   : number && Math.abs(number) < .001 ? number.toExponential(1) : String(+number.toPrecision(3));
 const kind = number => `line-${number % COLOURS} dash-${Math.floor(number / COLOURS) % DASHES}`;
-// [[step, value]] of a curve, each the mean of its neighbours; null where no number is among them.
+// [[step, value]] of a curve, each the mean of its neighbours; null where it is no number itself.
 function smoothed({ points }) {
-  const half = Math.floor(state.span / 2);
-  return points.map(([step], i) => {
-    const near = points.slice(Math.max(0, i - half), i + half + 1).map(point => point[state.column])
-      .filter(value => typeof value === "number");
-    return [step, near.length ? near.reduce((a, b) => a + b) / near.length : null];
+  const half = Math.floor(state.span / 2), isNumber = value => typeof value === "number";
+  return points.map((point, i) => {
+    if (!isNumber(point[state.column])) return [point[0], null];
+    const near = points.slice(Math.max(0, i - half), i + half + 1)
+      .map(other => other[state.column]).filter(isNumber);
+    return [point[0], near.reduce((a, b) => a + b) / near.length];
   });
 }
 function nearest(points, step) {
