@@ -17,7 +17,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all reproduce-qwen release hub-folder paper table audit audit-full \
-	audit-page audit-replay export gen trl xllamacpp launch serve lock clean \
+	audit-page audit-replay site export export-inspect gen trl xllamacpp launch serve lock clean \
 	run-is-named
 
 help:
@@ -92,6 +92,9 @@ audit-full: setup  ## the same, with the second grader on every answer
 audit-page: setup  ## the records and their verdicts as one HTML file: outputs/audit.html
 	$(PY) audit.py page
 
+site: setup  ## the records as pages to read in a browser, every answer among them: outputs/site/index.html; 20 seconds
+	$(PY) -m ponder.site
+
 audit-replay: setup  ## train three steps and answer five questions of the released experiment again, all of smoke too, and compare bits
 	$(PY) audit.py replay
 
@@ -156,6 +159,14 @@ outputs/export-venv/.ready: locks/export.lock
 	@$(call install_lock,outputs/export-venv/bin/python,locks/export.lock)
 	@touch outputs/export-venv/.ready
 
+export-inspect: setup outputs/inspect-venv/.ready  ## write evaluations as logs of Inspect to outputs/export/inspect: make export-inspect RUNS="cpu-trained-free-test ..."; all released ones without RUNS
+	@$(PY) -m ponder.release.inspect_logs $(RUNS)
+
+outputs/inspect-venv/.ready: locks/inspect.lock
+	@$(find_python); "$$python" -m venv --clear outputs/inspect-venv
+	@$(call install_lock,outputs/inspect-venv/bin/python,locks/inspect.lock)
+	@touch outputs/inspect-venv/.ready
+
 gen: setup  ## install what draws questions of the library families anew; needs a C compiler
 	@$(call install_lock,$(PY),locks/gen.lock)
 
@@ -199,6 +210,7 @@ lock:  ## write requirements.lock and locks/ anew from pyproject.toml (delete th
 	$(call lock_extra,serve,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
 	$(call lock_extra,launch,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
 	$(call lock_extra,export,3.12,,/dev/null); \
+	$(call lock_extra,inspect,3.11,,/dev/null); \
 	echo "$(UV)" > "$$folder/uv.in"; \
 	$$compile "$$folder/uv.in" --no-annotate --python-version 3.11 --output-file locks/uv.lock >/dev/null; \
 	for lock in requirements.lock locks/*.lock; do echo "$$lock: $$(grep -c '==.*[\]$$' "$$lock") packages"; done
