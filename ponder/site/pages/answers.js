@@ -119,8 +119,8 @@ function thinking(answer, question) {
 }
 function answerBlock(answer, question, count) {
   if (answer.status) return soft(`A damaged record: ${answer.reason}`);
-  const ended = { length: "ended by the cap on answers", stop: "ended by itself" };
-  const facts = [`${answer.tokens} thinking tokens`, answer.capped ? "cut" : null,
+  const ended = { length: "the cap ended its answer", stop: "its answer ended by itself" };
+  const facts = [`${answer.tokens} thinking tokens`, answer.capped ? "thinking cut" : null,
     ended[answer.finish] || answer.finish, answer.marked ? null : "forced tokens not known"];
   return h("div", { class: "answer" },
     h("p", { class: "soft" }, badge(answer.correct ? "right" : "wrong"), " ",
@@ -151,8 +151,9 @@ function inside(question, number) {
   ];
 }
 const verdicts = number => columns.map(each => {
-  const right = isRight(each, number);
-  return right === undefined ? badge("not asked") : badge(right ? "right" : "wrong");
+  const given = each.of.get(number) || [], right = given.filter(answer => answer.correct).length;
+  if (given.length > 1) return badge(`${right} of ${given.length} right`);
+  return badge(given.length ? (right ? "right" : "wrong") : "not asked");
 });
 function item(question, number) {
   const key = `${question.task}/${question.id}`;
@@ -249,6 +250,8 @@ async function draw() {
     .filter(pair => isShown(...pair)).map(pair => item(...pair));
   list.replaceChildren(...items);
   count.textContent = `${items.length} of ${questions.length} questions`;
+  const isSampled = ({ of }) => [...of.values()].some(given => given.length > 1);
+  if (columns.some(isSampled)) count.textContent += "; of several samples the first is filtered by";
   if (state.pattern && columns.length < 2) count.textContent += "; choose a second run";
   say(state.q && wanted < 0 ? `There is no question ${state.q} in ${state.split}.` : "");
   const target = items.find(element => element.dataset.key === state.q);
@@ -258,7 +261,8 @@ start(async () => {
   index = await load("runs");
   byId("page").append(runPicks, controls, h("p", {}, count),
     soft(h("mark", {}, "Marked and underlined"), ": tokens that were forced, not chosen by the "
-      + "model. The first wrong step is the first line that is not the solver's."), list);
+      + "model. The first wrong step is the first line that is not the solver's."),
+    h("h2", { class: "vh" }, "Questions"), list);
   if (!withAnswers().length) return say("No evaluation is released.");
   read();
   arrived(() => { read(); draw(); });
