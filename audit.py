@@ -115,7 +115,8 @@ CHECKS = {
         "answers.answers",
         "every grade follows from the reply and the gold answer, and question and gold are those "
         "of data/ but for public benchmarks",
-        "that gold answers are right, and that the model wrote the reply (tokens, replay)",
+        "that gold answers are right, that the hashes of a public benchmark are of its answers, "
+        "and that the model wrote the reply (tokens, replay)",
     ),
     "second-grader": (
         "answers.second_grader",

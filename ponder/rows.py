@@ -114,7 +114,9 @@ class SampleRow:
     )
     thinking: str = column("the text between the thinking delimiter and the end of thinking")
     reply: str = column("the text after it, which is graded")
-    correct: bool = column("whether the final answer of `reply` equals `gold`")
+    correct: bool = column(
+        "whether the final answer of `reply` equals `gold`, or what `gold_sha256` is of"
+    )
     ids: list = column("every token after the prompt, sampled or forced")
     forced: list = column("positions in `ids` of forced tokens")
     num_thinking: int = column("tokens of thinking, forced ones included")

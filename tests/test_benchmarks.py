@@ -362,22 +362,32 @@ SEALED = [
     ("Final Answer: 1,018 eggs", "1018", True),
     ("Final Answer: \\boxed{1018}", "1,018", True),
     ("Final Answer: She makes 18 dollars.", "18", True),
+    ("Final Answer: \\boxed{\\sqrt{324}}", "18", True),  # by mathematics
+    ("Final Answer: \\boxed{\\sqrt{323}}", "18", False),
     ("Final Answer: 19", "18", False),
     ("I do not know.\nReally.", "18", False),
-    ("Final Answer: \\boxed{\\frac{14}{3}}", "\\frac{14}{3}", True),
-    ("Final Answer: (3, \\frac{\\pi}{2})", "\\left( 3, \\frac{\\pi}{2} \\right)", True),
-    ("Final Answer: \\sqrt{8}", "2\\sqrt{2}", True),
 ]
 
 
 @pytest.mark.parametrize("reply, gold, is_right", SEALED)
-def test_a_grade_is_looked_at_through_the_hash_of_the_gold_answer(reply, gold, is_right):
+def test_an_answer_whose_gold_is_a_whole_number_is_graded_again(reply, gold, is_right):
     sample = public_sample(reply, gold)
     assert sample.correct == is_right
-    assert audited.text_problem(sample) is None and audited.grade_problem(sample) is None
-    if sample.by != "math":
-        turned = public_sample(reply, gold, correct=not is_right)
+    assert audited.text_problem(sample, {}) is None and audited.grade_problem(sample) is None
+    for by in (sample.by, "math", "limit"):
+        turned = public_sample(reply, gold, correct=not is_right, by=by)
         assert "is marked" in audited.grade_problem(turned)
+
+
+@pytest.mark.parametrize("gold", ["\\frac{14}{3}", "1,2", "52_8", "50\\%", "2\\sqrt{2}", "-5"])
+def test_an_answer_whose_gold_is_none_is_not_said_to_be_wrong(gold):
+    for reply in (f"Final Answer: {gold}", "Final Answer: 7"):
+        assert audited.grade_problem(public_sample(reply, gold)) is None
+
+
+@pytest.mark.parametrize("letter", "ABCD")
+def test_the_letter_of_an_option_is_found(letter):
+    assert sealed.opened(sealed.seal(letter)) == letter
 
 
 @pytest.mark.parametrize(
@@ -386,11 +396,22 @@ def test_a_grade_is_looked_at_through_the_hash_of_the_gold_answer(reply, gold, i
         ({"question": "How many?"}, "not ours to publish"),
         ({"gold": "18"}, "not ours to publish"),
         ({"gold_sha256": rows.ABSENT}, "no gold_sha256"),
+        ({"gold_sha256": sealed.seal("19")}, "another gold_sha256"),
     ],
 )
-def test_the_text_of_a_public_benchmark_in_an_answer_is_told(changes, words):
-    sample = dataclasses.replace(public_sample("Final Answer: 18", "18"), **changes)
-    assert words in audited.text_problem(sample)
+def test_the_text_of_a_public_benchmark_and_another_gold_answer_are_told(changes, words):
+    honest = public_sample("Final Answer: 18", "18")
+    golds = {}
+    assert audited.text_problem(honest, golds) is None
+    assert words in audited.text_problem(dataclasses.replace(honest, **changes), golds)
+
+
+def test_a_hash_beside_a_released_question_is_told():
+    question = {"question": "How many?", "answer": "5"}
+    sample = dataclasses.replace(
+        public_sample("Final Answer: 7", "7"), question="How many?", gold="5"
+    )
+    assert "though its question is released" in audited.question_problem(sample, question)
 
 
 def test_an_answer_to_a_public_benchmark_is_explained_and_exported_without_its_text():
@@ -400,19 +421,19 @@ def test_an_answer_to_a_public_benchmark_is_explained_and_exported_without_its_t
     assert exported["input"] == {"raw": "not ours to publish", "reference": []}
 
 
-@pytest.mark.parametrize("name", ["gsm8k", "math500"])
-def test_the_gold_answers_of_a_benchmark_open_their_own_seal_and_no_other(name):
-    path = BENCHMARKS / f"{name}.jsonl"
+def test_the_gold_answers_of_gsm8k_are_found_and_two_questions_have_two_hashes():
+    path = BENCHMARKS / "gsm8k.jsonl"
     if not path.exists():
         pytest.skip(f"{path} is not here")
     with open(path) as file:
-        column = [json.loads(line)["answer"] for line in file]
-    golds = [text.rpartition("####")[2].strip() for text in column][-500:]
-    seals = [sealed.seal(gold) for gold in golds]
-    assert all(map(sealed.opens, golds, seals))
-    others = zip(golds, golds[1:], seals[1:], strict=False)
-    assert not any(
-        sealed.opens(gold, seal)
-        for gold, next_gold, seal in others
-        if not verify.grade(f"Final Answer: {gold}", next_gold)["correct"]
+        texts = [json.loads(line)["answer"].rpartition("####")[2].strip() for line in file][-1319:]
+    found = [sealed.opened(sealed.seal(text)) for text in texts]
+    assert found.count(None) <= 4, "negative numbers, and those beyond a million"
+    assert all(
+        value in (None, text.replace(",", "")) for value, text in zip(found, texts, strict=True)
     )
+    one, other = (
+        exports._answer(public_sample("Final Answer: 18", "18", id=ident * 16), "any")
+        for ident in "01"
+    )
+    assert one["sample_hash"] != other["sample_hash"]

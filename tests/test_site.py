@@ -268,6 +268,8 @@ onunhandledrejection = event => { errors.push(String(event.reason)); };
 addEventListener("securitypolicyviolation",
   e => errors.push(`policy: ${e.violatedDirective} ${e.blockedURI}`));
 setTimeout(() => {
+  const plot = document.querySelector(".plot svg");
+  if (plot) plot.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft" }));
   const all = q => [...document.querySelectorAll(q)];
   const texts = q => all(q).map(e => e.textContent);
   const open = all(".item[open]").map(e => e.dataset.key || e.id);
@@ -280,7 +282,8 @@ setTimeout(() => {
     marks: texts(".item[open] mark"), wrong: texts(".item[open] .first-wrong"),
     question: texts(".item[open] .question"), unseen: texts(".item[open] .unseen"),
     counts: texts("output"), links: all("#page a").length, items: all(".item").length,
-    curves: all(".plot polyline").length, state: texts("#state")[0], images: all("img").length,
+    readout: texts(".readout").join(), curves: all(".plot polyline").length,
+    state: texts("#state")[0], images: all("img").length,
     focus: document.activeElement.tagName, tables: all("table").length,
     unnamed: all("select, input").filter(e => !e.labels.length).length,
     ground: getComputedStyle(document.body).backgroundColor,
@@ -352,6 +355,7 @@ def test_every_page_is_drawn_from_the_disk_on_a_telephone(site, tmp_path):
         assert told["title"] == f"{build.TITLES[name][0]} - ponder"
     assert seen["index"]["links"] > 200 and seen["index"]["tables"] == 6
     assert seen["curves"]["curves"] == 2  # one curve, and a gap where the loss is no number
+    assert seen["curves"]["readout"].startswith("Step 499 cpu-d57f96ff: ")  # by an arrow key
     assert seen["decisions"]["items"] == len(loaded(site, "decisions")["decisions"])
     assert seen["compare"]["tables"] == 2 and "B is cpu-trained-wait1" in seen["compare"]["state"]
     assert seen["answers"]["counts"] == [f"{PER_FAMILY} of {PER_FAMILY} questions"]

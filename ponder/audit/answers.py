@@ -9,7 +9,6 @@ from typing import Any
 
 from ponder.audit.checks import DATA, ROOT, Findings, completed, read, samples, shown
 from ponder.grading import crosscheck, sealed, verify
-from ponder.grading.answers import extract
 from ponder.grading.kinds import DRAWN
 from ponder.questions.marking import FREE, kind_of, mark
 from ponder.rows import ABSENT, SampleRow
@@ -66,20 +65,27 @@ def answers() -> Findings:
     """Whether each answer's question and gold are those of the released questions, and its grade
     is what its reply deserves.
     """
-    problems, count, public = [], 0, []
+    problems, count, public, unopened = [], 0, [], 0
+    golds: dict[tuple[str, str], str] = {}
     for folder in completed("evaluate"):
         questions = questions_of(folder)
         if questions is None:
             public.append(folder.name)
         for number, sample in enumerate(samples(folder), 1):
             count += 1
-            known = questions.get((sample.task, sample.id)) if questions else None
-            problem = question_problem(sample, known) if questions else text_problem(sample)
+            if questions is None:
+                problem = text_problem(sample, golds)
+                unopened += sealed.opened(sample.gold_sha256 or "") is None
+            else:
+                problem = question_problem(sample, questions.get((sample.task, sample.id)))
             if problem := problem or grade_problem(sample):
                 problems.append(f"{shown(folder)}/samples.jsonl row {number} {problem}")
     looked_at = f"{count:,} answers"
     if public:
-        looked_at += f"; of public benchmarks by the gold answer's hash: {', '.join(public)}"
+        looked_at += (
+            f"; of public benchmarks by the hash of the gold answer, {unopened:,} of them not "
+            f"graded again, since it is no whole number: {', '.join(public)}"
+        )
     return Findings(looked_at, problems)
 
 
@@ -89,42 +95,48 @@ def question_problem(sample: SampleRow, question: dict[str, Any] | None) -> str 
         return f"answers {sample.task}/{sample.id}, which is not in its split"
     if (sample.question, sample.gold) != (question["question"], question["answer"]):
         return f"has another question or gold answer than data/ has for {sample.id}"
+    if sample.gold_sha256 is not ABSENT:
+        return "has the hash of a gold answer, though its question is released"
     return None
 
 
-def text_problem(sample: SampleRow) -> str | None:
-    """Return what is wrong with what an answer holds of a public benchmark, None for nothing."""
+def text_problem(sample: SampleRow, golds: dict[tuple[str, str], str]) -> str | None:
+    """Return what is wrong with what an answer holds of a public benchmark, None where nothing is.
+
+    `golds` are the hashes of the gold answers that were seen, and gains that of the answer: every
+    run has the same.
+    """
     if sample.question is not ABSENT or sample.gold is not ABSENT:
         return "holds the text of a public benchmark, which is not ours to publish"
-    return "has no gold_sha256" if sample.gold_sha256 is ABSENT else None
+    if sample.gold_sha256 is ABSENT:
+        return "has no gold_sha256"
+    if golds.setdefault((sample.task, sample.id), sample.gold_sha256) != sample.gold_sha256:
+        return f"has another gold_sha256 than another answer to {sample.id}"
+    return None
 
 
 def grade_problem(sample: SampleRow) -> str | None:
-    """Return what is wrong with the grade of an answer, None where nothing is.
+    """Return what is wrong with the grade of an answer, None where nothing is, and where the gold
+    answer is a hash that no whole number has.
 
     The options of a multiple choice are not in its row: such an answer is right where its letter
-    is the gold one. Where the gold answer is a hash, a right answer opens it, unless mathematics
-    said that it equals another form, and a wrong one does not.
+    is the gold one.
     """
-    if sample.gold_sha256 is not ABSENT:
-        is_right = opens_gold(sample) or (sample.correct and sample.by in ("math", "limit"))
-    elif sample.by == "choice":
-        is_right = sample.choice == sample.gold
+    gold = sample.gold
+    if gold is ABSENT:
+        opened = sealed.opened(sample.gold_sha256 or "")
+        if opened is None:
+            return None
+        gold = opened
+    if sample.by == "choice":
+        is_right = sample.choice == gold
     elif sample.how is not ABSENT:  # marked as on benchmarks
-        is_right = verify.grade(sample.reply, sample.gold)["correct"]
+        is_right = verify.grade(sample.reply, gold)["correct"]
     else:
-        is_right = mark(sample.reply, sample.gold, sample.task)["correct"]
+        is_right = mark(sample.reply, gold, sample.task)["correct"]
     if is_right != sample.correct:
         return f"is marked {'right' if sample.correct else 'wrong'}, but its reply is not"
     return None
-
-
-def opens_gold(sample: SampleRow) -> bool:
-    """Return whether the answer of a reply, read again, is the one that was sealed."""
-    if sample.by == "choice":
-        return sample.choice is not None and sealed.opens(sample.choice, sample.gold_sha256)
-    answer = extract(sample.reply)
-    return answer is not None and sealed.opens(answer.text, sample.gold_sha256)
 
 
 def disagreements(answered: Iterable[tuple[str, SampleRow]]) -> list[dict[str, Any]]:

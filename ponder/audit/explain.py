@@ -234,8 +234,8 @@ def behind(folder: Path) -> Lines:
     inputs = read(folder / "status.json")["inputs"]
     files = sorted(name for name in inputs if name.endswith(".jsonl"))
     directory = questions_folder(folder)
-    place = shown(directory) if directory else "a public benchmark, not ours to release"
-    lines = [f"  read     {len(files)} files of questions in {place}: {', '.join(files)}"]
+    where = shown(directory) if directory else "a public benchmark, not ours to release"
+    lines = [f"  read     {len(files)} files of questions in {where}: {', '.join(files)}"]
     for folder in notes.trained(inputs):
         lines += [f"WEIGHTS    trained by logs/train/{folder.name}", *training(folder)]
     if "adapter_model.safetensors" not in inputs:

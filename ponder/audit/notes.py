@@ -224,7 +224,7 @@ def grades(folder: Path, families: list[str]) -> dict[tuple[str, str], bool]:
 
 def preregistrations() -> Findings:
     """Whether each pre-registration was committed before the commit that its runs started from,
-    and never changed since.
+    and gained dated remarks alone since, each before the work that it speaks of.
     """
     problems, outcomes = [], []
     need_history()
@@ -280,13 +280,15 @@ def is_unchanged(commit: str, path: Path) -> bool:
 
 def run_problems(folder: Path, commits: list[str]) -> Iterator[str]:
     """Yield a sentence where an evaluation, or the training behind it, started from a commit that
-    does not follow that of its pre-registration, or started last before that of the last remark
-    (`commits`, newest first), and where test was read for another run of its name.
+    does not follow that of its pre-registration, or came to work from one that does not follow that
+    of its last remark (`commits`, newest first), and where test was read for another run of its
+    name.
     """
-    latest, *_, registered = [*commits, commits[-1]]
     for run in (folder, *trained(status(folder)["inputs"])):
         begun = [entry["commit"] for entry in status(run)["commits"]]
-        for since, commit in [*((registered, commit) for commit in begun), (latest, begun[-1])]:
+        pairs = [(commits[-1], commit) for commit in begun]
+        pairs += [(commits[0], commit) for commit in worked(run, begun)]
+        for since, commit in pairs:
             if git("merge-base", "--is-ancestor", since, commit) is None:
                 yield f"{shown(run)} started from {commit[:12]}, which does not follow {since[:12]}"
     label = folder.name[:-9]
@@ -294,6 +296,18 @@ def run_problems(folder: Path, commits: list[str]) -> Iterator[str]:
     count = len({row["run"] for row in readings if row["run"][:-9] == label})
     if count != 1:
         yield f"test was read {count} times for {label}"
+
+
+def worked(run: Path, begun: list[str]) -> list[str]:
+    """Return the commits among those of a run's starts from which anything was made, as its clock
+    tells: a block of answers, a step.
+    """
+    at, made = -1, set()
+    for row in read(run / "timing.jsonl"):
+        at += row.get("event") == "start"
+        if "event" not in row:
+            made.add(at)
+    return [commit for place, commit in enumerate(begun) if place in made]
 
 
 def trained(inputs: dict[str, str]) -> list[Path]:

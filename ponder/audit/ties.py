@@ -211,7 +211,7 @@ def machine_of(folder: Path, config: dict[str, Any]) -> tuple[Any, ...]:
     device, kind = hardware.get("device", "cpu"), hardware.get("decode_compute", "float32")
     sweep: tuple[Any, ...] = ()
     if (device, kind) != ("cpu", "float32"):  # what ends by itself alone is decoded by itself
-        sweep = (*blocks(folder), config["budget"]["force_answer"] == "never")
+        sweep = (*blocks(folder), config["budget"].get("force_answer") == "never")
     return (
         *(machine.get(name) for name in names),
         packages.get("torch"),

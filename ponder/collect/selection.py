@@ -288,7 +288,8 @@ def of_pool(rule: Selection, limit: int | None, size: int) -> Selection:
 
     One that was cut below selection.size is a trial of the path: every row that passes is taken.
     """
-    is_trial = limit is not None and rule.method != "all" and size < rule.size
+    cut_short = limit is not None and limit < rule.size
+    is_trial = cut_short and rule.method != "all" and size < rule.size
     return dataclasses.replace(rule, method="all") if is_trial else rule
 
 

@@ -48,7 +48,7 @@ def main() -> None:
                 f"{tool} is not in {TOOLS.relative_to(ROOT)}; run make export, which installs it "
                 "there"
             )
-    shutil.rmtree(OUT, ignore_errors=True)
+    shutil.rmtree(OUT / "data", ignore_errors=True)  # logs of Inspect may lie beside it
     counts = [write(aggregate, answers, OUT) for aggregate, answers in records(int(time.time()))]
     files, faults = validated(OUT)
     print(
@@ -294,7 +294,8 @@ def _answer(sample: SampleRow, title: str) -> Record:
     kept = ("sample", "num_thinking", "num_answer", "num_ignored", "capped", "finish")
     values = rows.values_of(sample)
     is_public = sample.question is ABSENT
-    text = sample.gold_sha256 if is_public else sample.question + sample.gold
+    named = f"{sample.task}/{sample.id}/{sample.gold_sha256}"
+    text = named if is_public else sample.question + sample.gold
     asked = {} if is_public else {"raw": sample.question, "reference": [sample.gold]}
     return {
         "evaluation_name": title,

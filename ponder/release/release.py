@@ -31,8 +31,8 @@ from ponder.release import staging
 from ponder.runs import ROOT, dump, read_jsonl
 
 MEGABYTES, WEIGHT_MEGABYTES = 5, 20
-# What goes to logs/; everything else of a collect or train run is data.
 QUESTIONS = "questions.jsonl"  # of an evaluation, see ponder/evaluate/results.py
+# What goes to logs/; everything else of a collect or train run is data.
 RECORDS = (
     "base.json",
     "batches.jsonl",

@@ -168,8 +168,8 @@ def cost_words(cost: Mapping[str, Any]) -> str:
         for stage in cost["stages"]
     )
     return (
-        f"All of it took {stages}: {cost['core_hours']} core-hours, ${cost['dollars']} at an "
-        f"assumed ${cost['price']} per core-hour."
+        f"The released runs took {stages}: {cost['core_hours']} core-hours, ${cost['dollars']} at "
+        f"an assumed ${cost['price']} per core-hour."
     )
 
 

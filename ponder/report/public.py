@@ -108,20 +108,17 @@ def cost(name: str, measured: Mapping[str, Any], logs: Path) -> dict[str, Any]:
     collected = _begun("collect", COSTS[name].collections, logs)
     trainings = trained(name, logs)
     evaluated = [logs / "evaluate" / arm["run"] for arm in measured["arms"]]
-    stages = [
-        _stage("collect", [*collected]),
-        _stage("train", trainings),
-        _stage("evaluate", evaluated),
-    ]
+    groups = {"collect": collected, "train": trainings, "evaluate": evaluated}
+    stages = [_stage(stage, folders) for stage, folders in groups.items() if folders]
     folders = [*collected, *trainings, *evaluated]
-    cores = {sources.read(folder / "environment.json")["threads"] for folder in folders}
-    hours, core_hours = sum(stage["hours"] for stage in stages), 0.0
-    if cores:
-        core_hours = hours * max(cores)
+    core_hours = sum(
+        _seconds(folder) / 3600 * sources.read(folder / "environment.json")["threads"]
+        for folder in folders
+    )
     price = sources.read_yaml(PRICES)["dollars_per_core_hour"]
     return {
         "stages": stages,
-        "hours": hours,
+        "hours": sum(stage["hours"] for stage in stages),
         "core_hours": core_hours,
         "price": price,
         "dollars": core_hours * price,
@@ -156,14 +153,21 @@ def _begun(stage: str, labels: Sequence[str], logs: Path) -> list[Path]:
 
 
 def _stage(name: str, folders: Sequence[Path]) -> dict[str, Any]:
-    """Return the tokens and hours of the runs of a stage; a sweep's time counts once."""
-    tokens, seconds = 0, 0.0
+    """Return the tokens and hours of the runs of a stage."""
+    tokens = 0
     for folder in folders:
-        for row in read_jsonl(folder / "timing.jsonl"):
-            if "event" in row:
-                continue
-            seconds += row["seconds"] / row.get("budgets", 1)
-            tokens += row.get("tokens", 0)
+        tokens += sum(row.get("tokens", 0) for row in _timing(folder))
         if name == "train":
             tokens += sum(step["tokens"] for step in read_jsonl(folder / "metrics.jsonl"))
+    seconds = sum(map(_seconds, folders))
     return {"name": name, "runs": len(folders), "tokens": tokens, "hours": seconds / 3600}
+
+
+def _seconds(folder: Path) -> float:
+    """Return how long a run worked; the time of a sweep is shared by its runs."""
+    return sum(row["seconds"] / row.get("budgets", 1) for row in _timing(folder))
+
+
+def _timing(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of a run's timing.jsonl that tell what was done, without starts and ends."""
+    return [row for row in read_jsonl(folder / "timing.jsonl") if "event" not in row]

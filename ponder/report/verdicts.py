@@ -46,7 +46,11 @@ def with_public(finding: Finding, results: Mapping[str, Any]) -> Finding:
     public = results["public"][0]["name"]
     plan = by_name(results["printed"]["contrasts"])[public]
     contrast = by_name(plan["contrasts"])[name]
+    arms = by_name(results["printed"]["public"][0]["arms"])
     said = "not all of its runs are there"
+    if contrast["ours"] in arms and contrast["theirs"] in arms:
+        ours, theirs = (arms[contrast[side]]["all"]["accuracy"] for side in ("ours", "theirs"))
+        said = f"{ours} against {theirs}; without a verdict until all runs of the plan are there"
     if contrast["all"]:
         said = f"{contrast['ours']} minus {contrast['theirs']}: {contrast['all']['text']} points"
         said += f"; expected {contrast['expected']}: {contrast['outcome']}"

@@ -40,5 +40,5 @@ def warning() -> str:
         return ""
     return (
         f"warning: the load of this machine is {load:.1f} on {CORES} cores, so others are running "
-        "and this takes two or three times as long; wait for them"
+        "and this takes much longer; wait for them"
     )

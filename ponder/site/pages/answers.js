@@ -40,24 +40,21 @@ function remember() {
   write([...state.runs.map(name => ["run", name]),
     ...["family", "grade", "pattern", "words", "q"].map(key => [key, state[key]])]);
 }
-async function fetchAll() {
-  questions = await load(`split-${state.split}`);
-  columns = await Promise.all(state.runs.map(async name => {
+const fetchAll = () => Promise.all([load(`split-${state.split}`),
+  Promise.all(state.runs.map(async name => {
     const run = runOf(index.runs, name), of = new Map();
     const numbers = [...Array(run.parts).keys()];
     const parts = await Promise.all(numbers.map(number => load(`run-${name}-${number}`)));
     for (const answer of parts.flat()) of.set(answer.q, [...(of.get(answer.q) || []), answer]);
     return { run, of };
-  }));
-}
+  }))]);
 
 // --- which questions are shown
 
 const isRight = (column, number) => ((column.of.get(number) || [])[0] || {}).correct;
 function isOfFamily(question) {
-  const group = index.groups[state.family];
-  return !state.family || question.task === state.family
-    || Boolean(group && group.includes(question.task));
+  const group = Object.hasOwn(index.groups, state.family) ? index.groups[state.family] : [];
+  return !state.family || question.task === state.family || group.includes(question.task);
 }
 function isOfPattern(number) {
   if (!state.pattern) return true;
@@ -239,8 +236,11 @@ function drawRuns() {
   runPicks.replaceChildren(h("legend", {}, "Runs, a column each"), ...picks,
     h("span", { class: "buttons" }, more, fewer, compared));
 }
+let turn = 0;    // of drawing: what was asked for last is shown
 async function draw() {
-  await fetchAll();
+  const mine = ++turn, fetched = await fetchAll();
+  if (mine !== turn) return;
+  [questions, columns] = fetched;
   const wanted = questions.findIndex(each => `${each.task}/${each.id}` === state.q);
   // A link to a question shows it, whatever the filters of that link say.
   if (wanted >= 0 && !isShown(questions[wanted], wanted))
@@ -265,6 +265,6 @@ start(async () => {
     h("h2", { class: "vh" }, "Questions"), list);
   if (!withAnswers().length) return say("No evaluation is released.");
   read();
-  arrived(() => { read(); draw(); });
+  arrived(() => { read(); draw().catch(error => say(error.message)); });
   await draw();
 });

@@ -104,6 +104,6 @@ start(async () => {
   byId("page").append(controls, box);
   if (!index.runs.some(run => run.parts)) return say("No evaluation is released.");
   const arrive = () => { read(); drawControls(); return draw(); };
-  arrived(arrive);
+  arrived(() => arrive().catch(error => say(error.message)));
   await arrive();
 });
