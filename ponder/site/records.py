@@ -41,8 +41,12 @@ def evaluation(folder: Path) -> dict[str, Any]:
 
 
 def config(folder: Path) -> dict[str, Any]:
-    """Return {dotted key: value} of a run's config."""
-    return lineage.flat(read(folder / "config.yaml", {}))
+    """Return {dotted key: value} of a run's config and, in their first 16 digits, of the hashes of
+    what it read.
+    """
+    inputs = read(folder / "status.json", {}).get("inputs", {})
+    hashes = {f"inputs: {name}": str(digest)[:16] for name, digest in inputs.items()}
+    return lineage.flat(read(folder / "config.yaml", {})) | hashes
 
 
 def curves() -> list[dict[str, Any]]:

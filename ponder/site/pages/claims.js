@@ -41,7 +41,8 @@ start(async () => {
       element.hidden = !words.every(word => texts[i].includes(word))
         || Boolean(pick.value && claims[i].estimator !== pick.value);
     });
-    count.textContent = `${rows.filter(element => !element.hidden).length} of ${rows.length} claims`;
+    const left = rows.filter(element => !element.hidden).length;
+    count.textContent = `${left} of ${rows.length} claims`;
   };
   input.oninput = pick.onchange = apply;
   input.value = address().get("words") || "";
@@ -51,6 +52,8 @@ start(async () => {
       " computes each of these again from the runs."),
     h("div", { class: "controls" }, labelled("Filter claims", input),
       labelled("Estimator", pick), count),
-    h("details", {}, h("summary", {}, "What the estimators are"), facts(Object.entries(estimators))),
-    table("Claims", ["claim", "printed as", "estimator", "families", "runs", "decisions"], rows, true));
+    h("details", {}, h("summary", {}, "What the estimators are"),
+      facts(Object.entries(estimators))),
+    table("Claims", ["claim", "printed as", "estimator", "families", "runs", "decisions"], rows,
+      true));
 });

@@ -9,10 +9,13 @@ const different = (one, other) => [...new Set([...Object.keys(one), ...Object.ke
   .filter(key => JSON.stringify(one[key]) !== JSON.stringify(other[key]));
 const value = (config, key) => key in config ? text(config[key]) : "-";
 function configTable(caption, one, other) {
-  const keys = different(one, other);
-  if (!keys.length) return soft(`${caption}: the same.`);
-  return table(caption, ["key", "A", "B"],
-    keys.map(key => row(h("code", {}, key), value(one, key), value(other, key))));
+  const keys = different(one, other), isShared = key => key in one && key in other;
+  const shared = keys.filter(isShared), rest = keys.filter(key => !isShared(key));
+  const draw = some => table(caption, ["key", "A", "B"],
+    some.map(key => row(h("code", {}, key), value(one, key), value(other, key))));
+  return [shared.length ? draw(shared) : soft(`${caption}: no key that both have.`),
+    rest.length ? h("details", {}, h("summary", {}, `${rest.length} keys that only one of them has`,
+      "; older runs lack newer keys"), draw(rest)) : null];
 }
 const curveLink = name => name
   ? link(`curves.html#${new URLSearchParams({ run: name })}`, name) : "no training";
@@ -69,7 +72,7 @@ async function outcome(a, b) {
 async function draw() {
   const a = runOf(index.runs, chosen.a), b = runOf(index.runs, chosen.b);
   const parts = [h("h2", {}, "Answers"), await outcome(a, b),
-    h("h2", {}, "Configs"), configTable("What the configs differ in", a.config, b.config),
+    h("h2", {}, "Configs"), configTable("What configs and inputs differ in", a.config, b.config),
     trainingTable(a, b)];
   box.replaceChildren(...parts.flat(9).filter(Boolean));
   say(`A is ${a.name}, B is ${b.name}.`);

@@ -93,8 +93,9 @@ const swatch = number => s("svg", { class: "swatch", viewBox: "0 0 24 8", "aria-
 function tell(drawn) {
   readout.replaceChildren(h("b", {}, `Step ${state.step} `), h("ul", {}, drawn.map(curve => {
     const [step, value] = nearest(curve.values, state.step);
-    const ended = step < state.step - curve.steps / curve.points.length ? ` (its step ${step})` : "";
-    return h("li", {}, swatch(curve.number), `${curve.name}: ${short(value)}${ended} `);
+    const isOver = step < state.step - curve.steps / curve.points.length;
+    return h("li", {}, swatch(curve.number), `${curve.name}: ${short(value)}`,
+      isOver ? ` (its step ${step})` : null, " ");
   })));
 }
 function choice(curve, number) {
@@ -111,7 +112,8 @@ function choice(curve, number) {
 const remember = () => write([...state.shown].map(name => ["run", name]));
 const ends = curve => {
   const { points, steps } = curve, tail = points[points.length - 1];
-  return row(curve.name, badge(ended(curve.status)), String(steps), short(points[0][1]), short(tail[1]));
+  return row(curve.name, badge(ended(curve.status)), String(steps), short(points[0][1]),
+    short(tail[1]));
 };
 function read() {
   const names = address().getAll("run").map(name => name.replace(/^train\//, ""));

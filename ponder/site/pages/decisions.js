@@ -20,7 +20,8 @@ function outcomeCard(outcome) {
     h("h3", {}, outcome.name, " ", badge(word)),
     h("p", {}, text(outcome.question || outcome.reason)),
     facts([
-      ["missing", missing.join(": ")], ["expected", text(outcome.expected)], ["difference", interval(outcome.difference)],
+      ["missing", missing.join(": ")], ["expected", text(outcome.expected)],
+      ["difference", interval(outcome.difference)],
       ["runs", spaced(Object.values(outcome.runs || {}).map(runLink))],
       ...Object.entries(plan).filter(([key]) => !said.includes(key))
         .map(([key, value]) => [key, key === "decision"

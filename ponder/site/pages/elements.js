@@ -66,8 +66,8 @@ function button(words, act, attributes = {}) {
 function table(caption, head, rows, isSaid = false) {
   const titles = head.map(title => h("th", { scope: "col" }, title));
   return h("div", { class: "box", tabindex: 0, role: "region", "aria-label": caption },
-    h("table", {}, h("caption", { class: isSaid ? "vh" : null }, caption), h("thead", {}, h("tr", {}, titles)),
-      h("tbody", {}, rows)));
+    h("table", {}, h("caption", { class: isSaid ? "vh" : null }, caption),
+      h("thead", {}, h("tr", {}, titles)), h("tbody", {}, rows)));
 }
 const row = (first, ...cells) => h("tr", {}, h("th", { scope: "row" }, first),
   cells.map(cell => h("td", {}, cell)));
@@ -93,7 +93,8 @@ const percent = share => typeof share === "number" ? `${(100 * share).toFixed(1)
 const ended = status => status === "running" ? "abandoned" : text(status);
 const spaced = items => items.flatMap((item, i) => i ? [", ", item] : [item]);
 // What others wrote: characters that would not be seen, or would turn the text round, are named.
-const UNSEEN = /([\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff])/;
+const UNSEEN = new RegExp("([\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u061c"
+  + "\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff])");
 const named = character =>
   `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
 const seen = words => String(words).split(UNSEEN)

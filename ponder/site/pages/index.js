@@ -1,11 +1,15 @@
 "use strict";
 // The tables of the results: a cell is a text or a list of parts, some of them links.
 
-const part = item => typeof item === "string" ? item : link(item.href, item.text);
-const cell = content => typeof content === "string" ? content : content.map(part);
-const section = ({ id, title, note, head, rows }) => h("section", { "aria-labelledby": id, class: "numbers" },
-  h("h2", { id }, title), note ? soft(note) : null,
-  table(title, head, rows.map(([first, ...others]) => row(cell(first), ...others.map(cell))), true));
+const SHORT = 24;    // characters of a text that stays on one line
+const kept = words => words.length < SHORT ? h("span", { class: "kept" }, words) : words;
+const part = item => typeof item === "string" ? kept(item) : link(item.href, item.text);
+const cell = content => typeof content === "string" ? kept(content) : content.map(part);
+function section({ id, title, note, head, rows }) {
+  const body = rows.map(([first, ...others]) => row(first, ...others.map(cell)));
+  return h("section", { "aria-labelledby": id, class: "numbers" }, h("h2", { id }, title),
+    note ? soft(note) : null, table(title, head, body, true));
+}
 
 function exampleLink(example) {
   if (!example) return null;

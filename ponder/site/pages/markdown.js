@@ -11,7 +11,8 @@ function linkedWord(word, names) {
 }
 const linked = (words, names) =>
   words.split(/(\w+(?:-\w+)+|\b0\d{3}\b)/).map(word => linkedWord(word, names));
-const inline = (words, names) => words.split(/(`[^`]+`|\*\*[^*]+\*\*|\*[^*\s][^*]*\*)/).map((part, i) => {
+const MARKED = /(`[^`]+`|\*\*[^*]+\*\*|\*[^*\s][^*]*\*)/;
+const inline = (words, names) => words.split(MARKED).map((part, i) => {
   if (i % 2 === 0) return linked(part, names);
   if (part[0] === "`") return h("code", {}, linked(part.slice(1, -1), names));
   if (part[1] === "*") return h("b", {}, linked(part.slice(2, -2), names));
