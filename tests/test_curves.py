@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = yaml.safe_load((ROOT / "paper" / "published.yaml").read_text())
 RESULTS = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())
 SVG = "{http://www.w3.org/2000/svg}"
-NAMES = ("scaling", "models", "families", "methods", "parallel")
+NAMES = ("qwen", "scaling", "models", "families", "methods", "parallel")
 
 
 def row(tokens, right, n, budget):
@@ -81,7 +81,14 @@ def test_a_figure_is_text_on_no_background_and_says_what_it_shows(drawn):
         assert svg.get("role") == "img" and svg[0].tag == f"{SVG}title" and svg[0].text
         assert svg[1].tag == f"{SVG}desc" and len(svg[1].text) > 100, name
         words = {element.text for element in tree.iter(f"{SVG}text")}
-        assert words & {"within reach (n=240)", "transfer", "after SFT", "BF", "coverage"}, name
+        assert words & {
+            "base",
+            "within reach (n=240)",
+            "transfer",
+            "after SFT",
+            "BF",
+            "coverage",
+        }, name
         background = svg.find(f".//*[@id='patch_1']/{SVG}path").get("style")
         assert background == "fill: none", name
 

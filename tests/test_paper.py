@@ -246,7 +246,7 @@ def built(logs, root, data=None):
 
 def test_a_build_makes_the_same_bytes_twice(logs, tmp_path):
     first, second = (built(logs, tmp_path / name) for name in ("first", "second"))
-    names = ("scaling", "models", "families", "methods", "parallel")
+    names = ("qwen", "scaling", "models", "families", "methods", "parallel")
     files = {f"paper/generated/{name}{dark}.svg" for name in names for dark in ("", "-dark")}
     files |= {"paper/generated/results.json", "paper/paper.pdf", "paper/paper.typ"}
     assert set(first) == files | set(markdown.DOCUMENTS)

@@ -21,6 +21,9 @@ from ponder.questions import pools
 from ponder.record import leaks
 
 RUNS = sorted(path.parent for path in ROOT.glob("logs/*/*/status.json"))
+COMPLETED = [
+    run for run in RUNS if json.loads((run / "status.json").read_text())["status"] == "completed"
+]
 EVALUATIONS = [run for run in RUNS if run.parent.name == "evaluate"]
 
 
@@ -63,7 +66,7 @@ def test_an_evaluation_used_the_released_weights(folder):
         assert file_sha256(ROOT / "data" / "cpu" / experiment / name) in trainings
 
 
-@named([run for run in RUNS if (run / "teacher.json").exists()])
+@named([run for run in COMPLETED if (run / "teacher.json").exists()])
 def test_released_traces_follow_from_the_released_calls(folder):
     (data,) = (ROOT / "data").glob(f"*/{folder.name.rsplit('-', 1)[0]}")
     config = yaml.safe_load((folder / "config.yaml").read_text())

@@ -193,7 +193,8 @@ def _planned(results: dict[str, Any]) -> Iterator[Claim]:
 
 def _public(results: dict[str, Any]) -> Iterator[Claim]:
     for plan in results["public"]:
-        path, everything = f"public/{plan['name']}", []
+        path = f"public/{plan['name']}"
+        everything: list[str] = []
         for arm in plan["arms"]:
             name, run = f"{path}/arms/{arm['name']}", f"evaluate/{arm['run']}"
             everything.append(run)
@@ -202,11 +203,17 @@ def _public(results: dict[str, Any]) -> Iterator[Claim]:
             yield claim(results, f"{name}/all", "accuracy", [run])
             yield claim(results, f"{name}/fresh", "fresh", [run])
             yield claim(results, f"{name}/ends", "ends", [run])
+        yield claim(results, path, "named", everything, part=_outside)
         yield claim(results, f"{path}/cost", "cost", everything)
         yield claim(results, f"{path}/models", "named", everything)
         for entry in plan["trainings"]:
             train = [f"train/{entry['run']}"]
             yield claim(results, f"{path}/trainings/{entry['name']}", "training", train)
+
+
+def _outside(measured: dict[str, Any]) -> dict[str, Any]:
+    """Return what a measured plan says of itself, without what other claims hold."""
+    return {key: measured[key] for key in ("name", "benchmark", "n")}
 
 
 def _without_entries(plan: dict[str, Any]) -> dict[str, Any]:

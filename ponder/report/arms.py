@@ -35,6 +35,9 @@ def draw(path: Path, measured: Mapping[str, Any], theme: Theme) -> None:
             canvas.check(name, rows)
             _curve(panel, rows, getattr(theme, COLOURS.get(name, "ink")))
         everything = [row for rows in points.values() for row in rows]
+        if not everything:
+            panel.text(0.5, 0.5, "not run", color=theme.faint, transform=panel.transAxes)
+            return
         edge = max(row["thinking_tokens"] for row in everything)
         top = 10 * (1 + int(10 * max(row["high"] for row in everything)))
         panel.set_xlim(-0.03 * edge, 1.62 * edge)

@@ -131,11 +131,11 @@ def trained(name: str, logs: Path) -> list[Path]:
 
 
 def models(name: str, logs: Path) -> dict[str, str]:
-    """Return {"student", "teacher"}: the names of the models of a plan's traces; {} for none."""
+    """Return {"student", "teacher"}: the names of the models of a plan's traces, "-" for none."""
     for folder in _there("collect", COSTS[name].collections[1:2], logs):
         config = sources.read_yaml(folder / "config.yaml")
         return {"student": config["model"]["name"], "teacher": config["teacher"]["model"]["name"]}
-    return {}
+    return dict.fromkeys(("student", "teacher"), "-")
 
 
 def _there(stage: str, labels: Sequence[str], logs: Path) -> list[Path]:
