@@ -27,9 +27,14 @@ from falsify import (
 CASES = {
     "a file of a run removed": (removed(f"{FREE}/results.json"), "schema", None),
     "a field of a sample removed": (
+        replaced(f"{FREE}/samples.jsonl", r'"finish": "[^"]*", ', ""),
+        "schema",
+        "schema",
+    ),
+    "the gold answer of a sample removed": (
         replaced(f"{FREE}/samples.jsonl", r'"gold": "[^"]*", ', ""),
-        "schema",
-        "schema",
+        "answers",
+        "answers",
     ),
     "a file added to a run": (added(f"{FREE}/better.jsonl", "{}\n"), "schema", None),
     "a byte of a sample": (

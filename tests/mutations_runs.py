@@ -160,15 +160,14 @@ def start_before(run, year):
 
 def grade_turned(run, was):
     """Turn the grade of the first answer of a run that had that grade."""
-    turned = []
 
-    def change(sample):
-        if sample["correct"] != was or sample["by"] == "math" or turned:
-            return sample
-        turned.append(sample["id"])
-        return sample | {"correct": not was}
+    def change(lines):
+        samples = [json.loads(line) for line in lines]
+        at = next(i for i, sample in enumerate(samples) if sample["correct"] == was)
+        samples[at]["correct"] = not was
+        return [json.dumps(s, sort_keys=True, ensure_ascii=False) + "\n" for s in samples]
 
-    return every(f"{run}/samples.jsonl", change)
+    return rows(f"{run}/samples.jsonl", change)
 
 
 CASES = {
