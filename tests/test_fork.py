@@ -184,9 +184,11 @@ def test_a_benchmark_is_added_in_one_place(tmp_path, monkeypatch):
     run = evaluated(plan)
     assert run.name.startswith("smoke-base-plain-riddles-")
     samples = read_jsonl(run.folder / "samples.jsonl")
+    beside = read_jsonl(run.folder / "questions.jsonl")  # a release leaves it out
     asked = [json.loads(line)["question"] for line in files["riddles.jsonl"].splitlines()]
-    assert [row["question"] for row in samples] == asked
-    assert [(row["task"], row["gold"]) for row in samples] == [
+    assert [row["question"] for row in beside] == asked
+    assert [row["id"] for row in samples] == [row["id"] for row in beside]
+    assert [(row["task"], row["answer"]) for row in beside] == [
         ("riddles", "42"),
         ("riddles", "9/2"),
     ]

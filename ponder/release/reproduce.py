@@ -264,13 +264,18 @@ def qwen_rows() -> Path:
     return path
 
 
+def released_qwen() -> list[SeedRun]:
+    """Return the released evaluations of the main arm on the test questions of its own pool."""
+    plan = dict(released.plans())[QWEN]
+    wanted = [SeedRun(QWEN, budget, 0) for budget in plan["budgets"][f"{QWEN}-trained"]]
+    return [run for run in wanted if released.run_folders("evaluate", run.run_label("test"))]
+
+
 def qwen_runs() -> list[SeedRun]:
     """Return the released evaluations of the main arm on the test questions of its own pool; raises
     UserError where there is none.
     """
-    plan = dict(released.plans())[QWEN]
-    wanted = [SeedRun(QWEN, budget, 0) for budget in plan["budgets"][f"{QWEN}-trained"]]
-    found = [run for run in wanted if released.run_folders("evaluate", run.run_label("test"))]
+    found = released_qwen()
     if not found:
         raise UserError(
             f"no evaluation of experiment={QWEN} on its test questions is released in logs/, so "
@@ -335,7 +340,7 @@ def print_head(groups: Groups) -> None:
 def main(which: str) -> None:
     """Run and compare the `main` rows, `all` there is, or the main arm of `qwen`."""
     good = [] if which == "qwen" else again(which)
-    if which == "qwen" or which == "all" and runs.released_data(QWEN):
+    if which == "qwen" or which == "all" and released_qwen():
         good += again_qwen()
     print("reproduced" if all(good) else "NOT reproduced: see OUTSIDE or NOT above")
     sys.exit(0 if all(good) else 1)
