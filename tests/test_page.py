@@ -8,9 +8,8 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
-from urllib.parse import unquote
 
+import browser
 import pytest
 
 from ponder import rows
@@ -228,11 +227,6 @@ def test_a_thinned_curve_keeps_both_ends():
 
 # --- in a browser -----------------------------------------------------------------------
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
-needs_browser = pytest.mark.skipif(
-    BROWSER is None, reason="no chromium or chrome is installed (Debian: apt-get install chromium)"
-)
 WATCH = """
 const errors = [];
 onerror = (message, file, line) => { errors.push(`${message} in line ${line}`); };
@@ -283,34 +277,10 @@ def layout(html, folder, width, dark):
     html = html.replace("</body>", f"<script>{TELL}</script></body>")
     (folder / "page.html").write_text(html)
     (folder / "frame.html").write_text(FRAME % width)
-    flags = [
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-sync",
-        "disable-background-networking",
-        "disable-component-update",
-        f"user-data-dir={folder / 'profile'}",
-        "window-size=1700,900",
-        "virtual-time-budget=10000",
-        "dump-dom",
-        f"blink-settings=preferredColorScheme={0 if dark else 1}",
-    ]
-    command = [BROWSER, *(f"--{flag}" for flag in flags), (folder / "frame.html").as_uri()]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    answer = re.search(r'data-layout="([^"]*)"', process.stdout)
-    assert answer, f"the page told nothing: {process.stderr[-500:]}"
-    return json.loads(unquote(base64.b64decode(answer[1]).decode()))
+    return browser.told(folder, "data-layout", dark)
 
 
-def brightness(colour):
-    """Return the mean of the three channels of a computed colour."""
-    return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
-
-
-@needs_browser
+@browser.needed
 @pytest.mark.parametrize(("width", "dark"), [(360, True), (1600, False)])
 def test_a_browser_lays_the_page_out(html, tmp_path, width, dark):
     seen, records = layout(html, tmp_path, width, dark), shown(html)
@@ -321,11 +291,11 @@ def test_a_browser_lays_the_page_out(html, tmp_path, width, dark):
     assert seen["curves"] >= 2 * sum(entry["steps"] > 0 for entry in records["runs"])
     assert seen["marks"] > 20 and "Wait" in seen["marked"] and seen["underlined"] == "underline"
     assert seen["width"] == width and seen["scroll"] <= width and seen["wide"] == []
-    ground, ink = brightness(seen["ground"]), brightness(seen["ink"])
+    ground, ink = browser.brightness(seen["ground"]), browser.brightness(seen["ink"])
     assert (ground < 60) == dark and abs(ground - ink) > 150
 
 
-@needs_browser
+@browser.needed
 def test_hostile_text_is_only_text_in_a_browser(checkout, tmp_path):
     seen = layout(page.page(VERDICTS, OUTCOMES), tmp_path, 360, False)
     assert seen["errors"] == [] and seen["title"] == "ponder: audit"

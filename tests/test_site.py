@@ -2,14 +2,13 @@
 browser opens a link to an answer from the disk.
 """
 
-import base64
 import json
 import re
 import shutil
-import subprocess
 from html.parser import HTMLParser
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
+import browser
 import pytest
 
 from ponder.audit import answers as audit_answers
@@ -255,11 +254,6 @@ def test_an_address_keeps_spaces_and_slashes():
 
 # --- in a browser -----------------------------------------------------------------------
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
-needs_browser = pytest.mark.skipif(
-    BROWSER is None, reason="no chromium or chrome is installed (Debian: apt-get install chromium)"
-)
 # Loaded first by each page: what it looks like once it is drawn. A table may be wider than its box.
 PROBE = """
 const errors = [];
@@ -316,42 +310,22 @@ def opened(site, folder, addresses, width, dark=False):
         for address in addresses
     ]
     (folder / "frame.html").write_text(FRAME % "".join(frames))
-    flags = [
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-sync",
-        "disable-background-networking",
-        "disable-component-update",
-        f"user-data-dir={folder / 'profile'}",
-        "window-size=1700,900",
-        "virtual-time-budget=10000",
-        "dump-dom",
-        f"blink-settings=preferredColorScheme={0 if dark else 1}",
-    ]
-    command = [BROWSER, *(f"--{flag}" for flag in flags), (folder / "frame.html").as_uri()]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    answer = re.search(r'data-told="([^"]*)"', process.stdout)
-    assert answer, f"the pages told nothing: {process.stderr[-500:]}"
-    told = json.loads(unquote(base64.b64decode(answer[1]).decode()))
+    told = browser.told(folder, "data-told", dark)
     return {seen["name"].removesuffix(".html"): seen for seen in told}
 
 
-def brightness(colour):
-    """Return the mean of the three channels of a computed colour."""
-    return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
-
-
-@needs_browser
+@browser.needed
 def test_every_page_is_drawn_from_the_disk_on_a_telephone(site, tmp_path):
     others = [f"{name}.html" for name in build.TITLES if name != "answers"]
     seen = opened(site, tmp_path, [*others, f"answers.html#run={PUBLIC}"], 400, dark=True)
     assert seen.keys() == build.TITLES.keys()
     for name, told in seen.items():
         assert (told["errors"], told["wide"], told["images"]) == ([], [], 0), name
-        assert told["scroll"] <= 400 and told["unnamed"] == 0 and brightness(told["ground"]) < 60
+        assert (
+            told["scroll"] <= 400
+            and told["unnamed"] == 0
+            and browser.brightness(told["ground"]) < 60
+        )
         assert told["title"] == f"{build.TITLES[name][0]} - ponder"
     assert seen["index"]["links"] > 200 and seen["index"]["tables"] == 6
     assert seen["curves"]["curves"] == 2  # one curve, and a gap where the loss is no number
@@ -361,14 +335,14 @@ def test_every_page_is_drawn_from_the_disk_on_a_telephone(site, tmp_path):
     assert seen["answers"]["counts"] == [f"{PER_FAMILY} of {PER_FAMILY} questions"]
 
 
-@needs_browser
+@browser.needed
 def test_a_link_to_an_answer_opens_it(site, tmp_path):
     questions = loaded(site, "split-cpu-test")
     question = next(q for q in questions[1:] if q["task"] == "boolean")
     key = f"{question['task']}/{question['id']}"
     address = f"answers.html#run={WAIT}&run={FREE}&q={key}"
     told = opened(site, tmp_path, [address], 1280)["answers"]
-    assert (told["errors"], told["wide"]) == ([], []) and brightness(told["ground"]) > 200
+    assert (told["errors"], told["wide"]) == ([], []) and browser.brightness(told["ground"]) > 200
     assert (told["open"], told["columns"]) == ([key], [WAIT, FREE])
     assert told["question"] == [question["question"]] and told["focus"] == "SUMMARY"
     assert any("Wait" in mark for mark in told["marks"])
@@ -376,7 +350,7 @@ def test_a_link_to_an_answer_opens_it(site, tmp_path):
     assert told["counts"] == [f"{len(questions)} of {len(questions)} questions"]
 
 
-@needs_browser
+@browser.needed
 def test_answers_that_a_second_run_loses_are_found(site, tmp_path):
     questions, right = loaded(site, "split-cpu-test"), {}
     for name in (FREE, WAIT):
@@ -388,7 +362,7 @@ def test_answers_that_a_second_run_loses_are_found(site, tmp_path):
     assert told["counts"] == [f"{len(lost)} of {len(questions)} questions"]
 
 
-@needs_browser
+@browser.needed
 def test_hostile_text_is_only_text_in_a_browser(site, tmp_path):
     question = loaded(site, "split-cpu-test")[0]
     key = f"{question['task']}/{question['id']}"
@@ -400,7 +374,7 @@ def test_hostile_text_is_only_text_in_a_browser(site, tmp_path):
     assert {"U+202E", "U+0000", "U+2028"} <= {*seen["unseen"]}
 
 
-@needs_browser
+@browser.needed
 def test_an_address_of_nothing_is_said_and_loads_nothing(site, tmp_path):
     address = "answers.html#run=../../../etc/passwd&q=boolean/none"
     seen = opened(site, tmp_path, [address], 400)["answers"]
