@@ -140,12 +140,13 @@ def test_only_runs_of_one_kind_of_machine_are_compared(tmp_path, monkeypatch):
     timing = [{"budgets": 2, "seconds": 1.5}]
     files = {"environment.json": machine, "timing.jsonl": timing}
     monkeypatch.setattr(ties, "read", lambda path: files[path.name])
-    cpu = ties.machine_of(tmp_path, {})
+    config = {"budget": {}}
+    cpu = ties.machine_of(tmp_path, config)
     files["environment.json"] = machine | {"torch_cpu_capability": "AVX512", "threads": 9}
-    assert ties.machine_of(tmp_path, {}) == cpu
+    assert ties.machine_of(tmp_path, config) == cpu
     files["environment.json"] = machine | {"cpu": "B"}
-    assert ties.machine_of(tmp_path, {}) != cpu
-    cuda = {"hardware": {"device": "cuda"}}
+    assert ties.machine_of(tmp_path, config) != cpu
+    cuda = config | {"hardware": {"device": "cuda"}}
     sweep = ties.machine_of(tmp_path, cuda)
     files["timing.jsonl"] = [{"budgets": 2, "seconds": 1.6}]
     assert ties.machine_of(tmp_path, cuda) != sweep
