@@ -40,7 +40,7 @@ lint: setup  ## check format, style, types and layers; half a minute
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-cache
 
-test: setup  ## run the tests, two files at a time; 8 minutes
+test: setup  ## run the tests, two files at a time; 20 minutes
 	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 ##@ Reproduce and release

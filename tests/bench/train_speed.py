@@ -1,10 +1,12 @@
-"""How fast train.py trains on a CPU, beside TRL's SFTTrainer: the same 1,000 rows, the same frozen
-embeddings, 16 rows a step.
+"""How fast train.py trains on a CPU, beside TRL's SFTTrainer: the same rows, the same frozen
+embeddings, as many rows a step.
 
     # every arm twice in turn, a fresh process each; about a quarter of an hour
     PYTHONPATH=tests python tests/bench/train_speed.py
     # a look
     PYTHONPATH=tests python tests/bench/train_speed.py --turns 1 --arms ponder trl-packed
+    # LoRA on the student of the Qwen2.5 scale; half an hour, and up to 20 GB
+    PYTHONPATH=tests python tests/bench/train_speed.py --scale qwen
 
 Tokens per second are the median over an arm's steps, the first three of a process left out. All
 tokens of a step's rows count, padding never does. The steps of all arms are the same rows in the
@@ -42,17 +44,31 @@ from pathlib import Path
 
 from conftest import ROOT, script, study_of
 
-ROWS = ROOT / "data" / "cpu" / "cpu" / "train.jsonl"
-RECIPE = (
-    "experiment=cpu",
-    "train.method=full",
-    "train.lr=1e-5",
-    "train.epochs=1",
-    "train.batch_rows=16",
-    "train.max_tokens=2048",
-    "train.checkpoint_steps=1000",
-    "wandb=disabled",
-)  # a step is one block and never saved
+SCALES = {  # {experiment: (its released rows, the command line)}; a step is one block, never saved
+    "cpu": (
+        ROOT / "data" / "cpu" / "cpu" / "train.jsonl",
+        (
+            "experiment=cpu",
+            "train.method=full",
+            "train.lr=1e-5",
+            "train.epochs=1",
+            "train.batch_rows=16",
+            "train.max_tokens=2048",
+            "train.checkpoint_steps=1000",
+            "wandb=disabled",
+        ),
+    ),
+    "qwen": (
+        ROOT / "data" / "qwen" / "qwen" / "train.jsonl",
+        (
+            "experiment=qwen",
+            "train.epochs=1",
+            "train.batch_rows=4",
+            "train.checkpoint_steps=1000",
+            "wandb=disabled",
+        ),
+    ),
+}
 SIDE = 4096  # of the square matrices of the ceiling
 WARM, LEAST = 3, 5  # steps of a process that do not count, while its memory grows; that must
 INSTALLED, BEST, CEILING = 4, 1.5, 0.85
@@ -60,14 +76,12 @@ OFF = {"bf16": False, "gradient_checkpointing": False}
 PACKED = OFF | {
     "padding_free": True,
     "max_length": None,
-    "per_device_train_batch_size": 4,
-    "gradient_accumulation_steps": 4,
 }
-ARMS = {  # overrides of train.py, or settings of SFTConfig
+ARMS = {  # overrides of train.py, or settings of SFTConfig beside sizes
     "ponder": ("train.compute=float32",),
     "ponder-bf16": ("train.compute=bfloat16",),
-    "trl": {"gradient_accumulation_steps": 2},
-    "trl-float32": {"gradient_accumulation_steps": 2, **OFF},
+    "trl": {},
+    "trl-float32": OFF,
     "trl-packed": PACKED,
     "trl-packed-bf16": PACKED | {"bf16": True},
 }
@@ -175,6 +189,19 @@ def own(arm):
     return isinstance(ARMS[arm], tuple)
 
 
+def settings_of(arm, rows):
+    """Return SFTConfig's settings of an arm of TRL for steps of so many `rows`.
+
+    As installed 8 are read at once, or all where a step has fewer; without padding a quarter.
+    """
+    at_once = max(1, rows // 4) if ARMS[arm].get("padding_free") else min(8, rows)
+    sizes = {
+        "per_device_train_batch_size": at_once,
+        "gradient_accumulation_steps": rows // at_once,
+    }
+    return sizes | ARMS[arm]
+
+
 def kind_of(arm):
     """Return the type in which an arm multiplies matrices."""
     if own(arm):
@@ -207,20 +234,20 @@ def clock(seconds, kind="float32"):
     return lap, laps
 
 
-def rows_at(folder, *overrides):
-    """Return the Study of the measured training: the released rows lie under `folder` as if
-    collect.py had just chosen them.
+def rows_at(folder, scale, *overrides):
+    """Return the Study of the measured training: the released rows of its scale lie under `folder`
+    as if collect.py had just chosen them.
     """
     from ponder import stages
     from ponder.record import manifests
 
-    plan = study_of(*RECIPE, *overrides, f"out={folder}")
+    plan = study_of(*SCALES[scale][1], *overrides, f"out={folder}")
     models = ROOT / "outputs" / "models"
     models.mkdir(parents=True, exist_ok=True)
     (folder / "models").symlink_to(models)
     run = stages.collect_run(plan)
     run.folder.mkdir(parents=True)
-    shutil.copy(ROWS, run.folder / "train.jsonl")
+    shutil.copy(SCALES[scale][0], run.folder / "train.jsonl")
     run.write_json("manifest.json", manifests.manifest(run.folder, run.name, run.inputs))
     return plan
 
@@ -307,14 +334,14 @@ def theirs(plan, settings, ended):
         ).train()
 
 
-def measure(arm, seconds):
+def measure(arm, seconds, scale):
     """Return laps (see clock) of an arm in this process, with the counts of each step; those of
     warming up are left out.
     """
     import torch
 
     with tempfile.TemporaryDirectory() as folder:
-        plan = rows_at(Path(folder), *(ARMS[arm] if own(arm) else ()))
+        plan = rows_at(Path(folder), scale, *(ARMS[arm] if own(arm) else ()))
         rows = loaded(plan)[0]
         torch.set_num_threads(plan.hardware.threads)
         lap, laps = clock(seconds, kind_of(arm))
@@ -323,7 +350,10 @@ def measure(arm, seconds):
             if lap():
                 raise Enough
 
-        ours(plan, ended) if own(arm) else theirs(plan, ARMS[arm], ended)
+        if own(arm):
+            ours(plan, ended)
+        else:
+            theirs(plan, settings_of(arm, plan.train.batch_rows), ended)
     counts = batches_of(plan, rows)[1][: len(laps["seconds"])]
     return {"counts": counts[WARM:]} | {name: values[WARM:] for name, values in laps.items()}
 
@@ -338,7 +368,7 @@ def products(seconds):
     import torch
 
     with tempfile.TemporaryDirectory() as folder:
-        plan = rows_at(Path(folder))
+        plan = rows_at(Path(folder), "cpu")
         torch.set_num_threads(plan.hardware.threads)
         from ponder.train import memory
 
@@ -390,7 +420,7 @@ def products(seconds):
     }
 
 
-def profile():
+def profile(scale):
     """Return {group: microseconds} of one step of train.py after a first one, and the events that
     no group claims.
     """
@@ -409,7 +439,7 @@ def profile():
             began.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as folder:
-        ours(rows_at(Path(folder)), ended)
+        ours(rows_at(Path(folder), scale), ended)
     spent, rest = collections.Counter(), collections.Counter()
     for event in watching.key_averages():
         group = next(
@@ -476,6 +506,19 @@ def report(results, sizes, dimensions):
     return found
 
 
+def report_products(given):
+    """Print how fast the matrix products of a step are alone."""
+    rates, whole = in_a_process("--part", "products", *given)
+    share = whole["products"] / whole["ceiling"]
+    print(
+        f"\nthe matrix products of a step alone: {whole['products'] / 1e9:.1f} GFLOP/s, "
+        f"{share:.0%} of the "
+        f"{whole['ceiling'] / 1e9:.1f} of {SIDE} x {SIDE} x {SIDE} measured in turn with them"
+    )
+    for name, rate in rates.items():
+        print(f"  {name:<32}{rate / 1e9:7.1f}")
+
+
 def verdict(found):
     """Print each goal with what was reached; return True when all are met."""
 
@@ -514,6 +557,7 @@ def verdict(found):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scale", choices=list(SCALES), default="cpu", help="an experiment")
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=10, help="of steps per arm and turn")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
@@ -523,13 +567,17 @@ def main():
     asked = parser.parse_args()
     os.chdir(ROOT)
     if asked.part:
-        work = {"products": lambda: products(asked.seconds), "profile": profile}.get(asked.part)
-        return print(json.dumps(work() if work else measure(asked.part, asked.seconds)))
+        if asked.part == "profile":
+            return print(json.dumps(profile(asked.scale)))
+        if asked.part == "products":
+            return print(json.dumps(products(asked.seconds)))
+        return print(json.dumps(measure(asked.part, asked.seconds, asked.scale)))
 
     from ponder import models
     from ponder.train import costs
 
-    plan = study_of(*RECIPE)
+    rows, words = SCALES[asked.scale]
+    plan = study_of(*words)
     models.base_folder(plan.model, plan.out)
     sizes = costs.sizes(costs.network(plan.model, plan.model.architecture, plan.train, "float32"))
     arms = asked.arms
@@ -540,14 +588,15 @@ def main():
         )
         arms = [arm for arm in arms if own(arm)]
     print(
-        f"{ROWS.relative_to(ROOT)}, {plan.model.name}: {sizes.trained:,} of {sizes.parameters:,} "
+        f"{rows.relative_to(ROOT)}, {plan.model.name}: {sizes.trained:,} of {sizes.parameters:,} "
         "parameters trained, "
         f"{plan.train.batch_rows} rows a step, {plan.hardware.threads} threads"
     )
+    given = ("--seconds", asked.seconds, "--scale", asked.scale)
     results = {arm: [] for arm in arms}
     for turn in range(asked.turns):
         for arm in arms:
-            results[arm].append(in_a_process("--part", arm, "--seconds", asked.seconds))
+            results[arm].append(in_a_process("--part", arm, *given))
             laps = results[arm][-1]["seconds"]
             print(
                 f"turn {turn + 1}, {arm}: {len(laps)} steps of {statistics.median(laps):.1f} s",
@@ -555,16 +604,9 @@ def main():
             )
     found = report(results, sizes, plan.model.dimensions)
 
-    rates, whole = in_a_process("--part", "products", "--seconds", asked.seconds)
-    share = whole["products"] / whole["ceiling"]
-    print(
-        f"\nthe matrix products of a step alone: {whole['products'] / 1e9:.1f} GFLOP/s, "
-        f"{share:.0%} of the "
-        f"{whole['ceiling'] / 1e9:.1f} of {SIDE} x {SIDE} x {SIDE} measured in turn with them"
-    )
-    for name, rate in rates.items():
-        print(f"  {name:<32}{rate / 1e9:7.1f}")
-    spent, rest = in_a_process("--part", "profile")
+    if plan.train.method == "full":
+        report_products(given)
+    spent, rest = in_a_process("--part", "profile", *given)
     print("a step of train.py, profiled:")
     for name, share in spent.items():
         print(f"  {name:<32}{share / sum(spent.values()):7.1%}")
