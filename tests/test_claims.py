@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from ponder.audit import claims, literals, numbers
 from ponder.errors import UserError
-from ponder.report import markdown, printed, verdicts
+from ponder.report import front_page, markdown, printed, verdicts
 from ponder.rows import SampleRow
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -341,5 +341,5 @@ def test_every_row_of_the_front_table_follows_from_results():
 
 def test_what_a_model_wrote_is_text_in_a_table():
     pieces = [["sampled", "a | <b> `c`\n\n **d** "], ["forced", "Wait"], ["sampled", ": [x](y)\n"]]
-    cell = markdown.written(pieces)
+    cell = front_page.written(pieces)
     assert cell == "`a \\u007c \\u003cb\\u003e \\u0060c\\u0060`<br>`**d**` **`Wait`** `: [x](y)`"

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ponder.report import arms, markdown, public
+from ponder.report import arms, public, tables
 from ponder.report.canvas import THEMES
 from ponder.report.printed import printed
 from ponder.report.sources import PlannedAnswer
@@ -98,7 +98,7 @@ def test_what_it_cost_counts_the_time_of_a_sweep_once(measured, tmp_path):
     ]
     assert (cost["hours"], cost["core_hours"]) == (3.0, 6.0)
     assert cost["dollars"] == pytest.approx(6 * cost["price"])
-    words = markdown.cost_words(printed(cost))
+    words = tables.cost_words(printed(cost))
     assert "6.0 core-hours" in words and "collect 150 tokens in 1.5 hours" in words
 
 

@@ -1,0 +1,114 @@
+"""What the README shows of the results: the public benchmark, what s1 says, and one example."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ponder.card.plots import plain
+from ponder.report import public
+from ponder.report.arms import OWN
+from ponder.report.tables import cost_words, spelled, table
+from ponder.report.verdicts import findings
+
+
+def public_table(results: Mapping[str, Any], root: str) -> str:
+    """Return what the arms get on the public benchmark, what was expected, and the cost."""
+    measured = results["printed"]["public"][0]
+    plan = next(p for p in results["printed"]["contrasts"] if p["name"] == measured["name"])
+    arms = list(dict.fromkeys(arm["arm"] for arm in measured["arms"]))
+    cells: dict[str, dict[str, str]] = {}
+    for arm in measured["arms"]:
+        link = f"[{arm['all']['text']}]({root}logs/evaluate/{arm['run']})"
+        said = f"{link}, {arm['all']['thinking_tokens']} tokens"
+        if arm["budget"] == OWN:
+            said = f"{link}, {arm['written']} tokens written"
+        cells.setdefault(arm["words"], {})[arm["arm"]] = said
+    rows = [[words, *(of_arm.get(arm, "-") for arm in arms)] for words, of_arm in cells.items()]
+    verdicts = [
+        [
+            f"{contrast['name']}: {public.named(contrast['ours'])} minus "
+            f"{public.named(contrast['theirs'])}",
+            contrast["expected"],
+            contrast["all"]["text"] if contrast["all"] else "-",
+            contrast["outcome"],
+        ]
+        for contrast in plan["contrasts"]
+    ]
+    lines = [
+        *table(["", *arms], "l" * (1 + len(arms)), rows),
+        "",
+        f"Right answers to {measured['n']} questions of GSM8K with 95% interval, and mean thinking "
+        "tokens; each model was trained once.",
+        "",
+        *table(["pre-registered", "expected", "points", "outcome"], "llll", verdicts),
+        "",
+        cost_words(measured["cost"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def s1_table(results: Mapping[str, Any], root: str) -> str:
+    """Return the table of what s1 says, what is measured here, and the verdict."""
+    rows = [
+        [
+            finding.says,
+            f"[{finding.here}]({root}paper/results.md#{finding.section})",
+            finding.verdict,
+        ]
+        for finding in findings(results)
+    ]
+    lines = table(["s1 says", "here, with 95% interval", "verdict"], "lll", rows)
+    lines += [
+        "",
+        f"s1's numbers are of a {results['printed']['cited']['parameters']} model on AIME24, ours "
+        f"of {results['printed']['base']['name']} on generated questions: directions can be "
+        "compared, sizes cannot. Where an interval holds 0, the two are not "
+        "distinguishable, which does not say that they are equal.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def example(results: Mapping[str, Any], root: str) -> str:
+    """Return one question with what the model writes freely, cut, and after "Wait"."""
+    entry = results["printed"]["example"]
+    if entry is None:
+        return (
+            "No test question of a family within reach is right without forcing, cut by the cap "
+            'and wrong after "Wait".\n'
+        )
+    rows = [
+        [
+            f"[{answer['name']}]({root}logs/evaluate/{answer['run']})",
+            written(answer["thinking"]),
+            written(answer["reply"]),
+            answer["verdict"],
+        ]
+        for answer in entry["answers"]
+    ]
+    lines = [
+        f"One question, of the family {spelled(entry['family'])}: "
+        f"`{plain(entry['question'], 400)}` Its answer is `{plain(entry['gold'])}`.",
+        "",
+        *table(["", "thinking", "answer", ""], "llll", rows),
+        "",
+        "**Bold** is forced, the rest is the model's. It is the first test question of a family "
+        'within reach that is right without forcing, cut by the cap, and wrong after "Wait".',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def written(pieces: list[list[str]]) -> str:
+    """Return what a model wrote for a cell of a table: as code, forced pieces in bold.
+
+    The text is hostile: as code and without line breaks, bars or backticks it is text alone.
+    """
+    lines: list[str] = [""]
+    for kind, text in pieces:
+        for number, line in enumerate(text.split("\n")):
+            if number:
+                lines.append("")
+            if line.strip():
+                code = f"`{plain(line.strip(), 200)}`"
+                lines[-1] += (" " if lines[-1] else "") + (
+                    f"**{code}**" if kind == "forced" else code
+                )
+    return "<br>".join(line for line in lines if line)

@@ -1,0 +1,385 @@
+"""paper/results.md: every row, comparison and method as tables, with the figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ponder.report.numbers import GROUPS
+from ponder.report.tables import cost_words, picture, spelled, table
+
+
+def results_page(results: Mapping[str, Any], root: str) -> str:
+    """Return every row, comparison and method as tables, with the figures."""
+    printed = results["printed"]
+    lines = [
+        *_accuracies(results, printed, root),
+        *_comparisons(printed),
+        *_public(printed["public"], root),
+        *_planned(printed["contrasts"], root),
+        *_mistakes(printed["mistakes"]),
+        *_methods(printed["methods"], root),
+        *_parallel(printed["parallel"], root),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _accuracies(results: Mapping[str, Any], printed: Mapping[str, Any], root: str) -> list[str]:
+    groups, rows = printed["groups"], printed["rows"]
+    head = [
+        "subject",
+        *(f"{name} (n={groups[name]['n']})" for name in GROUPS),
+        f"all (n={rows[0]['all']['n']})",
+        "mean thinking tokens",
+        "cut",
+        "unanswered",
+        "right if cut",
+        "right if completed",
+    ]
+    constant = [
+        groups[name]["constant"] if results["groups"][name]["n"] else "-" for name in GROUPS
+    ]
+    cells = [["Most frequent answer of each family", *constant, printed["guess"]["constant"]]]
+    cells[0] += ["-"] * (len(head) - len(cells[0]))
+    for row in rows:
+        members = [row["groups"][name] for name in GROUPS]
+        shares = [entry["text"] if entry else "-" for entry in [*members, row["all"]]]
+        label = f"[{row['label']}]({root}logs/evaluate/{row['run']})"
+        cells.append([label, *shares, row["all"]["thinking_tokens"], *_ends(row["ends"])])
+    return [
+        "## Accuracy",
+        "",
+        *table(head, "lrrrrrrrrr", cells),
+        "",
+        "Accuracy on test questions with 95% intervals (Wilson). "
+        + " ".join(f"{name.capitalize()}: {groups[name]['words']}." for name in GROUPS)
+        + " The first line is what a constant guess would score. Cut: answers whose thinking the "
+        "cap ended, which at a cap of 0 is all of them; unanswered: without a final answer that "
+        "can be read. All of it is for these eight families. The groups were fixed on other "
+        "questions (dev): a family that is trained on is within "
+        "reach when SFT without forcing gets half of it right there and beats that constant "
+        "guess. Transfer families are never trained on.",
+        "",
+        *picture(root, "models", "Accuracy of each model without forcing, by group of families"),
+        "",
+        *picture(root, "scaling", "Accuracy against mean thinking tokens, by group of families"),
+        "",
+        *picture(root, "families", "Accuracy against mean thinking tokens, by family"),
+        "",
+    ]
+
+
+def _ends(ends: Mapping[str, Any]) -> list[str]:
+    """Return the cells on cut and unanswered answers."""
+    shares = [entry["accuracy"] if (entry := ends[name]) else "-" for name in ("cut", "completed")]
+    return [ends["cut_share"], ends["unanswered_share"], *shares]
+
+
+def _comparisons(printed: Mapping[str, Any]) -> list[str]:
+    pairs, main, base = printed["comparisons"], printed["training"]["cpu"], printed["base"]
+    scopes = ("trained", *GROUPS)
+    names = {"trained": "trained families"}
+    sizes = {scope: pairs[0][scope]["n"] for scope in scopes if pairs[0][scope]}
+    head = ["difference in points"]
+    head += [f"{names.get(scope, scope)} (n={sizes.get(scope, '0')})" for scope in scopes]
+    head += ["gained, lost", "p (Holm)", f"families as units (n={pairs[0]['units']['n']})"]
+    cells = [
+        [
+            f"{pair['ours']} minus {pair['theirs']}",
+            *(pair[scope]["text"] if pair[scope] else "-" for scope in scopes),
+            f"{pair['trained']['gained']}, {pair['trained']['lost']}",
+            pair["trained"]["p_holm"],
+            pair["units"]["text"],
+        ]
+        for pair in pairs
+    ]
+    return [
+        "## Differences",
+        "",
+        *table(head, "lrrrrrrr", cells),
+        "",
+        "Paired by question, 95% intervals by bootstrap. Where an interval holds 0, the two are "
+        "not distinguishable, which does not say that they are equal. Gained and lost: answers on "
+        "the trained families that only the first, or only the second, has right; p is McNemar's, "
+        "corrected by Holm over the lines of this table, all of them exploratory but for what was "
+        "pre-registered. Families as units: the mean over the trained families of the difference "
+        "in each, with Student's interval over families, which is what could be said of other "
+        "families like these. "
+        + "".join(
+            f"Pre-registered ({plan['name']}): {plan['expected']}, {plan['outcome']}. "
+            for plan in printed["preregistered"]
+        )
+        + "Each model was trained once: the intervals cover the choice of questions, not the "
+        f"training seed. Base: {base['name']} from {base['loaded_from']}. Training: "
+        f"{main['rows']} rows, {main['steps']} steps, {main['tokens']} tokens, {main['minutes']} "
+        f"minutes ({main['machine']}).",
+        "",
+    ]
+
+
+def _public(plans: Sequence[Mapping[str, Any]], root: str) -> list[str]:
+    """Return each arm on a public benchmark under each budget, and how its answers end."""
+    head = ["answered by", "budget", "accuracy", "without originals", "mean thinking tokens"]
+    head += ["tokens written", "cut", "unanswered", "right if cut", "right if completed"]
+    lines = ["## On a public benchmark", ""]
+    for plan in plans:
+        cells = [
+            [
+                f"[{arm['arm']}]({root}logs/evaluate/{arm['run']})",
+                arm["words"],
+                arm["all"]["text"],
+                arm["fresh"]["text"],
+                arm["all"]["thinking_tokens"],
+                arm["written"],
+                *_ends(arm["ends"]),
+            ]
+            for arm in plan["arms"]
+        ]
+        fresh = plan["arms"][0]["fresh"]["n"] if plan["arms"] else "-"
+        lines += [
+            *picture(root, plan["name"], "Accuracy on GSM8K against mean thinking tokens"),
+            "",
+            *table(head, "llrrrrrrrr", cells),
+            "",
+            f"{plan['n']} questions of {plan['benchmark']}; without originals: the {fresh} that no "
+            "template of the training questions was made from. Cut: the share of answers whose "
+            "thinking the budget ended. Where nothing is forced, all that is written is the "
+            "answer. " + cost_words(plan["cost"]),
+            "",
+        ]
+    return lines
+
+
+def _planned(plans: Sequence[Mapping[str, Any]], root: str) -> list[str]:
+    """Return what came of the pre-registered contrasts, and which of their runs are there."""
+    lines = [
+        "## Pre-registered contrasts",
+        "",
+        "A contrast has its verdict once all runs of all contrasts of its plan are there, since "
+        "each p-value is corrected for all of them. Everything else here is exploratory.",
+        "",
+    ]
+    for plan in plans:
+        verdicts = [
+            [
+                f"{contrast['name']}: {contrast['ours']} minus {contrast['theirs']}",
+                contrast["expected"],
+                *_of_contrast(contrast["all"]),
+                contrast["outcome"],
+            ]
+            for contrast in plan["contrasts"]
+        ]
+        head = ["primary contrast", "expected", "points", "p (Holm)", "detectable", "outcome"]
+        lines += [
+            f"[{plan['name']}]({root}logs/preregistrations/{plan['name']}.yaml), over {plan['n']} "
+            f"test questions of {', '.join(map(spelled, plan['families']))}: {plan['outcome']}.",
+            "",
+            *table(head, "lrrrrl", verdicts),
+            "",
+            *(_arms(plan["arms"], root) if plan["arms"] else ()),
+        ]
+    return lines
+
+
+def _arms(arms: Sequence[Mapping[str, Any]], root: str) -> list[str]:
+    """Return the seeds of each arm that are there, with what their intervals cover."""
+    head = ["arm, budget", "seeds", "accuracy of each", "over all", "spread of seeds"]
+    cells = [
+        [
+            arm["name"],
+            *(", ".join(values) for values in _of_seeds(arm["seeds"], root)),
+            arm["all"]["text"],
+            arm["all"]["between_seeds"] or "-",
+        ]
+        for arm in arms
+    ]
+    return [
+        *table(head, "lrrrr", cells),
+        "",
+        "Accuracy on the same questions. Seeds and questions are two crossed random factors: the "
+        "intervals hold for other questions of these families and for other seeds; that of a "
+        "single seed covers the choice of questions alone. The spread is the standard deviation of "
+        "the seeds, in points. Detectable: the smallest true difference, in points, that would be "
+        f"told from none four times in five. Processors: {_processors(arms)}.",
+        "",
+    ]
+
+
+def _of_contrast(numbers: Mapping[str, str] | None) -> list[str]:
+    if numbers is None:
+        return ["-", "-", "-"]
+    return [numbers["text"], numbers["p_holm"], numbers["detectable"] or "-"]
+
+
+def _of_seeds(seeds: Sequence[Mapping[str, str]], root: str) -> tuple[list[str], list[str]]:
+    """Return the seeds of an arm as links to their runs, and the accuracy of each."""
+    links = [
+        f"[{seed['name'].removeprefix('seed ')}]({root}logs/evaluate/{seed['run']})"
+        for seed in seeds
+    ]
+    return links, [seed["accuracy"] for seed in seeds]
+
+
+def _processors(arms: Sequence[Mapping[str, Any]]) -> str:
+    """Return which processor trained which arms and seeds, in words."""
+    trained: dict[str, dict[str, None]] = {}
+    for arm in arms:
+        for seed in arm["seeds"]:
+            name = f"{arm['name'].partition(',')[0]} {seed['name']}"
+            trained.setdefault(seed["processor"], {})[name] = None
+    return "; ".join(f"{processor}: {', '.join(names)}" for processor, names in trained.items())
+
+
+def _mistakes(mistakes: Mapping[str, Any]) -> list[str]:
+    """Return what goes wrong in answers, counted by rule."""
+    steps = ("n", "right_answers", "right", "followed", "value", "step", "missing", "extra")
+    nudges = ("n", "operation", "followed", "again", "value", "step", "nothing", "other")
+    families = list(mistakes["types"][0]["families"])
+    types = [
+        [entry["name"], *(_type_cell(entry["families"][family]) for family in families)]
+        for entry in mistakes["types"]
+    ]
+    return [
+        "## What goes wrong",
+        "",
+        "Counted by rule over the answers of the table (ponder/report/mistakes.py); no rule looks "
+        "at who answered.",
+        "",
+        *table(
+            [
+                "the first wrong step, trained families",
+                "answers",
+                "right answers",
+                "every step right",
+                "and the answer too",
+                "another value",
+                "another step",
+                "ended early",
+                "went on",
+            ],
+            "lrrrrrrrr",
+            [
+                [spelled(entry["name"]), *(entry[key] for key in steps)]
+                for entry in mistakes["steps"]
+            ],
+        ),
+        "",
+        "The programs that wrote the training traces say which line is due. Another value: the "
+        "line is the step that was due, with another value. Of letter counting a line is a whole "
+        "word, so a letter that is left out makes it another step.",
+        "",
+        *table(
+            [
+                "after the last nudge",
+                "nudged",
+                "`Wait:` as one more operation",
+                "its value is the answer",
+                "the line before again",
+                "with another value",
+                "another step",
+                "nothing",
+                "other words",
+            ],
+            "lrrrrrrrr",
+            [
+                [spelled(entry["name"]), *(entry[key] for key in nudges)]
+                for entry in mistakes["nudges"]
+            ],
+        ),
+        "",
+        *table(
+            ["answers of the wrong type", *map(spelled, families)], "l" + "r" * len(families), types
+        ),
+        "",
+        "What the right answers of a family are, numbers, lists or a few words, is its type. In "
+        "brackets: those that are among the few answers of another family, and of which.",
+        "",
+    ]
+
+
+def _type_cell(entry: Mapping[str, str]) -> str:
+    borrowed = f" ({entry['borrowed']}: {spelled(entry['from'])})" if entry["from"] else ""
+    return f"{entry['wrong']}{borrowed}"
+
+
+def _methods(methods: Mapping[str, Any], root: str) -> list[str]:
+    head = [
+        "method",
+        "runs",
+        "Control, %",
+        "single samples, %",
+        "Scaling, points per doubling",
+        "Performance, %",
+        "s1's Control, Scaling, Performance",
+    ]
+    keys = ("control", "control_per_sample", "scaling", "performance")
+    cells = []
+    for row in methods["table"]:
+        s1 = row["s1"]
+        published = (
+            ", ".join(s1[key] for key in ("control", "scaling", "performance")) if s1 else "-"
+        )
+        texts = [row["text"][key] for key in keys]
+        cells.append([f"{row['name']}: {row['title']}", row["runs"], *texts, published])
+    votes = "; ".join(f"{point['k']}: {point['accuracy']['text']}" for point in methods["voting"])
+    return [
+        "## Methods",
+        "",
+        *table(head, "lrrrrrr", cells),
+        "",
+        *picture(root, "methods", "Tokens asked for against tokens got, and accuracy, by method"),
+        "",
+        "The methods of s1's table 3 with the metrics of its section 3.2, over all test questions. "
+        "Control: runs whose mean thinking lies within what was asked, beside it the same of "
+        "single samples. Scaling: mean slope over all pairs of runs, of which two with the same "
+        "answers count once; not determined where two think nearly equally long. Performance: the "
+        "best run, chosen on these questions. The last column is s1's, 32B on AIME24: other "
+        "questions, another model, so its values are not comparable with ours. Accuracy in % when "
+        f"so many samples of the model without forcing vote: {votes}.",
+        "",
+    ]
+
+
+def _parallel(found: Mapping[str, Any], root: str) -> list[str]:
+    """Return longer thinking beside several samples at the same tokens."""
+    votes = [
+        [p["k"], p["tokens"], p["accuracy"]["text"], p["coverage"]["text"], p["tied"]]
+        for p in found["votes"]
+    ]
+    pairs = [
+        [
+            p["name"],
+            p["thinking_tokens"],
+            p["text"],
+            p["votes"],
+            p["votes_tokens"],
+            p["all"]["text"],
+        ]
+        for p in found["sequential"]
+    ]
+    return [
+        "## Sequential against parallel",
+        "",
+        *table(["samples", "tokens", "majority vote, %", "coverage, %", "tied"], "rrrrr", votes),
+        "",
+        *picture(root, "parallel", "Accuracy against thinking tokens: cuts, Wait, votes, coverage"),
+        "",
+        f"The first samples of [{found['samples']} of each question]({root}logs/evaluate/"
+        f"{found['run']}), drawn from the main arm without forcing, vote; tokens are the mean of "
+        "all that vote together. Coverage is the chance that any of them is right, which is no "
+        "accuracy: somebody has to know which.",
+        "",
+        *table(
+            [
+                "budget forcing",
+                "tokens",
+                "accuracy",
+                "nearest votes",
+                "their tokens",
+                "votes minus forcing",
+            ],
+            "lrrrrr",
+            pairs,
+        ),
+        "",
+        "For each run of budget forcing the vote whose tokens are nearest to its own, in points, "
+        "paired by question; exploratory.",
+    ]
