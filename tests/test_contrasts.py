@@ -70,18 +70,26 @@ def test_with_every_seed_each_contrast_has_its_verdict_and_its_numbers():
 
 
 @pytest.mark.parametrize(
-    "mean, p, expected, word",
+    "mean, p, word",
     [
-        (0.1, 0.049, "higher", "met"),
-        (0.1, 0.05, "higher", "not met"),
-        (0.1, 0.001, "lower", "not met"),
-        (-0.1, 0.001, "lower", "met"),
-        (-0.1, 0.2, "no difference", "met"),
-        (-0.1, 0.001, "no difference", "not met"),
+        (0.1, 0.049, "higher"),
+        (0.1, 0.05, "no difference"),
+        (-0.1, 0.001, "lower"),
+        (-0.1, 0.2, "no difference"),
+        (0.0, 1.0, "no difference"),
     ],
 )
-def test_a_direction_needs_its_sign_and_its_corrected_p_value(mean, p, expected, word):
-    assert contrasts.verdict(mean, p, expected) == word
+def test_a_direction_needs_its_sign_and_its_corrected_p_value(mean, p, word):
+    assert contrasts.found(mean, p) == word
+
+
+def test_an_outcome_is_met_when_what_was_found_is_what_was_expected():
+    for expected in ("higher", "lower", "no difference"):
+        contrast = PLAN["contrasts"][0] | {"expected": expected}
+        judged = contrasts.outcome("plan", PLAN | {"contrasts": [contrast]}, runs())
+        (one,) = judged["contrasts"]
+        assert one["outcome"] == ("met" if one["found"] == expected else "not met")
+        assert one["found"] == "higher"
 
 
 def test_a_seed_that_lacks_anywhere_leaves_every_contrast_without_a_verdict():

@@ -29,8 +29,8 @@ def outcome(
     """Return what a plan came to; each seed also by groups of families, where they are given.
 
     {"name", "outcome": in words, "arms": each arm under each budget with the seeds that are there,
-    "contrasts": each with its "outcome" (met, not met, void, or "not run" with what is missing) and
-    under "all" its numbers, None without a verdict}.
+    "contrasts": each with its "outcome" (met, not met, void, or "not run" with what is missing),
+    what was "found" and under "all" its numbers, both None without a verdict}.
     """
     contrasts = [_named(contrast) for contrast in plan["contrasts"]]
     sides = [(arm, budget) for arm, budgets in plan["budgets"].items() for budget in budgets]
@@ -40,7 +40,7 @@ def outcome(
     for contrast, asked in zip(contrasts, plan["contrasts"], strict=True):
         of_sides = {side: lacking[side] for side in _sides(asked)}
         contrast["outcome"] = _missing(of_sides, plan["seeds"])
-        contrast["all"] = None
+        contrast["all"] = contrast["found"] = None
     if not any(contrast["outcome"] for contrast in contrasts):
         _judge(contrasts, name, plan, runs)
     for contrast in contrasts:
@@ -123,7 +123,8 @@ def _judge(
     corrected = seeds.holm([contrast["all"]["p"] for contrast in contrasts])
     for contrast, p in zip(contrasts, corrected, strict=True):
         contrast["all"]["p_holm"] = p
-        contrast["outcome"] = verdict(contrast["all"]["difference"], p, contrast["expected"])
+        contrast["found"] = found(contrast["all"]["difference"], p)
+        contrast["outcome"] = "met" if contrast["found"] == contrast["expected"] else "not met"
 
 
 def _over_seeds(table: Table) -> dict[str, Any]:
@@ -187,14 +188,13 @@ def _numbers(numbers: dict[str, Any], table: Table) -> dict[str, Any]:
     }
 
 
-def verdict(mean: float, corrected: float, expected: str) -> str:
-    """Return met or not met: a direction needs a corrected p-value below LEVEL and its own sign, no
-    difference needs one that is not below.
+def found(mean: float, corrected: float) -> str:
+    """Return higher or lower, by the sign of the mean, where the corrected p-value is below LEVEL,
+    else no difference.
     """
-    found = "no difference"
-    if corrected < LEVEL:
-        found = "higher" if mean > 0 else "lower"
-    return "met" if found == expected else "not met"
+    if corrected >= LEVEL:
+        return "no difference"
+    return "higher" if mean > 0 else "lower"
 
 
 # --- what is there ---------------------------------------------------------------------

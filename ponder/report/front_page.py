@@ -28,6 +28,7 @@ def public_table(results: Mapping[str, Any], root: str) -> str:
             f"{contrast['name']}: {public.named(contrast['ours'])} minus "
             f"{public.named(contrast['theirs'])}",
             contrast["expected"],
+            contrast["found"] or "-",
             contrast["all"]["text"] if contrast["all"] else "-",
             contrast["outcome"],
         ]
@@ -39,7 +40,7 @@ def public_table(results: Mapping[str, Any], root: str) -> str:
         f"Right answers to {measured['n']} questions of GSM8K with 95% interval, and mean thinking "
         "tokens; each model was trained once.",
         "",
-        *table(["pre-registered", "expected", "points", "outcome"], "llll", verdicts),
+        *table(["pre-registered", "expected", "found", "points", "outcome"], "lllll", verdicts),
         "",
         cost_words(measured["cost"]),
     ]
