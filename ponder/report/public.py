@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ponder.report import comparisons, contrasts, released, sources
+from ponder.report import comparisons, contrasts, costs, released, sources
 from ponder.report.comparisons import summary
 from ponder.report.sources import PlannedAnswers
-from ponder.runs import ROOT, read_jsonl
+from ponder.runs import read_jsonl
 from ponder.statistics import Sample
 
-PRICES = ROOT / "paper" / "prices.yaml"
 # How the documents name the arms of logs/preregistrations/qwen.yaml, and its budgets.
 ARMS = {
     "qwen-base-boxed": "base",
@@ -99,30 +98,14 @@ def originals(path: Path) -> set[str]:
 
 
 def cost(name: str, measured: Mapping[str, Any], logs: Path) -> dict[str, Any]:
-    """Return what the runs behind a plan took, by stage and in all.
-
-    {"stages": [{"name", "runs", "tokens", "hours"}], "hours", "core_hours", "price": dollars an
-    hour of a core, which paper/prices.yaml states, "dollars"}. Tokens are those that were written,
-    of a training those that were read.
-    """
-    collected = _begun("collect", COSTS[name].collections, logs)
-    trainings = trained(name, logs)
-    evaluated = [logs / "evaluate" / arm["run"] for arm in measured["arms"]]
-    groups = {"collect": collected, "train": trainings, "evaluate": evaluated}
-    stages = [_stage(stage, folders) for stage, folders in groups.items() if folders]
-    folders = [*collected, *trainings, *evaluated]
-    core_hours = sum(
-        _seconds(folder) / 3600 * sources.read(folder / "environment.json")["threads"]
-        for folder in folders
+    """Return what the runs behind a plan took (costs.total)."""
+    return costs.total(
+        {
+            "collect": begun(COSTS[name].collections, logs),
+            "train": trained(name, logs),
+            "evaluate": [logs / "evaluate" / arm["run"] for arm in measured["arms"]],
+        }
     )
-    price = sources.read_yaml(PRICES)["dollars_per_core_hour"]
-    return {
-        "stages": stages,
-        "hours": sum(stage["hours"] for stage in stages),
-        "core_hours": core_hours,
-        "price": price,
-        "dollars": core_hours * price,
-    }
 
 
 def trained(name: str, logs: Path) -> list[Path]:
@@ -143,31 +126,10 @@ def _there(stage: str, labels: Sequence[str], logs: Path) -> list[Path]:
     return [folder for label in labels for folder in released.run_folders(stage, label, logs)]
 
 
-def _begun(stage: str, labels: Sequence[str], logs: Path) -> list[Path]:
-    """Return the released runs of some labels, those too that came to no end."""
+def begun(labels: Sequence[str], logs: Path) -> list[Path]:
+    """Return the released collections of some labels, those too that came to no end."""
     return [
         folder
         for label in labels
-        for folder in sorted(Path(logs, stage).glob(f"{label}-{'[0-9a-f]' * 8}"))
+        for folder in sorted(Path(logs, "collect").glob(f"{label}-{'[0-9a-f]' * 8}"))
     ]
-
-
-def _stage(name: str, folders: Sequence[Path]) -> dict[str, Any]:
-    """Return the tokens and hours of the runs of a stage."""
-    tokens = 0
-    for folder in folders:
-        tokens += sum(row.get("tokens", 0) for row in _timing(folder))
-        if name == "train":
-            tokens += sum(step["tokens"] for step in read_jsonl(folder / "metrics.jsonl"))
-    seconds = sum(map(_seconds, folders))
-    return {"name": name, "runs": len(folders), "tokens": tokens, "hours": seconds / 3600}
-
-
-def _seconds(folder: Path) -> float:
-    """Return how long a run worked; the time of a sweep is shared by its runs."""
-    return sum(row["seconds"] / row.get("budgets", 1) for row in _timing(folder))
-
-
-def _timing(folder: Path) -> list[dict[str, Any]]:
-    """Return the rows of a run's timing.jsonl that tell what was done, without starts and ends."""
-    return [row for row in read_jsonl(folder / "timing.jsonl") if "event" not in row]
