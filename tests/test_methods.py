@@ -94,6 +94,7 @@ def test_a_row_has_the_metrics_of_its_runs_with_their_text_and_what_s1_printed()
         ((0.5, -0.3, 1.2), "not distinguishable from 0"),
         ((0.5, 0.1, 1.2), "positive"),
         ((-2, -3, -0.1), "negative"),
+        ((60, 1, 101.1), methods.NOT_DETERMINED),
     ],
 )
 def test_a_slope_is_said_only_where_its_interval_leaves_out_0(found, words):
@@ -116,6 +117,7 @@ def test_two_runs_with_the_same_answers_count_once_in_scaling():
     other = [s | {"ids": [0]} if int(s["id"]) > 196 else s for s in long]
     found = methods.row(names, {"tokens": 1}, [short, long, other], PUBLISHED)
     assert found["counted"] == ["a", "b", "c"] and found["slope"] == methods.NOT_DETERMINED
+    assert found["text"]["scaling"] == "n.d."
 
 
 def test_a_text_never_has_a_minus_zero():

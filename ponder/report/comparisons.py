@@ -12,6 +12,7 @@ from ponder.report.sources import Evaluation, published
 from ponder.statistics import Sample
 
 MAIN = "SFT, no forcing"
+WIDE = 0.5  # an interval of an accuracy as wide as half of its scale determines nothing
 COMPARISONS = {  # the name in the paper's prose: the row, and the row that is subtracted from it
     "nearest": (MAIN, "Nearest training question"),
     "base": (MAIN, "Base, zero-shot"),
@@ -61,9 +62,16 @@ def ends(samples: list[Sample]) -> dict[str, Any]:
     return {
         "cut_share": len(cut) / len(samples),
         "unanswered_share": sum(extract(s["reply"]) is None for s in samples) / len(samples),
-        "cut": summary(cut),
-        "completed": summary([sample for sample in samples if not sample["capped"]]),
+        "cut": _determined(summary(cut)),
+        "completed": _determined(summary([sample for sample in samples if not sample["capped"]])),
     }
+
+
+def _determined(counts: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a summary, its text "n.d." where the interval of so few answers says nothing."""
+    if counts is None or counts["high"] - counts["low"] <= WIDE:
+        return counts
+    return counts | {"text": methods.NOT_PRINTED}
 
 
 def difference(ours: Sequence[Sample], theirs: Sequence[Sample], purpose: str) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from ponder.statistics import Sample
 Limit = tuple[float | None, float | None]  # least, most mean thinking tokens; None: no limit
 SAME = 0.99  # share of equal answers from which two runs are one
 NEAR = 1.05  # lengths that differ by less are nearly equal: a slope is divided by log2 of it, 0.07
+WIDE = 100  # points: an interval of a slope as wide as all of the scale of accuracy
 NOT_DETERMINED = "not determined"
+NOT_PRINTED = "n.d."  # in place of an interval that determines nothing
 
 
 def tokens_per_step(
@@ -103,7 +105,7 @@ def row(
         "text": {
             "control": interval_text(metrics["control"], 100, 0, bare=method.unit == "unasked"),
             "control_per_sample": interval_text(metrics["control_per_sample"], 100, 1),
-            "scaling": word if word == NOT_DETERMINED else scaling,
+            "scaling": NOT_PRINTED if word == NOT_DETERMINED else scaling,
             "scaling_per_token": interval_text(metrics["scaling_per_token"], 1, 2, "+"),
             "performance": interval_text(metrics["performance"], 100, 1),
         },
@@ -139,10 +141,13 @@ def slope(scaling: Mapping[str, float] | None, lengths: Sequence[float]) -> str:
     """Return what the interval of a Scaling says, to stand after "is"; `lengths` are the mean
     thinking tokens of its runs.
 
-    Between two runs of nearly equal length a slope divides by almost nothing, so it says nothing.
+    Between two runs of nearly equal length a slope divides by almost nothing, so it says nothing;
+    nor does an interval that is as wide as the scale of accuracy.
     """
     if scaling is None:
         return "not defined"
+    if scaling["high"] - scaling["low"] > WIDE:
+        return NOT_DETERMINED
     ordered = sorted(length for length in lengths if length)
     if any(more < NEAR * less for less, more in itertools.pairwise(ordered)):
         return NOT_DETERMINED

@@ -330,8 +330,9 @@ def _methods(methods: Mapping[str, Any], root: str) -> list[str]:
         "The methods of s1's table 3 with the metrics of its section 3.2, over all test questions. "
         "Control: runs whose mean thinking lies within what was asked, beside it the same of "
         "single samples. Scaling: mean slope over all pairs of runs, of which two with the same "
-        "answers count once; not determined where two think nearly equally long. Performance: the "
-        "best run, chosen on these questions. The last column is s1's, 32B on AIME24: other "
+        "answers count once; n.d., not determined, where two think nearly equally long or the "
+        "interval is wider than the scale of accuracy. Performance: the best run, chosen on these "
+        "questions. The last column is s1's, 32B on AIME24: other "
         "questions, another model, so its values are not comparable with ours. Accuracy in % when "
         f"so many samples of the model without forcing vote: {votes}.",
         "",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ponder.report.methods import NEAR, NOT_DETERMINED
+from ponder.report.methods import NOT_DETERMINED
 
 AGREE, OPPOSE, UNCLEAR = "same direction", "opposite direction", "not distinguishable"
 
@@ -47,13 +47,15 @@ def with_public(finding: Finding, results: Mapping[str, Any]) -> Finding:
     plan = by_name(results["printed"]["contrasts"])[public]
     contrast = by_name(plan["contrasts"])[name]
     arms = by_name(results["printed"]["public"][0]["arms"])
-    said = "not all of its runs are there"
+    said = "not run yet"
     if contrast["ours"] in arms and contrast["theirs"] in arms:
         ours, theirs = (arms[contrast[side]]["all"]["accuracy"] for side in ("ours", "theirs"))
-        said = f"{ours} against {theirs}; without a verdict until all runs of the plan are there"
-    if contrast["all"]:
-        said = f"{contrast['ours']} minus {contrast['theirs']}: {contrast['all']['text']} points"
-        said += f"; expected {contrast['expected']}: {contrast['outcome']}"
+        said = f"{ours} against {theirs}"
+        if contrast["all"]:
+            said += f": {contrast['all']['text']} points; expected {contrast['expected']}: "
+            said += contrast["outcome"]
+        else:
+            said += "; no verdict before all runs of the plan are there"
     return replace(finding, public=said)
 
 
@@ -92,7 +94,7 @@ def _findings(results: Mapping[str, Any]) -> list[Finding]:
     def slope(says: str, name: str) -> Finding:
         scaling = methods[name]["scaling"]
         if methods[name]["slope"] == NOT_DETERMINED:
-            here = f"Scaling not determined: two runs think equally long, within {NEAR - 1:.0%}"
+            here = "Scaling not determined: its runs think too nearly equally long"
             return Finding(says, here, "methods", NOT_DETERMINED)
         here = f"Scaling {texts[name]['text']['scaling']} points per doubling"
         published = methods[name]["s1"]["scaling"]
