@@ -91,6 +91,8 @@ def write_evaluation(folder, samples, weights, base="base.json"):
     files = {
         "samples.jsonl": lines(samples),
         "config.yaml": yaml.safe_dump({"model": MODEL}),
+        "environment.json": json.dumps({"threads": 2}),
+        "timing.jsonl": lines([{"event": "start"}, {"questions": 8, "tokens": 9, "seconds": 1.0}]),
         "stdout.log": "hello\n",
         "results.json": json.dumps({"all": statistics.summary(samples)}),
     }

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from ponder.audit import decisions
-from ponder.report import markdown, released
+from ponder.report import costs, markdown, released
 from ponder.report.comparisons import PAIRS
 from ponder.report.numbers import DEV
 from ponder.rows import Claim, values_of
-from ponder.runs import dump
+from ponder.runs import ROOT, dump
 
 ESTIMATORS = {
     "accuracy": "share of right answers with Wilson's 95% interval, and mean thinking tokens "
@@ -50,8 +50,10 @@ ESTIMATORS = {
     "fresh": "as accuracy, without the questions that a template of the training questions was "
     "made from (ponder/report/public.py)",
     "cost": "tokens and seconds of timing.jsonl and metrics.jsonl, at the price of "
-    "paper/prices.yaml (ponder/report/public.py)",
+    "paper/prices.yaml (ponder/report/costs.py)",
     "example": "the first test question that shows what forcing does (ponder/report/example.py)",
+    "trace": "a question with the trace of its teacher, chosen by rule (ponder/report/traces.py)",
+    "listed": "said by hand, with a path or command (paper/coverage.yaml, paper/checklist.yaml)",
 }
 Part = Callable[[Any], Any]
 
@@ -283,6 +285,14 @@ def _others(results: dict[str, Any]) -> Iterator[Claim]:
     yield claim(results, "distilled", "count", [run_named("collect", "cpu-distilled")])
     yield claim(results, "counts", "count")
     yield claim(results, "references", "cited")
+    yield claim(results, "coverage", "listed")
+    yield claim(results, "checklist", "listed")
+    yield claim(results, "costs/s1", "cited")
+    everything = costs.on_families(ROOT / "logs")
+    runs_there = [f"{stage}/{path.name}" for stage, paths in everything.items() for path in paths]
+    yield claim(results, "costs/families", "cost", runs_there)
+    for entry in results["traces"]:
+        yield claim(results, f"traces/{entry['name']}", "trace", part=_teacher)
     yield claim(results, "findings", "named")
     yield claim(results, "base", "base", [main_run(results)])
     for key in results["cited"]:
@@ -297,6 +307,11 @@ def _others(results: dict[str, Any]) -> Iterator[Claim]:
     if example := results["example"]:
         answers = [f"evaluate/{answer['run']}" for answer in example["answers"]]
         yield claim(results, "example", "example", answers, [example["family"]], _question)
+
+
+def _teacher(trace: dict[str, str]) -> dict[str, str]:
+    """Return whose trace it is; what it says is no number."""
+    return {key: trace[key] for key in ("name", "teacher")}
 
 
 def _question(example: dict[str, Any]) -> dict[str, str]:

@@ -7,18 +7,29 @@ from typing import Any
 
 from ponder import statistics
 from ponder.questions.drawn import KEYS_PER_ROW, read_split
-from ponder.report import comparisons, contrasts, parallel, public, released, sources, verdicts
+from ponder.report import (
+    comparisons,
+    contrasts,
+    costs,
+    parallel,
+    public,
+    released,
+    sources,
+    traces,
+    verdicts,
+)
 from ponder.report.comparisons import MAIN, summary, within
 from ponder.report.example import decoder, example
 from ponder.report.mistakes import mistakes
 from ponder.report.printed import printed
 from ponder.report.released import MethodRun, TableRow
 from ponder.report.sources import Evaluation
-from ponder.runs import ROOT
+from ponder.runs import ROOT, read_jsonl
 from ponder.statistics import Sample
 
 DEV = "cpu-trained-free-dev"  # the run that decides on reach
 ORIGINALS = ROOT / "data" / "qwen" / "gsm8k-originals.jsonl"
+ROWS = ROOT / "data" / "qwen" / "qwen" / "train.jsonl"  # that the second scale is trained on
 GROUPS = ("within reach", "out of reach", "transfer")
 
 
@@ -76,8 +87,18 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
             decode,
         ),
         "base": sources.one_base([dev[0], *(folder for folder, _ in evaluations.values())]),
+        "costs": {
+            "families": costs.total(costs.on_families(logs)),
+            "s1": costs.published(),
+        },
         "references": sources.references(),
+        "coverage": sources.listed("coverage"),
+        "checklist": sources.listed("checklist"),
         "example": example(table, groups["within reach"], decode),
+        "traces": [
+            *traces.solved(read_split(data / "questions", "dev")),
+            *traces.shortest(read_jsonl(ROWS)),
+        ],
     }
     results = rounded(results)
     results |= {"printed": printed(results)}

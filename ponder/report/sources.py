@@ -56,10 +56,15 @@ def references() -> list[dict[str, str]]:
             "name": work["name"],
             "number": f"{number}",
             "text": f"{work['authors']}. {work['title']}. {work['where']}"
-            + (f", {work['year']}" if work["year"] else ""),
+            + (f", {work['year']}." if work["year"] else ", n.d."),
         }
         for number, work in enumerate(works, 1)
     ]
+
+
+def listed(name: str) -> list[dict[str, str]]:
+    """Return the entries of paper/coverage.yaml or paper/checklist.yaml, each with a name."""
+    return read_yaml(ROOT / "paper" / f"{name}.yaml")
 
 
 def run_folder(stage: str, label: str, logs: Path) -> Path:
