@@ -29,8 +29,8 @@ COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 # and names that a look-up must find.
 TYPST = re.compile(
     r"""(?:^|(?<=\s))//[^\n]*|,\) \* \d\b"""
-    r"""|(?:\w: |\(|, )\d[\d.]*(?:pt|cm|em|fr)(?=[,)])|\bnumbering: "1\""""
-    r"""|\b(?:columns|colspan|digits): \d(?![\d.,%]\d|%)|len\(\) [->] \d\b"""
+    r"""|(?:\w: |\(|, )\d[\d.]*(?:pt|cm|em|fr)(?=[,)])|\bnumbering: "1(?:\.1)?\""""
+    r"""|\b(?:columns(?:: |\()|(?:colspan|digits): )\d(?![\d.,%]\d|%)|len\(\) [->] \d\b"""
     r"""|== [01](?![\w.,%]\d|%)|\#sec\[\d(?:\.\d)?\]|\b(?:at|comparison|method|run|tokens|slope"""
     r"""|obeys|thinks|versus|against|cited|json|image|announced)\((?:"[^"\n]*"(?:,\s)?)+"""
 )
