@@ -81,4 +81,5 @@ def _energy(trainings: Sequence[Path]) -> float | None:
     """Return the kilowatt-hours of some trainings; None where one of them counted none."""
     paths = [folder / "cost.json" for folder in trainings]
     joules = [sources.read(path)["joules"] if path.exists() else None for path in paths]
-    return None if None in joules or not joules else sum(joules) / JOULES
+    counted = [value for value in joules if value is not None]
+    return sum(counted) / JOULES if counted and len(counted) == len(joules) else None
