@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from ponder.evaluate import results
+from ponder.report import pdf
 from ponder.rows import SampleRow, row_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,6 +99,20 @@ def replaced(path, old, new, count=1):
         assert re.search(old, text, re.MULTILINE), f"{old} is not in {path}"
         (tree / path).write_text(re.sub(old, new, text, count=count, flags=re.MULTILINE))
         return [path]
+
+    return edit
+
+
+def set_again(path, old, new, kept=False):
+    """Replace text in a file that the paper is set from and set it; put the file back, or not."""
+
+    def edit(tree):
+        before = (tree / path).read_text()
+        paths = replaced(path, old, new)(tree)
+        (tree / "paper" / "paper.pdf").write_bytes(pdf.compiled(tree / "paper"))
+        if not kept:
+            (tree / path).write_text(before)
+        return [*paths, "paper/paper.pdf"]
 
     return edit
 

@@ -17,6 +17,7 @@ from falsify import (
     replaced,
     row,
     rows,
+    set_again,
     swapped,
     swapped_text,
     value,
@@ -188,6 +189,38 @@ CASES = {
         None,
     ),
     "a byte of the paper": (byte("paper/paper.pdf", 5000), "numbers", None),
+    "a paper set from another number": (
+        set_again("paper/generated/results.json", r'"minutes": "15\.9"', '"minutes": "5.9"'),
+        "seen",
+        None,
+    ),
+    "a paper with one more number": (
+        set_again("paper/paper.typ", r"^= Data$", "= Data\n\nThe student has 61.2% on everything."),
+        "seen",
+        None,
+    ),
+    "a paper whose template counts": (
+        set_again("paper/paper.typ", r"^= Data$", "= Data\n\nOf #rows.len() rows.", kept=True),
+        "seen",
+        None,
+    ),
+    "a paper whose template prints a number that is no string": (
+        set_again(
+            "paper/paper.typ", r"^= Data$", "= Data\n\nOf #results.distilled.asked.", kept=True
+        ),
+        "seen",
+        None,
+    ),
+    "a paper that shows another figure": (
+        set_again("paper/paper.typ", r"generated/models\.svg", "generated/parallel.svg"),
+        "seen",
+        None,
+    ),
+    "a number in the paper that is no claim any more": (
+        replaced("logs/claims.jsonl", r'("id": "methods/unasked", "printed": \[")', r"\g<1>9"),
+        "seen",
+        None,
+    ),
     "samples replaced by another run's": (
         copied(f"{WAIT}/samples.jsonl", f"{FREE}/samples.jsonl"),
         "numbers",

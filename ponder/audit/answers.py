@@ -131,7 +131,7 @@ def grade_problem(sample: SampleRow) -> str | None:
     if sample.by == "choice":
         is_right = sample.choice == gold
     elif sample.how is not ABSENT:  # marked as on benchmarks
-        is_right = verify.grade(sample.reply, gold)["correct"]
+        is_right = verify.is_right(sample.reply, gold)
     else:
         is_right = mark(sample.reply, gold, sample.task)["correct"]
     if is_right != sample.correct:

@@ -142,8 +142,9 @@ def samples(folder: Path) -> list[SampleRow]:
 
 @functools.cache
 def _samples(path: Path, _: tuple[int, int]) -> list[SampleRow]:
+    name = shown(path)
     return [
-        rows.row_of(SampleRow, values, f"{shown(path)} row {number}")
+        rows.row_of(SampleRow, values, f"{name} row {number}")
         for number, values in enumerate(read(path), 1)
     ]
 

@@ -59,8 +59,9 @@ def funnel() -> Findings:
 def traces_in(folder: Path, name: str) -> list[Trace]:
     """Return the rows of a file of traces of a collect run; raises RecordError."""
     path = place(folder, name)
+    called = shown(path)
     return [
-        rows.row_of(Trace, values, f"{shown(path)} row {number}")
+        rows.row_of(Trace, values, f"{called} row {number}")
         for number, values in enumerate(read(path), 1)
     ]
 

@@ -85,6 +85,15 @@ def grade(reply: str, gold: str, options: Sequence[str] = ()) -> Grade:
     }
 
 
+def is_right(reply: str, gold: str) -> bool:
+    """Return whether `grade` calls a reply without options correct; no second grader is asked.
+
+    Raises RuntimeError as `grade` does.
+    """
+    answer = answers.extract(reply)
+    return answer is not None and _compare(answer, gold)[1]
+
+
 class Comparison:
     """Whether single values are the same, and what decided: "text", "number", "math", "limit".
 
@@ -114,6 +123,7 @@ class Comparison:
         return verdict == "equal"
 
 
+@functools.cache
 def _compare(answer: Answer, gold: str) -> tuple[str, bool]:
     """Return what decided whether an answer equals the gold one, and whether it does."""
     if len(gold) > MAX_CHARACTERS:

@@ -50,9 +50,7 @@ def at(results: Mapping[str, Any], path: str) -> Any:
     value: Any = results
     for key in path.split("/"):
         if isinstance(value, list):
-            value = {
-                str(item.get("label", item.get("name", item.get("k")))): item for item in value
-            }
+            value = {name_of(item): item for item in value}
         if not isinstance(value, dict) or key not in value:
             raise UserError(
                 f"no number is called {path!r}: {key!r} is not there; take a path in "
@@ -60,6 +58,12 @@ def at(results: Mapping[str, Any], path: str) -> Any:
             )
         value = value[key]
     return value
+
+
+def name_of(item: Any) -> str:
+    """Return what an item of a list is called in a path."""
+    is_named = isinstance(item, dict)
+    return str(item.get("label", item.get("name", item.get("k")))) if is_named else str(item)
 
 
 def filled(text: str, results: Mapping[str, Any], root: str) -> str:

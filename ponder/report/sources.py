@@ -40,7 +40,7 @@ def read(path: Path | str) -> Any:
 
 def read_yaml(path: Path | str) -> Any:
     """Return the value of a YAML file."""
-    return yaml.safe_load(Path(path).read_text())
+    return yaml.load(Path(path).read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def published() -> dict:
