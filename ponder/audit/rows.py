@@ -2,6 +2,7 @@
 are disjoint, and the numbers of the data cards.
 """
 
+import functools
 import itertools
 import re
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from ponder.audit.checks import ROOT, Findings, completed, groups, place, read, 
 from ponder.card import card, readme
 from ponder.chat import Delimiters
 from ponder.collect import attempts, contamination, selection, terms
-from ponder.grading.kinds import DRAWN, is_right
+from ponder.grading import kinds
+from ponder.grading.kinds import DRAWN
 from ponder.hashing import file_sha256
 from ponder.questions import drawn, own, pools
 from ponder.questions.families import FAMILIES
@@ -29,6 +31,7 @@ POOLS = {
     "hub": pools.HubPool,
     "traces": own.TraceSource,
 }
+is_right = functools.cache(kinds.is_right)  # data sets share traces
 
 
 # --- the choice of rows ----------------------------------------------------------------

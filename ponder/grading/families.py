@@ -5,6 +5,7 @@ a model: nothing of it is evaluated or run, and its size is limited before anyth
 expression is no answer ("4 - 3" is not 1), so none has to be worked out.
 """
 
+import functools
 import re
 from fractions import Fraction
 
@@ -38,6 +39,7 @@ def _last_box(text: str) -> str | None:
     return None
 
 
+@functools.lru_cache(2**16)
 def normal(answer: str) -> tuple[Fraction | str, ...]:
     """Return the form in which answers are compared: its items, each a Fraction or a folded string.
 

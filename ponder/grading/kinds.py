@@ -12,10 +12,10 @@ def is_right(reply: str, gold: str, kind: str) -> bool:
     expression is no answer, and a reply in which its own extractor reads another answer is wrong.
     Those to other questions, of a file or a hub or of families that no program solves
     (ponder/questions/marking.py), are compared as ponder/grading/verify.py does for
-    benchmarks. Raises RuntimeError as verify.grade does.
+    benchmarks. Raises RuntimeError as verify.is_right does.
     """
     if kind != DRAWN:
-        return verify.grade(reply, gold)["correct"]
+        return verify.is_right(reply, gold)
     answer = answers.extract(reply)
     if answer is None or families.normal(answer.text) != families.normal(gold):
         return False
