@@ -12,7 +12,7 @@ import browser
 import pytest
 
 from ponder.audit import answers as audit_answers
-from ponder.audit import checks, decisions, heading, notes, page
+from ponder.audit import checks, claims, decisions, heading, notes, page
 from ponder.audit.checks import ROOT
 from ponder.errors import UserError
 from ponder.questions.family import Step
@@ -51,11 +51,11 @@ def checkout(tmp_path_factory):
     shutil.copy(ROOT / "logs/preregistrations/cpu-s1.yaml", root / "logs/preregistrations")
     shutil.copy(ROOT / "logs" / "claims.jsonl", root / "logs")
     known = json.loads((ROOT / "paper/generated/results.json").read_text())
-    known["public"] = [
+    known["printed"]["public"] = [
         {
             "name": "qwen",
             "benchmark": "gsm8k-400",
-            "arms": [ARM | {"all": {"text": "1.0% [0, 2]", "thinking_tokens": 64.0}}],
+            "arms": [ARM | {"all": {"text": "1.0% [0, 2]", "thinking_tokens": "64.0"}}],
         }
     ]
     (root / "paper" / "generated").mkdir(parents=True)
@@ -174,13 +174,28 @@ def test_a_number_of_the_results_leads_to_runs_and_groups_that_are_known(site):
 
 def test_results_without_a_public_benchmark_have_the_other_tables():
     known = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())
-    known.pop("public", None)
+    known["printed"].pop("public", None)
     names = [table["id"] for table in results.tables(known)]
     assert names == ["rows", "differences", "methods", "seeds", "votes"]
     assert results.tables({}) == [] and results.groups({}) == {}
     assert all(
         len(row) == len(table["head"]) for table in results.tables(known) for row in table["rows"]
     )
+
+
+def test_each_number_of_the_tables_is_a_string_that_was_formatted_for_documents():
+    known = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())
+    printed = {*claims.strings(known["printed"])}
+    others = [
+        cell
+        for table in results.tables(known)
+        for row in table["rows"]
+        for cell in row
+        if isinstance(cell, str) and re.search(r"\d", cell) and cell not in printed
+    ]
+    assert all(re.fullmatch(r"\d+ of \d+|[\w+ ]+: [^:]+", cell) for cell in others), others
+    known["printed"]["rows"][0]["all"]["thinking_tokens"] = "as printed"
+    assert "as printed" in json.dumps(results.tables(known))
 
 
 def test_every_claim_decision_and_preregistration_is_there(site):

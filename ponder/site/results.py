@@ -1,7 +1,8 @@
 """The tables of paper/generated/results.json, each number a link into the reader of answers.
 
 A table is {"id", "title", "note", "head", "rows"}. A cell is a text, or a list of parts that are a
-text or {"text", "href"}. Pure: nothing is read here.
+text or {"text", "href"}. Pure: nothing is read here. A number is the string under `printed`, as in
+every document.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,13 +16,14 @@ SCOPES = ("all", "trained", "within reach", "out of reach", "transfer")
 
 def tables(results: Mapping[str, Any]) -> list[Table]:
     """Return the tables of the results; what an older results.json lacks is left out."""
+    printed = results.get("printed") or {}
     found = (
-        *plans(results.get("public") or []),
-        rows(results.get("rows") or []),
-        differences(results.get("comparisons") or [], results.get("rows") or []),
-        methods((results.get("methods") or {}).get("table") or []),
-        seeds(results.get("contrasts") or []),
-        votes(results.get("parallel") or {}),
+        *plans(printed.get("public") or []),
+        rows(printed.get("rows") or []),
+        differences(printed.get("comparisons") or [], printed.get("rows") or []),
+        methods(*((tree.get("methods") or {}).get("table") or [] for tree in (printed, results))),
+        seeds(printed.get("contrasts") or []),
+        votes(printed.get("parallel") or {}),
     )
     return [table for table in found if table["rows"]]
 
@@ -44,11 +46,6 @@ def link(text: str, href: str) -> list[dict[str, str]]:
     return [{"text": text, "href": href}]
 
 
-def percent(share: float | None) -> str:
-    """Return a share as a percentage; "" where there is none."""
-    return "" if share is None else f"{100 * share:.1f}%"
-
-
 def table(name: str, title: str, note: str, head: Sequence[str], rows: list[list[Cell]]) -> Table:
     """Return a table."""
     return {"id": name, "title": title, "note": note, "head": [*head], "rows": rows}
@@ -68,9 +65,9 @@ def rows(found: Sequence[Mapping[str, Any]]) -> Table:
                 row["label"],
                 link(row["all"]["text"], reader(row["run"])),
                 *of_groups,
-                f"{row['all']['thinking_tokens']:.1f}",
-                percent(ends.get("cut_share")),
-                percent(ends.get("unanswered_share")),
+                row["all"]["thinking_tokens"],
+                ends.get("cut_share") or "",
+                ends.get("unanswered_share") or "",
             ]
         )
     head = ("who answers", "all", *names, "thinking tokens", "cut", "no answer")
@@ -122,18 +119,20 @@ def difference(scope: Any, theirs: str, ours: str, name: str) -> Cell:
     return [f"{scope['text']}: ", parts[0], ", ", parts[1]]
 
 
-def methods(found: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the table of the ways to think longer or shorter."""
+def methods(found: Sequence[Mapping[str, Any]], unprinted: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of the ways to think longer or shorter; `unprinted` are the same with what
+    no document prints: how many answers of each run obey.
+    """
     body: list[list[Cell]] = [
         [
             f"{method['name']}: {method['title']}",
             point["name"],
             link(point["text"], reader(point["run"])),
-            f"{point['thinking_tokens']:.1f}",
-            f"{point['within']} of {point['n']}" if "within" in point else "",
+            point["thinking_tokens"],
+            f"{counts['within']} of {point['n']}" if "within" in counts else "",
         ]
-        for method in found
-        for point in method["points"]
+        for method, counted in zip(found, unprinted, strict=True)
+        for point, counts in zip(method["points"], counted["points"], strict=True)
     ]
     head = ("method", "variant", "accuracy", "thinking tokens", "within its limit")
     return table("methods", "Methods of s1's table 3", "On all test questions.", head, body)
@@ -151,9 +150,9 @@ def plans(public: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Iterator[T
                     arm["words"],
                     link(arm["all"]["text"], reader(arm["run"])),
                     fresh.get("text", ""),
-                    f"{arm['all']['thinking_tokens']:.1f}",
-                    percent(ends.get("cut_share")),
-                    percent(ends.get("unanswered_share")),
+                    arm["all"]["thinking_tokens"],
+                    ends.get("cut_share") or "",
+                    ends.get("unanswered_share") or "",
                 ]
             )
         head = ("arm", "budget", "accuracy", "without originals", "thinking tokens", "cut")
@@ -184,10 +183,10 @@ def votes(parallel: Mapping[str, Any]) -> Table:
     """Return the table of votes among several samples of each question."""
     body: list[list[Cell]] = [
         [
-            str(vote["k"]),
-            link(f"{vote['accuracy']['text']}", reader(parallel["run"])),
+            vote["k"],
+            link(vote["accuracy"]["text"], reader(parallel["run"])),
             vote["coverage"]["text"],
-            f"{vote['tokens']:.1f}",
+            vote["tokens"],
         ]
         for vote in parallel.get("votes", [])
     ]
