@@ -292,7 +292,7 @@ def _others(results: dict[str, Any]) -> Iterator[Claim]:
     runs_there = [f"{stage}/{path.name}" for stage, paths in everything.items() for path in paths]
     yield claim(results, "costs/families", "cost", runs_there)
     for entry in results["traces"]:
-        yield claim(results, f"traces/{entry['name']}", "trace", part=_teacher)
+        yield claim(results, f"traces/{entry['name']}", "trace")
     yield claim(results, "findings", "named")
     yield claim(results, "base", "base", [main_run(results)])
     for key in results["cited"]:
@@ -306,14 +306,4 @@ def _others(results: dict[str, Any]) -> Iterator[Claim]:
         yield claim(results, f"preregistered/{plan['name']}", "announced", pair)
     if example := results["example"]:
         answers = [f"evaluate/{answer['run']}" for answer in example["answers"]]
-        yield claim(results, "example", "example", answers, [example["family"]], _question)
-
-
-def _teacher(trace: dict[str, str]) -> dict[str, str]:
-    """Return whose trace it is; what it says is no number."""
-    return {key: trace[key] for key in ("name", "teacher")}
-
-
-def _question(example: dict[str, Any]) -> dict[str, str]:
-    """Return which question the example is; what the model wrote of it is no number."""
-    return {key: example[key] for key in ("family", "id")}
+        yield claim(results, "example", "example", answers, [example["family"]])

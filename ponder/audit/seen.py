@@ -29,6 +29,7 @@ PAPER = ROOT / "paper"
 FIGURE = """<svg xmlns="http://www.w3.org/2000/svg" width="90" height="20">
 <text x="0" y="15" style="font-size: 9px; font-family: 'DejaVu Sans'">{}</text></svg>"""
 S1 = re.compile(r"(?<=#sec\[)[\d.]+(?=\])")  # a section, table or figure of s1's paper
+UNNUMBERED = "#set heading(numbering: none)"
 MARK = re.compile("QX[A-P]{4}XQ")
 STRAIGHT = {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0xAD: None}
 AROUND = 40  # characters of a text that are shown before and after a place
@@ -62,7 +63,7 @@ def seen() -> Findings:
     literals = [entry["text"] for entry in read(ROOT / "logs" / "literals.yaml") or []]
     problems = [
         *difference(there, skeleton, marks),
-        *typed(skeleton, template.count("\n= "), [*literals, *names(results, template)]),
+        *typed(skeleton, headings(template), [*literals, *names(results, template)]),
         *unclaimed(printed, read(ROOT / "logs" / "claims.jsonl")),
     ]
     return Findings(f"{len(there)} pages, {len(printed)} places where a claim prints", problems)
@@ -154,13 +155,25 @@ def bare(text: str) -> str:
     return re.sub(r"(?<=[^\W\d])-\s*(?=[^\W\d])|\s+", "", "".join(kept))
 
 
-def typed(skeleton: str, headings: int, allowed: Sequence[str]) -> Iterator[str]:
+def headings(template: str) -> list[str]:
+    """Return the numbers of a template's headings in their order, up to where it stops counting."""
+    counts: list[int] = []
+    numbers = []
+    for signs in re.findall("^(=+) ", template.split(UNNUMBERED)[0], re.MULTILINE):
+        counts = [*counts, *[0] * len(signs)][: len(signs)]
+        counts[-1] += 1
+        numbers.append(".".join(map(str, counts)))
+    return numbers
+
+
+def typed(skeleton: str, numbered: Sequence[str], allowed: Sequence[str]) -> Iterator[str]:
     """Yield a sentence for each number of a text with marks that counts no heading, figure or table
     and stands in no allowed phrase.
     """
     text = MARK.sub(" ... ", skeleton).translate(STRAIGHT)
-    for number in range(1, headings + 1):
-        text = re.sub(rf"^{number} (?=[A-Z])", "", text, count=1, flags=re.MULTILINE)
+    for number in numbered:
+        heading = rf"^{re.escape(number)} (?=[A-Z])"
+        text = re.sub(heading, "", text, count=1, flags=re.MULTILINE)
     text = " ".join(re.sub(r"(?<=\w)-\n", "-", text).split())
     for kind in ("Figure", "Table"):
         count = len(re.findall(rf"{kind} \d+:", text))

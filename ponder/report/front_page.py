@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ponder.card.plots import plain
-from ponder.report import public
 from ponder.report.arms import OWN
 from ponder.report.tables import cost_words, spelled, table
 from ponder.report.verdicts import findings
@@ -25,8 +24,7 @@ def public_table(results: Mapping[str, Any], root: str) -> str:
     rows = [[words, *(of_arm.get(arm, "-") for arm in arms)] for words, of_arm in cells.items()]
     verdicts = [
         [
-            f"{contrast['name']}: {public.named(contrast['ours'])} minus "
-            f"{public.named(contrast['theirs'])}",
+            f"{contrast['name']}: {contrast['ours_words']} minus {contrast['theirs_words']}",
             contrast["expected"],
             contrast["found"] or "-",
             contrast["all"]["text"] if contrast["all"] else "-",

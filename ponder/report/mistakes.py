@@ -60,7 +60,8 @@ def mistakes(
             for name, some in of_steps
         ],
         "nudges": [
-            {"name": name, **nudges_counted(_answers(rows, name, some), decode)}
+            {"name": name, "family": some[0] if ":" in name else None}
+            | nudges_counted(_answers(rows, name, some), decode)
             for name, some in of_nudges
         ],
         "types": [

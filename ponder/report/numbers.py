@@ -66,7 +66,9 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
         "comparisons": pairs,
         "preregistered": comparisons.announced(sources.preregistrations(logs), rows, pairs),
         "contrasts": [
-            contrasts.outcome(name, plan, answers, {} if "benchmark" in plan else groups)
+            public.worded(contrasts.outcome(name, plan, answers))
+            if "benchmark" in plan
+            else contrasts.outcome(name, plan, answers, groups)
             for name, (plan, answers) in planned.items()
         ],
         "public": [

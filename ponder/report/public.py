@@ -77,6 +77,15 @@ def measured(
     return {"name": name, "benchmark": plan["benchmark"], "n": plan["n"], "arms": arms}
 
 
+def worded(outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a plan came to (contrasts.outcome) with the words of each contrast's sides."""
+    worded_contrasts = [
+        contrast | {f"{side}_words": named(contrast[side]) for side in ("ours", "theirs")}
+        for contrast in outcome["contrasts"]
+    ]
+    return dict(outcome) | {"contrasts": worded_contrasts}
+
+
 def named(side: str) -> str:
     """Return an arm under a budget, as contrasts spell it, in the words of the documents."""
     arm, _, budget = side.partition(", ")
