@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import datasets
 import pytest
@@ -580,3 +581,13 @@ def test_what_a_server_answered_is_asked_no_second_time(base, out, pocket, tmp_p
         evaluated(plan)
         assert len(server.requests) - before < 2 * 16, "what was kept is not asked again"
     assert [row["ids"] for row in samples_of(run)] == [row["ids"] for row in samples_of(base)]
+
+
+@pytest.mark.parametrize("limit, said", [(2, "the first 2 questions alone"), (None, "")])
+def test_a_report_says_when_a_limit_left_questions_out(limit, said):
+    """A forker's benchmark of twelve questions was asked two, without a word (smoke's limit)."""
+    counts = {"accuracy": 0.0, "correct": 0, "n": 2, "thinking_tokens": 3.0}
+    counts |= {"capped": 0, "ignored_ends": 0}
+    run = SimpleNamespace(config={"benchmark": {"limit": limit}}, name="smoke-x", folder="there")
+    text = results.report(run, {"tasks": {"units": counts}, "all": counts})
+    assert said in text and ("benchmark.limit" in text) == bool(limit)

@@ -156,6 +156,25 @@ def test_intervals_of_right_and_wrong_answers_cover():
     assert 0.93 <= covered / 500 <= 0.97
 
 
+@pytest.mark.parametrize("seeds_there", [1, 2, 5])
+@pytest.mark.parametrize("right", [0, 1])
+def test_answers_that_are_all_alike_are_no_certainty(right, seeds_there):
+    """Of 16 questions Wilson's interval of none right ends at 19.4%; more seeds say no more."""
+    estimate = seeds.share([[right] * 16] * seeds_there)
+    ends = (estimate.low, estimate.high)
+    assert ends == pytest.approx((0.0, 0.1936) if right == 0 else (0.8064, 1.0), abs=1e-4)
+    same = seeds.crossed([[0] * 16] * seeds_there)
+    assert (same.low, same.high) == pytest.approx((-0.1936, 0.1936), abs=1e-4)
+    assert same.p == 1.0 and same.detectable > 0.1
+    all_gained = seeds.crossed([[1] * 16] * seeds_there)
+    assert all_gained.low < 1 and all_gained.p == 2 / 2**16
+
+
+def test_an_interval_of_shares_ends_where_shares_do():
+    few = seeds.share([[0] * 30, [0] * 29 + [1]])
+    assert few.low == 0.0 < few.mean < few.high < 1
+
+
 def test_holm_and_mcnemar_by_hand():
     assert seeds.holm([0.01, 0.04, 0.03]) == [0.03, 0.06, 0.06]
     assert seeds.mcnemar(0, 0) == 1.0

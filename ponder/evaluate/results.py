@@ -157,6 +157,11 @@ def report(run: Run, results: dict[str, Any]) -> str:
         f"capped {r['capped']}  ignored ends {r['ignored_ends']}"
         for task, r in results["tasks"].items()
     ]
+    if limit := run.config["benchmark"]["limit"]:
+        lines.append(
+            f"  of each task the first {limit} questions alone: benchmark.limit={limit}; "
+            "benchmark.limit=null asks all"
+        )
     total = results["all"]
     lines.append(
         f"evaluate {run.name}: {total['accuracy']:.1%} ({total['correct']}/{total['n']}) "

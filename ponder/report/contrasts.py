@@ -228,7 +228,7 @@ def _arm(
     } | {"between_seeds": None}
     if len(rows) > 1:
         common = sorted(set.intersection(*map(set, rows)))
-        estimate = seeds.crossed([[row[key] for key in common] for row in rows])
+        estimate = seeds.share([[row[key] for key in common] for row in rows])
         together = {"accuracy": estimate.mean, "low": estimate.low, "high": estimate.high}
         together |= {"between_seeds": estimate.between_seeds, "text": share_text(together)}
     return {"name": spelled(side), "seeds": of_seeds, "all": together}

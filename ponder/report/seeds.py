@@ -7,7 +7,7 @@ seed alone, or one question alone, would move is in the interval of the mean.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,7 +35,8 @@ def crossed(table: ArrayLike) -> Estimate:
     The variance of the mean is (MS_seed + max(MS_question - MS_rest, 0)) / (S Q), never below what
     seeds alone or questions alone give; its degrees of freedom are Satterthwaite's, the interval
     and the p-value are of Student's t (decision 0030). With one seed, or one question, the other
-    factor alone is left: the standard error of a mean.
+    factor alone is left: the standard error of a mean. Where nothing varies there is none: the
+    interval is as wide as Wilson's of no hit in Q questions, the p-value that of the sign test.
     """
     values = np.asarray(table, float)
     assert values.ndim == 2 and values.size > 1, "a table of seeds by questions"
@@ -49,7 +50,9 @@ def crossed(table: ArrayLike) -> Estimate:
     error = math.sqrt(variance)
     between = float(values.mean(1).std(ddof=1)) if seeds > 1 else 0.0
     if error == 0:
-        return Estimate(mean, mean, mean, 1.0 if mean == 0 else 0.0, 0.0, between)
+        half = float(stats.binomtest(0, questions).proportion_ci(method="wilson").high)
+        sign = 1.0 if mean == 0 else 2.0 ** (1 - questions)
+        return Estimate(float(mean), float(mean - half), float(mean + half), sign, half, between)
     student = stats.t(freedom)
     half = student.ppf((1 + LEVEL) / 2) * error
     p = 2 * student.sf(abs(mean) / error)
@@ -57,6 +60,14 @@ def crossed(table: ArrayLike) -> Estimate:
     return Estimate(
         float(mean), float(mean - half), float(mean + half), float(p), float(detectable), between
     )
+
+
+def share(table: ArrayLike) -> Estimate:
+    """Return the Estimate of a table of right (1) and wrong (0) answers: that of `crossed`, whose
+    interval ends at 0 and 1, for no share lies beyond.
+    """
+    estimate = crossed(table)
+    return replace(estimate, low=max(estimate.low, 0.0), high=min(estimate.high, 1.0))
 
 
 def _variance(values: np.ndarray) -> tuple[float, float]:

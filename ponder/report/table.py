@@ -240,14 +240,14 @@ def line(arm: Arm) -> dict[str, Any]:
     """Return the numbers of an arm, by the names of COLUMNS; shares from 0 to 1, None of nothing.
 
     The interval of one seed is Wilson's, as in the released table; of several it is over seeds and
-    questions (seeds.crossed).
+    questions (seeds.share).
     """
     answers, keys = arm.answers(), list(arm.evaluations[0].samples)
     if len(arm.evaluations) == 1:
         single = statistics.accuracy([sample.correct for sample in answers])
         low, high = single["low"], single["high"]
     else:
-        estimate = seeds.crossed(arm.table(keys))
+        estimate = seeds.share(arm.table(keys))
         low, high = estimate.low, estimate.high
     cut = [sample for sample in answers if sample.capped]
     completed = [sample for sample in answers if not sample.capped]
