@@ -47,10 +47,10 @@ test: setup  ## run the tests, two files at a time; 20 minutes
 reproduce: setup  ## reproduce the main result; under an hour
 	$(PY) -m ponder.release.reproduce main
 
-reproduce-all: setup  ## reproduce every result of the paper; seven hours, and those of reproduce-qwen once its evaluations are released
+reproduce-all: setup  ## reproduce every result of the paper, with reproduce-qwen; eight hours
 	$(PY) -m ponder.release.reproduce all
 
-reproduce-qwen: setup  ## train the main arm of the Qwen2.5 scale on its released rows and evaluate it; about three hours where bfloat16 is fast
+reproduce-qwen: setup  ## train the main arm of the Qwen2.5 scale on its released rows and evaluate it; about an hour where bfloat16 is fast
 	$(PY) -m ponder.release.reproduce qwen
 
 release: run-is-named setup  ## pack one run for release: make release RUN=outputs/...
