@@ -152,15 +152,19 @@ def test_everything_trains_every_arm_and_released_seed_and_no_run_comes_twice(st
     arms = {run.experiment for run in released.seed_runs()}
     folders = [folder.name for folder in (ROOT / "logs" / "train").glob("*-seed[1-9]*")]
     seeds = [re.fullmatch(r"(.+)-seed(\d+)-\w{8}", name).groups() for name in folders]
-    assert sorted(overrides for overrides in trained if len(overrides) > 1) == sorted(
-        [f"experiment={arm}", f"seed={seed}"] for arm, seed in seeds if arm in arms
+    others = sorted(overrides for overrides in trained if len(overrides) > 1)
+    qwen = [["experiment=qwen", "+rows=data/qwen/qwen/train.jsonl"]]
+    assert others == sorted(
+        qwen + [[f"experiment={arm}", f"seed={seed}"] for arm, seed in seeds if arm in arms]
     )
     assert sum(name == "collect" for name, *_ in steps) == 7
     everything = [*released.rows(), *released.methods().named().values()]
     everything += reproduce.released_seeds()
     labels = {run.run_label("test") for run in everything}
     evaluations = reproduce.evaluations("all")
-    assert sum(name == "evaluate" for name, *_ in steps) == len(labels) == len(evaluations)
+    answered = [overrides[0] for name, *overrides in steps if name == "evaluate"]
+    assert answered.count("experiment=qwen") == 1  # all its budgets in one pass
+    assert len(answered) - 1 == len(labels) == len(evaluations)
     assert {run.run_label("test") for run in evaluations.values()} == labels
 
 
@@ -191,11 +195,13 @@ def qwen(monkeypatch, tmp_path):
     monkeypatch.setattr(reproduce.runs, "ROOT", tmp_path)
     labels = {"qwen-trained-math-test", "qwen-trained-cap64-test"}
     found = reproduce.released.run_folders
-    monkeypatch.setattr(
-        reproduce.released,
-        "run_folders",
-        lambda stage, label, *logs: [folder] if label in labels else found(stage, label, *logs),
-    )
+
+    def folders(stage, label, *logs):
+        if label.startswith("qwen-trained-"):
+            return [folder] if label in labels else []
+        return found(stage, label, *logs)
+
+    monkeypatch.setattr(reproduce.released, "run_folders", folders)
     return folder
 
 
