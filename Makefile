@@ -83,7 +83,7 @@ paper: setup  ## build the paper from the committed results
 table: setup  ## one table of any evaluations, seeds of one training as one row: make table RUNS="cpu-trained-free-test ..."
 	@$(PY) -m ponder.report.table $(RUNS)
 
-audit: setup  ## check every published number against the released records; offline, without torch; ten seconds
+audit: setup  ## check every published number against the released records; offline, without torch; half a minute
 	$(PY) audit.py
 
 audit-full: setup  ## the same, with the second grader on every answer
