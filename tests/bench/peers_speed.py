@@ -237,13 +237,15 @@ def main():
     if words.part:
         return print(json.dumps(measure(words.part, words.size, words.questions, words.tokens)))
 
+    import torch
+
     from ponder import runs
 
     plan = planned("ponder-bf16")
     machine = runs.environment(plan.hardware.threads)
     print(
         f"{plan.model.name}, {words.questions} dev questions, at most {words.tokens} tokens each; "
-        f"{machine['cpu']}, {machine['torch_cpu_capability']}, {plan.hardware.threads} threads",
+        f"{machine['cpu']}, {torch.backends.cpu.get_cpu_capability()}, {plan.hardware.threads} threads",
         flush=True,
     )
     sizes = {
