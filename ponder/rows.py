@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ponder.errors import RecordError
-from ponder.runs import read_jsonl
+from ponder.runs import AGAIN, read_jsonl
 
 
 class Absent:
@@ -30,6 +30,16 @@ class Absent:
 
 
 ABSENT: Any = Absent()
+JSON_WORDS = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    list: "a list",
+    type(None): "null",
+}
+OWN_WAY_OUT = (
+    "mend the file, or let collect.py experiment=traces make such rows of traces of your own"
+)
 Row = TypeVar("Row")
 
 
@@ -205,39 +215,81 @@ TYPES: dict[type, dict[str, tuple[type, ...]]] = {kind: types_of(kind) for kind 
 REQUIRED: dict[type, tuple[str, ...]] = {kind: required(kind) for kind in KINDS}
 
 
-def read(kind: type[Row], path: Path | str, tolerate_cut: bool = False) -> list[Row]:
+def read(
+    kind: type[Row], path: Path | str, tolerate_cut: bool = False, way_out: str = AGAIN
+) -> list[Row]:
     """Return the rows of a JSON-lines file as `kind`.
 
     Raises RecordError as `runs.read_jsonl` and `row_of` do; `tolerate_cut` as in the first.
     """
-    lines = read_jsonl(path, tolerate_cut)
-    return [row_of(kind, values, f"{path} row {number}") for number, values in enumerate(lines, 1)]
+    lines = read_jsonl(path, tolerate_cut, way_out)
+    return [
+        row_of(kind, values, f"{path} row {number}", way_out)
+        for number, values in enumerate(lines, 1)
+    ]
 
 
-def row_of(kind: type[Row], values: Any, where: str = "a row") -> Row:
+def row_of(kind: type[Row], values: Any, where: str = "a row", way_out: str = AGAIN) -> Row:
     """Return a row from what its line holds.
 
     Raises RecordError for a line that is no mapping, a field that is missing or that no row of this
-    kind has, and a value of another type.
+    kind has, and a value of another type; `way_out` are its last words.
     """
     if not isinstance(values, dict):
-        raise RecordError(f"{where} is no mapping; restore the file from git or make it again")
+        raise RecordError(f"{where} is no mapping; {way_out}")
+    allowed = TYPES[kind]
     for name in REQUIRED[kind]:
         if name not in values:
-            raise RecordError(f"{where} has no {name}; restore the file from git or make it again")
-    allowed = TYPES[kind]
+            raise RecordError(
+                f"{where} has no {name}, which must be {_words(allowed[name])}; {way_out}"
+            )
     for name, value in values.items():
         if name not in allowed:
-            raise RecordError(
-                f"{where} has {name!r}, which no {kind.__name__} has; restore the file from git or "
-                "make it again"
-            )
+            raise RecordError(f"{where} has {name!r}, which no {kind.__name__} has; {way_out}")
         if type(value) not in allowed[name] and object not in allowed[name]:
             raise RecordError(
-                f"{where}: {name} is of type {type(value).__name__}; restore the file from git or "
-                "make it again"
+                f"{where}: {name} is of type {type(value).__name__}, but must be "
+                f"{_words(allowed[name])}; {way_out}"
             )
     return kind(**values)
+
+
+def _words(kinds: tuple[type, ...]) -> str:
+    """Return Python types as JSON's words for them."""
+    return " or ".join(JSON_WORDS.get(kind, "anything") for kind in kinds)
+
+
+def own_traces(path: Path | str) -> list[Trace]:
+    """Return the rows of a train.jsonl that somebody names, made here or anywhere else.
+
+    Raises RecordError for a file without rows, as `read` does, for an id that is there twice, and
+    for a span of `wrong` that lies outside of `think`.
+    """
+    traces = read(Trace, path, way_out=OWN_WAY_OUT)
+    if not traces:
+        raise RecordError(f"{path} has no rows to train on; {OWN_WAY_OUT}")
+    rows: dict[str, int] = {}
+    for number, trace in enumerate(traces, 1):
+        if trace.id in rows:
+            raise RecordError(
+                f"{path} rows {rows[trace.id]} and {number} have one id, {trace.id!r:.80}; keep "
+                "one of them, or give another id to a question of its own"
+            )
+        rows[trace.id] = number
+        for span in trace.wrong:
+            if not _lies_in(span, trace.think):
+                raise RecordError(
+                    f"{path} row {number}: wrong has {span!r:.80}, but must hold "
+                    f"[start, end) in the {len(trace.think)} characters of think; mend the span, "
+                    "or leave it out"
+                )
+    return traces
+
+
+def _lies_in(span: Any, text: str) -> bool:
+    """Return whether a value is [start, end) of a part of a text that is not empty."""
+    pair = isinstance(span, list) and [type(place) for place in span] == [int, int]
+    return pair and 0 <= span[0] < span[1] <= len(text)
 
 
 def values_of(row: Any) -> dict[str, Any]:

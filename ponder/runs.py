@@ -34,6 +34,7 @@ from ponder.record.manifests import PART, SCHEMA, manifest, scratch
 from ponder.terminal import signals
 from ponder.terminal.signals import Terminated
 
+AGAIN = "restore the file from git or make it again"  # the way out for a damaged record
 STAMPS = Path("models", "stamps.json")  # under `out`: hashing.files_sha256
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
@@ -93,28 +94,25 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     write_atomic(path, "".join(dump(row) for row in rows).encode())
 
 
-def read_jsonl(path: Path | str, tolerate_cut: bool = False) -> list[Any]:
+def read_jsonl(path: Path | str, tolerate_cut: bool = False, way_out: str = AGAIN) -> list[Any]:
     """Return the rows of a JSON-lines file; one whose name ends in .gz is unpacked.
 
     Raises RecordError for a missing file, a damaged packing and a line that is no JSON, by its
-    number. With `tolerate_cut` a last line that a kill cut short is left out, which is how an
-    append-only file of our own is resumed.
+    number, with `way_out` as the last words. With `tolerate_cut` a last line that a kill cut short
+    is left out, which is how an append-only file of our own is resumed.
     """
-    rows, lines = [], _read(Path(path)).split(b"\n")
+    rows, lines = [], _read(Path(path), way_out).split(b"\n")
     for number, line in enumerate(lines, 1):
         if number == len(lines) and (tolerate_cut or not line):
             break  # what follows the last newline was not written whole
         try:
             rows.append(json.loads(line.decode()))
         except ValueError:
-            raise RecordError(
-                f"{path} line {number} is not whole JSON; restore the file from git or make it "
-                "again"
-            ) from None
+            raise RecordError(f"{path} line {number} is not whole JSON; {way_out}") from None
     return rows
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, way_out: str) -> bytes:
     if not path.exists():
         raise RecordError(
             f"{path} is missing; run the stage that writes it, or restore it from git"
@@ -127,7 +125,7 @@ def _read(path: Path) -> bytes:
             return gzip.decompress(data)
     except (OSError, EOFError, zlib.error):
         pass
-    raise RecordError(f"{path} is not whole gzip data; restore the file from git or make it again")
+    raise RecordError(f"{path} is not whole gzip data; {way_out}")
 
 
 def run_hash(stage: str, config: dict[str, Any], inputs: dict[str, str]) -> str:

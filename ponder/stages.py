@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 
-from ponder import lineage, models
+from ponder import lineage, models, rows
 from ponder.collect import attempts, contamination, selection
 from ponder.errors import RecordError, UserError
 from ponder.hashing import file_sha256
@@ -87,7 +87,8 @@ def collect_run(study: "Study") -> Run:
 def chosen_rows(study: "Study") -> Path:
     """Return the path of the rows that the collect run of this study chose, or that it names.
 
-    Raises RecordError when that run did not finish, UserError for a path that is no file.
+    Raises RecordError when that run did not finish, UserError for a path that is no file, and as
+    rows.own_traces does for one that cannot be trained on.
     """
     if study.rows:
         if not Path(study.rows).is_file():
@@ -95,6 +96,7 @@ def chosen_rows(study: "Study") -> Path:
                 f"rows is {study.rows}, which does not exist; name a train.jsonl, or leave it out "
                 "to train on the rows that collect.py chose"
             )
+        rows.own_traces(study.rows)
         models.check_exact(study.model, study.out)
         return Path(study.rows)
     run = collect_run(study)
