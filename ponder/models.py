@@ -139,13 +139,15 @@ def is_made(model: Model, out: Path | str) -> bool:
 def check_exact(model: Model, out: Path | str) -> None:
     """Raise UserError for a model that is not computed exactly here, before its weights are had.
 
-    What only the weights' own file says is checked by base_folder.
+    A context longer than that of the model is refused too. What only the weights' own file says is
+    checked by base_folder.
     """
     architectures.check_name(model.name, model.architecture)
     if not (_base_path(model, Path(out)) / "source.json").exists():
         config = weights.published_config(model)
         if config is not None:
             architectures.check(config, model.name, model.context)
+            architectures.check_context(config, model.name, model.context)
 
 
 def _base_path(model: Model, out: Path) -> Path:
@@ -229,6 +231,7 @@ def _write_base(model: Model, out: Path, folder: Path, scratch: Path) -> dict[st
     network, tokenizer, source = weights.read_base(model, out, scratch)
     Chat(tokenizer, model.delimiters)  # raises UserError for delimiters that it does not have
     _check_shape(model, network.config.get_text_config())
+    architectures.check_context(network.config, model.name, model.context)
     tokenizer.model_max_length = model.context
     tokenizer.chat_template = template(model.delimiters)
     network.save_pretrained(folder)

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 import subprocess
 import tarfile
 import zipfile
@@ -106,7 +107,15 @@ def test_a_gguf_file_of_a_folder_is_the_same_model(
         ({}, "holds no .safetensors file"),
         ({"pytorch_model.bin": b"x"}, "pickled weights are not read"),
         ({"a.gguf": b"x"}, "set model.file=a.gguf"),
-        ({"model.safetensors": b"x", "config.json": b"{}"}, "cannot be loaded"),
+        ({"model.safetensors": b"x"}, "holds no config.json; name a folder"),
+        (
+            {"model.safetensors": b"x", "config.json": b"{}"},
+            "holds no tokenizer; put tokenizer.json and tokenizer_config.json beside its weights",
+        ),
+        (
+            {"model.safetensors": b"x", "config.json": b"{}", "tokenizer.json": b"{}"},
+            "cannot be loaded",
+        ),
     ],
 )
 def test_a_folder_that_holds_no_model_is_told(pocket_model, tmp_path, files, words):
@@ -118,6 +127,16 @@ def test_a_folder_that_holds_no_model_is_told(pocket_model, tmp_path, files, wor
         models.base_folder(model, tmp_path / "out")
     with pytest.raises(UserError, match="is no folder"):
         models.base_folder(dataclasses.replace(model, folder="nowhere"), tmp_path / "out")
+
+
+def test_a_hub_that_holds_no_tokenizer_is_told(pocket_model, tmp_path, monkeypatch):
+    """transformers makes one of special tokens alone for some architectures."""
+    from transformers import AutoTokenizer, Qwen2Tokenizer
+
+    model = dataclasses.replace(pocket_model, source="hub", hub="owner/name", revision="main")
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda *_, **__: Qwen2Tokenizer())
+    with pytest.raises(UserError, match="owner/name holds no tokenizer.*tokenizer_config.json"):
+        models.tokenizer_folder(model, tmp_path)
 
 
 def test_a_damaged_gguf_file_is_told(pocket_model, tiny_gguf, tmp_path):
@@ -311,6 +330,37 @@ def test_weights_of_other_dimensions_than_configured_are_refused(
     with pytest.raises(UserError, match=f"model.dimensions.{key} is {value}, but the weights"):
         models.base_folder(model, tmp_path)
     assert not list(tmp_path.glob("models/pocket*/"))
+
+
+LONGER = "model.context is 4096, but model pocket has 2048 positions.*set model.context=2048"
+
+
+def test_a_context_longer_than_that_of_the_weights_is_refused(
+    pocket_model, pocket_folder, tmp_path
+):
+    longer = {"source": "folder", "folder": str(pocket_folder), "context": 4096}
+    model = dataclasses.replace(pocket_model, **longer)
+    for check in (models.check_exact, models.base_folder, models.tokenizer_folder):
+        with pytest.raises(UserError, match=LONGER):
+            check(model, tmp_path)
+    assert not list(tmp_path.glob("models/pocket*/"))
+
+
+def test_a_context_longer_than_that_of_a_gguf_file_is_refused(pocket_model, tiny_gguf, tmp_path):
+    longer = {"source": "folder", "folder": str(tiny_gguf.parent), "file": tiny_gguf.name}
+    with pytest.raises(UserError, match=LONGER):
+        models.base_folder(dataclasses.replace(pocket_model, context=4096, **longer), tmp_path)
+
+
+def test_a_context_that_scaled_positions_reach_is_left_to_the_weights(
+    pocket_model, pocket_folder, tmp_path
+):
+    folder = shutil.copytree(pocket_folder, tmp_path / "scaled")
+    config = json.loads((folder / "config.json").read_text())
+    config["rope_parameters"] = {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    model = dataclasses.replace(pocket_model, source="folder", folder=str(folder), context=4096)
+    assert models.base_folder(model, tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

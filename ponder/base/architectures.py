@@ -51,6 +51,21 @@ def check(config: "PreTrainedConfig", name: str, context: int) -> None:
         raise UserError(f"model {name} cannot be computed exactly here: {reason}")
 
 
+def check_context(config: "PreTrainedConfig", name: str, context: int) -> None:
+    """Raise UserError for a model.context above the positions that a model was made for.
+
+    Where its config scales the positions, how far they reach is left to whoever set that.
+    """
+    text: Any = config.get_text_config()
+    most = getattr(text, "max_position_embeddings", None)
+    scaled = any(rope.get("rope_type", "default") != "default" for rope in _ropes(text))
+    if most is not None and context > most and not scaled:
+        raise UserError(
+            f"model.context is {context}, but model {name} has {most} positions "
+            f"(max_position_embeddings); set model.context={most} or less"
+        )
+
+
 def inexact(config: "PreTrainedConfig", context: int) -> str | None:
     """Return why texts of `context` tokens are not computed exactly, with the way out, or None.
 

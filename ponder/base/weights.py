@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # What transformers reads of a folder, by the ends of the names.
 READ = (".json", ".safetensors", ".jinja", ".txt", ".model")
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 PIECE = 2**24  # bytes of a wheel's member that are held at a time
 
 
@@ -205,10 +206,19 @@ def _hub_file(model: "Model") -> Path:
 
 
 def hub_tokenizer(model: "Model") -> "PreTrainedTokenizerBase":
-    """Return the tokenizer of a model of the hub, without its weights."""
+    """Return the tokenizer of a model of the hub, without its weights.
+
+    Raises UserError for a model without one, of which transformers makes a few special tokens.
+    """
     from transformers import AutoTokenizer
 
-    return _from_pretrained(AutoTokenizer, model)
+    tokenizer = _from_pretrained(AutoTokenizer, model)
+    if len(tokenizer) <= len(tokenizer.added_tokens_decoder):
+        raise UserError(
+            f"{model.hub} holds no tokenizer on the hub; take a model that has tokenizer.json and "
+            "tokenizer_config.json, or put them beside its weights and take model.source=folder"
+        )
+    return tokenizer
 
 
 def published_config(model: "Model") -> "PreTrainedConfig | None":
@@ -272,6 +282,17 @@ def folder_files(model: "Model") -> list[Path]:
         gguf = [path.name for path in sorted(folder.glob("*.gguf"))]
         hint = f"; set model.file={gguf[0]}" if gguf else "; pickled weights are not read"
         raise UserError(f"model.folder={model.folder} holds no .safetensors file{hint}")
+    names = {path.name for path in files}
+    if "config.json" not in names:
+        raise UserError(
+            f"model.folder={model.folder} holds no config.json; name a folder that "
+            "save_pretrained wrote"
+        )
+    if not names.intersection(VOCABULARIES):
+        raise UserError(
+            f"model.folder={model.folder} holds no tokenizer; put tokenizer.json and "
+            "tokenizer_config.json beside its weights, as tokenizer.save_pretrained writes them"
+        )
     return files
 
 
