@@ -4,7 +4,6 @@ The files of the guides are taken from conf/README.md: what a forker copies is w
 """
 
 import dataclasses
-import importlib
 import json
 import re
 import shutil
@@ -19,7 +18,7 @@ from ponder.audit import literals, rows
 from ponder.collect import contamination
 from ponder.errors import UserError
 from ponder.hashing import file_sha256
-from ponder.questions import benchmark_rows, benchmarks, drawn, families, pools
+from ponder.questions import benchmark_rows, benchmarks, drawn, families, pools, solver
 from ponder.questions.drawing import draw_family
 from ponder.questions.families import FAMILIES
 from ponder.questions.family import Candidate, Family, Step
@@ -57,11 +56,10 @@ def register(monkeypatch):
     """A function that makes a module file a family, as its place in the package would."""
 
     def add(path):
+        monkeypatch.setattr(families, "__path__", [*families.__path__, str(path.parent)])
         name = f"{families.__name__}.{path.stem}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setitem(sys.modules, name, module)
+        monkeypatch.setitem(sys.modules, name, None)  # so that it is taken out again
+        del sys.modules[name]
         monkeypatch.setitem(FAMILIES, path.stem, families.family(path.stem))
 
     return add
@@ -169,6 +167,88 @@ def test_a_module_without_a_family_is_told(tmp_path, register):
     (tmp_path / "riddle.py").write_text("answer = 42\n")
     with pytest.raises(UserError, match=r"families/riddle.py has no FAMILY = Family"):
         register(tmp_path / "riddle.py")
+
+
+MODULE = """
+from ponder.questions.family import Candidate, Family, Step
+
+def candidates(params, seed):
+    number = 0
+    while True:
+        number += 1
+        yield Candidate(f"What is {number}?", str(number), {"number": number})
+
+def key(facts):
+    return str(facts["number"])
+
+def steps(facts):
+    return [Step("", key(facts))]
+
+FAMILY = Family("my own", "MIT", (), candidates, key, steps)
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("def key(facts):", "def key(facts:", "line 10: SyntaxError '(' was never closed"),
+        ("import Candidate", "import Candidates, Candidate", "line 2: ImportError cannot import"),
+        ("FAMILY =", "import nowhere\nFAMILY =", "line 16: ModuleNotFoundError No module named"),
+        (", (), candidates, key, steps", "", "line 16: TypeError Family.__init__() missing 3"),
+        ("number = 0", 'number = params["max_flor"]', "line 5: KeyError 'max_flor'"),
+        ('facts["number"]', 'facts["nummer"]', "line 11: KeyError 'nummer'"),
+        ("key(facts))]", "str(1 // 0))]", "line 14: ZeroDivisionError"),
+        ("yield ", "assert not seed, seed\n        yield ", "line 8: AssertionError 7;"),
+    ],
+)
+def test_a_fault_in_the_module_of_a_family_is_one_sentence_with_its_line(
+    right, wrong, told, tmp_path, register
+):
+    path = tmp_path / "ponder/questions/families/lift.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(MODULE.replace(right, wrong, 1))
+    with pytest.raises(UserError) as raised:
+        register(path)
+        draw_family("lift", {}, 10, 7)
+    sentence = str(raised.value)
+    assert sentence.startswith(f"ponder/questions/families/lift.py {told}"), sentence
+    assert sentence.endswith("; mend the module") and "\n" not in sentence
+    assert raised.value.__cause__ is not None
+
+
+def test_a_fault_in_the_steps_of_a_family_is_told_where_its_questions_are_solved(
+    tmp_path, register
+):
+    path = tmp_path / "ponder/questions/families/lift.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(MODULE)
+    register(path)
+    question = draw_family("lift", {}, 10, 7)[0][0]
+    with pytest.raises(UserError, match="lift.py line 11: KeyError 'number'; mend the module"):
+        solver.steps(dataclasses.replace(question, facts={}))
+
+
+def test_a_fault_of_ours_is_not_told_as_one_of_a_family(tmp_path, register, monkeypatch):
+    path = tmp_path / "ponder/questions/families/lift.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(MODULE)
+    register(path)
+    monkeypatch.setattr("ponder.questions.drawing.question_id", lambda text: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        draw_family("lift", {}, 10, 7)
+
+
+@pytest.mark.parametrize("count", [0, 100])
+def test_candidates_that_end_are_told_with_how_many_there_were(count, monkeypatch):
+    family = dataclasses.replace(
+        numbers(),
+        candidates=lambda params, seed: (
+            Candidate(str(number), str(number), {"number": number}) for number in range(count)
+        ),
+    )
+    monkeypatch.setitem(FAMILIES, "counting", family)
+    with pytest.raises(UserError, match=f"counting.py: candidates ended after {count} candidates"):
+        draw_family("counting", {}, 10, 0)
 
 
 # --- a benchmark -----------------------------------------------------------------------

@@ -32,7 +32,7 @@ from ponder.questions.drawn import (
     read_split,
 )
 from ponder.questions.families import FAMILIES
-from ponder.questions.family import LIBRARY, Candidate
+from ponder.questions.family import LIBRARY, Candidate, faults_told
 
 CANDIDATES_PER_ROW = 200
 RELEASED = "data/cpu/questions"  # drawn with conf/questions/cpu.yaml
@@ -48,26 +48,34 @@ def draw_family(
 
     None of them has the key or the text of a question in `taken`. Candidates are drawn until 20
     times as many keys as rows, those of `taken` included, were seen. Raises UserError if 200 times
-    as many candidates do not show them, and where a question and its steps do not fit together.
+    as many candidates do not show them, where a question and its steps do not fit together, and for
+    a fault in the module of the family.
     """
     keys = {question.key for question in taken}
     ids = {question.id for question in taken}
     questions: list[Question] = []
     max_candidates = CANDIDATES_PER_ROW * (rows + len(taken))
     min_keys = KEYS_PER_ROW * (rows + len(taken))
-    candidates = itertools.islice(FAMILIES[family].candidates(params, seed), max_candidates)
-    for number, candidate in enumerate(candidates, start=1):
-        if candidate is None:
-            continue
-        text, answer, facts = candidate.question, candidate.answer, candidate.facts
-        key, ident = FAMILIES[family].key(facts), question_id(text)
-        if key not in keys and ident not in ids and len(questions) < rows:
-            _check_solved(family, candidate)
-            questions.append(Question(ident, family, text, answer, key, facts))
-        keys.add(key)
-        ids.add(ident)
-        if len(keys) >= min_keys and len(questions) == rows:
-            return questions, number, len(keys)
+    number = 0
+    with faults_told(family):
+        candidates = FAMILIES[family].candidates(params, seed)
+        for number, candidate in enumerate(itertools.islice(candidates, max_candidates), start=1):
+            if candidate is None:
+                continue
+            text, answer, facts = candidate.question, candidate.answer, candidate.facts
+            key, ident = FAMILIES[family].key(facts), question_id(text)
+            if key not in keys and ident not in ids and len(questions) < rows:
+                _check_solved(family, candidate)
+                questions.append(Question(ident, family, text, answer, key, facts))
+            keys.add(key)
+            ids.add(ident)
+            if len(keys) >= min_keys and len(questions) == rows:
+                return questions, number, len(keys)
+    if number < max_candidates:
+        raise UserError(
+            f"ponder/questions/families/{family}.py: candidates ended after {number} candidates; "
+            "it must yield without end, with `while True`"
+        )
     raise UserError(
         f"family {family!r} showed {len(keys)} distinct questions in {max_candidates} candidates, "
         f"but {rows} rows need {min_keys}: widen questions.families.{family}.params or lower "

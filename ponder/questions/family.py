@@ -4,9 +4,13 @@ A family is one module in ponder/questions/families with a `FAMILY` in it; its n
 its file. conf/README.md, "A new family", shows how one is added.
 """
 
+import contextlib
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from ponder.errors import UserError
 
 LIBRARY, OWN = "reasoning-gym", "ponder"
 
@@ -92,3 +96,26 @@ class Family:
     steps: Callable[[Facts], list[Step]] | None = None
     answer: Callable[[Sequence[Step]], str] = last_value
     most: Mapping[str, int] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def faults_told(name: str) -> Iterator[None]:
+    """Raise UserError, with the line of the module, for what goes wrong in the module of a family.
+
+    An error that passed no line of it is not its fault and stays as it is.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        path = f"ponder/questions/families/{name}.py"
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename.endswith(path)]
+        said = str(error)
+        if isinstance(error, SyntaxError) and (error.filename or "").endswith(path):
+            lines, said = [error.lineno], error.msg
+        if not lines:
+            raise
+        what = " ".join([type(error).__name__, *said.splitlines()[:1]])
+        raise UserError(f"{path} line {lines[-1]}: {what}; mend the module") from error

@@ -17,7 +17,7 @@ from ponder.config import check_choice
 from ponder.errors import UserError
 from ponder.questions.drawn import Question
 from ponder.questions.families import FAMILIES
-from ponder.questions.family import Step
+from ponder.questions.family import Step, faults_told
 
 Doubt = Literal["none", "confirm", "correct"]
 DOUBTS: tuple[str, ...] = typing.get_args(Doubt)
@@ -38,7 +38,8 @@ class Thinking:
 def steps(question: Question) -> list[Step]:
     """Return the Steps that lead to the answer of a question.
 
-    Raises UserError for a family that the solver does not know, and for one without steps.
+    Raises UserError for a family that the solver does not know, for one without steps, and for a
+    fault in its module.
     """
     check_choice("family", question.family, tuple(FAMILIES))
     lead = FAMILIES[question.family].steps
@@ -48,12 +49,14 @@ def steps(question: Question) -> list[Step]:
             "worked examples need; choose another teacher, or leave the family out "
             f"with '~questions.families.{question.family}'"
         )
-    return lead(question.facts)
+    with faults_told(question.family):
+        return lead(question.facts)
 
 
 def answer_of(family: str, solved: Sequence[Step]) -> str:
     """Return the answer that the steps of a question of this family lead to."""
-    return FAMILIES[family].answer(solved)
+    with faults_told(family):
+        return FAMILIES[family].answer(solved)
 
 
 def write(question: Question, doubt: str, rate: float, rng: random.Random) -> Thinking:

@@ -8,12 +8,16 @@ import importlib
 import pkgutil
 
 from ponder.errors import UserError
-from ponder.questions.family import Family
+from ponder.questions.family import Family, faults_told
 
 
 def family(name: str) -> Family:
-    """Return the FAMILY of a module of this package; raises UserError for one without."""
-    module = importlib.import_module(f"{__name__}.{name}")
+    """Return the FAMILY of a module of this package.
+
+    Raises UserError for a module without one, and as faults_told does for one with a fault.
+    """
+    with faults_told(name):
+        module = importlib.import_module(f"{__name__}.{name}")
     value = getattr(module, "FAMILY", None)
     if not isinstance(value, Family):
         raise UserError(
