@@ -50,8 +50,21 @@ def build(cls: type[Config], node: Any, where: str = "") -> Config:
         if values.get(field.name, MISSING) != MISSING:
             fields[field.name] = _value(hints[field.name], values[field.name], key)
         elif field.default is dataclasses.MISSING:
-            raise UserError(f"{key} is missing; give it a value, e.g. with experiment=cpu")
+            raise UserError(f"{key} is missing; {_way_out(where, field.name, values)}")
     return cls(**fields)
+
+
+def _way_out(where: str, name: str, values: dict[Any, Any]) -> str:
+    """Return how a key that a mapping lacks is given a value: on the command line, or in a file."""
+    key, option = _join(where, name), values.get("name", MISSING)
+    if not where:
+        return "give it a value, e.g. with experiment=cpu"
+    if name in values:
+        return f"give it a value: {key}=..."
+    place = f"beside the other keys of {where}"
+    if option != MISSING:
+        place = f"to conf/{where.rpartition('.')[2]}/{option}.yaml"
+    return f"add it {place}, or give it a value: +{key}=..."
 
 
 def _hint(key: str, names: list[str]) -> str:

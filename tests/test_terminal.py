@@ -1,6 +1,7 @@
 """What a terminal shows: help that begins with commands, mistakes in a sentence, progress lines."""
 
 import contextlib
+import dataclasses
 import errno
 import io
 import logging
@@ -9,6 +10,8 @@ import re
 import resource
 import subprocess
 import sys
+import types
+import typing
 
 import pytest
 from conftest import ROOT, SMOKE, collected, command, script, study_of
@@ -17,9 +20,11 @@ from hydra.core.global_hydra import GlobalHydra
 from ponder import stages
 from ponder.config import nearest
 from ponder.errors import RecordError, UserError, exit_code, message
+from ponder.study import Study
 from ponder.terminal import cli, overrides, progress, signals
 from ponder.terminal.signals import Terminated
 
+UNIONS = (types.UnionType, typing.Union)
 MISTAKES = {  # a command line -> words of the sentence
     "train experiment=cpu train.learning_rate=1e-3": ["train.learning_rate", "mean train.lr?"],
     "train experiment=cpu train.epoch=3": ["train.epoch=3", "did you mean train.epochs?"],
@@ -30,6 +35,10 @@ MISTAKES = {  # a command line -> words of the sentence
     "train experiment=cpu budget.tries.x=1": ["did you mean budget.tries?"],
     "train experiment=cpu ~train.lrs": ["there is no train.lrs", "did you mean train.lr?"],
     "train experiment=cpu teacher=hf teacher.adaptor=x": ["did you mean teacher.adapter?"],
+    "train experiment=cpu rows=my/r.jsonl": ["rows=my/r.jsonl", "before it: +rows=my/r.jsonl"],
+    "train experiment=smoke model.folder=mine": ["before it: +model.folder=mine"],
+    "train experiment=smoke teacher.model.file=x": ["there is no teacher.model.file"],
+    "train experiment=smoke ~rows": ["~rows sets nothing"],
     "train experiment=cpu +seed=1": ["+seed=1", "leave out the +"],
     "train experiment=cpu +foo=1": ["foo is read by nothing"],
     "train experiment=cpu train.epochs=two": ["train.epochs is 'two'", "int"],
@@ -346,6 +355,21 @@ def test_make_help_is_grouped_and_has_every_target():
 )
 def test_the_nearest_name(word, names, near):
     assert nearest(word, names) == near
+
+
+def defaults_of(kind, where=""):
+    """Yield the dotted keys of a dataclass, and of those in it, that need not be given."""
+    kinds = typing.get_args(kind) if typing.get_origin(kind) in UNIONS else (kind,)
+    for cls in filter(dataclasses.is_dataclass, kinds):
+        hints = typing.get_type_hints(cls)
+        for field in dataclasses.fields(cls):
+            if field.default is not dataclasses.MISSING:
+                yield where + field.name
+            yield from defaults_of(hints[field.name], f"{where}{field.name}.")
+
+
+def test_a_key_that_is_added_with_a_plus_is_every_one_that_need_not_be_there():
+    assert set(overrides.OPTIONAL) == set(defaults_of(Study))
 
 
 def test_the_options_of_a_group_leave_out_parts_of_others(tmp_path):

@@ -25,6 +25,29 @@ from ponder.config import nearest
 from ponder.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+# What a Study reads where it is given, and not every config has; tests/test_terminal.py compares.
+OPTIONAL = (
+    "budget.tries",
+    "decontamination.instructions",
+    "hardware.decode_compute",
+    *(
+        f"{model}.{key}"
+        for model in ("model", "teacher.model")
+        for key in ("file", "folder", "sha256")
+    ),
+    *(
+        f"{model}.delimiters.{key}"
+        for model in ("model", "teacher.model")
+        for key in ("assistant", "bos", "system", "user")
+    ),
+    "questions.fields.answer_after",
+    "questions.left_out",
+    "questions.wrong_in",
+    "rows",
+    "subject.instruction",
+    "teacher.complete",
+    "teacher.instruction",
+)
 
 
 def arguments() -> Namespace:
@@ -197,6 +220,9 @@ def _wrong(override: Override, paths: Iterable[str], tree: Tree, multirun: bool)
         return f"{text} adds a group that is there; leave out the ++" if is_group else None
     if override.is_add():
         return f"{text} adds a key that is there; leave out the +" if there else None
+    parent = key.rpartition(".")[0]
+    if not there and key in OPTIONAL and parent in ("", *paths) and not override.is_delete():
+        return f"{text} sets a key that this config has not yet; put a + before it: +{text}"
     if not there:
         return f"{text} sets nothing, for there is no {key}; {_known(key, override, paths, tree)}"
     if override.is_delete():
