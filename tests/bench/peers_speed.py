@@ -245,7 +245,8 @@ def main():
     machine = runs.environment(plan.hardware.threads)
     print(
         f"{plan.model.name}, {words.questions} dev questions, at most {words.tokens} tokens each; "
-        f"{machine['cpu']}, {torch.backends.cpu.get_cpu_capability()}, {plan.hardware.threads} threads",
+        f"{machine['cpu']}, {torch.backends.cpu.get_cpu_capability()}, "
+        f"{plan.hardware.threads} threads",
         flush=True,
     )
     sizes = {
