@@ -6,6 +6,7 @@ every row has defaults to ABSENT: it is left out of the file, which is another t
 """
 
 import dataclasses
+import re
 import types
 import typing
 from dataclasses import dataclass
@@ -262,8 +263,8 @@ def _words(kinds: tuple[type, ...]) -> str:
 def own_traces(path: Path | str) -> list[Trace]:
     """Return the rows of a train.jsonl that somebody names, made here or anywhere else.
 
-    Raises RecordError for a file without rows, as `read` does, for an id that is there twice, and
-    for a span of `wrong` that lies outside of `think`.
+    Raises RecordError for a file without rows, as `read` does, for an id that is there twice, for
+    half a surrogate pair, which UTF-8 cannot hold, and for a span of `wrong` outside of `think`.
     """
     traces = read(Trace, path, way_out=OWN_WAY_OUT)
     if not traces:
@@ -276,6 +277,12 @@ def own_traces(path: Path | str) -> list[Trace]:
                 "one of them, or give another id to a question of its own"
             )
         rows[trace.id] = number
+        for name, value in vars(trace).items():
+            if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+                raise RecordError(
+                    f"{path} row {number}: {name} has half a surrogate pair, which is no text in "
+                    "UTF-8; take it out"
+                )
         for span in trace.wrong:
             if not _lies_in(span, trace.think):
                 raise RecordError(

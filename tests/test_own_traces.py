@@ -296,13 +296,32 @@ def test_rows_that_give_no_question_are_counted_and_copies_are_taken_out(out, tm
     [
         ([{"a": "b"}], (), "it has: a"),
         (table(), ("teacher.fields.thinking=cot",), "it has: question, thinking, answer, gold"),
-        ([], (), "gave no trace out of 0 rows"),
+        ([], (), "mine.jsonl has no rows; name a file"),
+        (
+            [{"question": ""}],
+            ("teacher.fields={thinking:question,answer:question,gold:null}",),
+            "gave no trace out of 1 rows ({'no question text': 1})",
+        ),
         (table(), ("teacher.fields.thinking=null",), "column answer without '</think>'"),
         ([["a"]], (), "is no JSON object"),
     ],
 )
 def test_a_file_that_gives_nothing_is_one_sentence(lines, more, words, out, tmp_path, capsys):
     assert words in refused(capsys, out, written(tmp_path / "mine.jsonl", lines), *more)
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_table_that_commas_do_not_separate_is_one_sentence(mark, out, tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    path.write_text(mark.join(["question", "thinking", "answer", "gold"]) + "\n")
+    message = refused(capsys, out, path)
+    assert "has one column" in message and "separate its columns by commas" in message
+
+
+@pytest.mark.parametrize("text", ["", "question,thinking,answer,gold\n"])
+def test_a_table_without_rows_is_one_sentence(text, out, tmp_path, capsys):
+    (tmp_path / "mine.csv").write_text(text)
+    assert "mine.csv has no rows" in refused(capsys, out, tmp_path / "mine.csv")
 
 
 @pytest.mark.parametrize(

@@ -220,9 +220,13 @@ def test_whatever_is_accepted_can_be_written_and_keeps_its_id(tmp_path_factory, 
     assert row.id == drawn.question_id(row.question) == drawn.question_id("Q" + text)
 
 
+def test_a_file_without_rows_is_told(tmp_path):
+    with pytest.raises(UserError, match="q.jsonl has no rows; write a question a line"):
+        pools.read(file_of(tmp_path / "q.jsonl", b""))
+
+
 def test_a_file_that_is_not_there(tmp_path):
     spec = file_of(tmp_path / "q.jsonl", b"")
-    assert pools.read(spec) == ([], {})
     (tmp_path / "q.jsonl").unlink()
     for function in (pools.read, pools.inputs, pools.sources):
         with pytest.raises(UserError, match="q.jsonl cannot be read"):

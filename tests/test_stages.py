@@ -1,5 +1,7 @@
 """Where the rows and weights of a study come from."""
 
+import json
+
 import pytest
 from conftest import ROOT, SMOKE, evaluated, study_of, trained
 
@@ -42,13 +44,14 @@ NO_DOMAIN = {name: value for name, value in FIRST.items() if name != "domain"}
         ([FIRST | {"wrong": [[3, 3]]}], r"wrong has \[3, 3\], but must hold \[start, end\)"),
         ([FIRST | {"wrong": [[-2, 3]]}], r"wrong has \[-2, 3\]"),
         ([FIRST | {"wrong": ["ab"]}], "wrong has 'ab'"),
+        ([FIRST | {"think": "a\ud83d"}], "row 1: think has half a surrogate pair"),
         ([FIRST | {"wrong": [[0, 1.5]]}], r"wrong has \[0, 1.5\]"),
     ],
 )
 def test_rows_of_ones_own_that_cannot_be_trained_on_are_told_before_a_model_is_made(
     rows, words, tmp_path
 ):
-    (tmp_path / "rows.jsonl").write_text("".join(map(dump, rows)))
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     plan = study_of(*SMOKE, f"out={tmp_path}", f"+rows={tmp_path / 'rows.jsonl'}")
     with pytest.raises(UserError, match=words) as error:
         stages.train_run(plan)

@@ -83,8 +83,8 @@ class OwnTrace(NamedTuple):
 def read(source: TraceSource, dropped: Counter[str]) -> list[OwnTrace]:
     """Return the rows of a source; counts in `dropped` why the others gave none.
 
-    Raises UserError for data out of reach, for a column that the first row does not have, and where
-    no row gives a question.
+    Raises UserError for data out of reach or without rows, for a column that the first row does not
+    have, and where no row gives a question.
     """
     traces = []
     for number, row in enumerate(_rows(source), 1):
@@ -97,6 +97,10 @@ def read(source: TraceSource, dropped: Counter[str]) -> list[OwnTrace]:
             traces.append(_trace(source, row))
         except Unfit as error:
             dropped[str(error)] += 1
+    if not traces and not dropped.total():
+        raise UserError(
+            f"{source.path or source.hub} has no rows; name a file or a data set that has some"
+        )
     if not traces:
         raise UserError(
             f"{source.path or source.hub} gave no trace out of {dropped.total()} rows "

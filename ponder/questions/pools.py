@@ -69,8 +69,8 @@ def read(spec: Pool) -> tuple[list[Question], dict[str, dict[str, Any]]]:
     """Return (questions, report) of a pool.
 
     The report is {family: {"rows": read, "kept": rows, "dropped": {reason: rows}}}. Raises
-    UserError for data that is missing or out of reach, for a row of a user's own file that gives no
-    question (with path and line), and for a hub source of which no row gives one.
+    UserError for data that is missing, empty or out of reach, for a row of a user's own file that
+    gives no question (with path and line), and for a hub source of which no row gives one.
     """
     dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
     if spec.kind == "drawn":
@@ -84,6 +84,8 @@ def read(spec: Pool) -> tuple[list[Question], dict[str, dict[str, Any]]]:
         questions = _limited(questions, spec.limit, dropped)
     elif spec.kind == "jsonl":
         rows = [_file_question(spec, number, row) for number, row in tables.jsonl(spec.path)]
+        if not rows:
+            raise UserError(f"{spec.path} has no rows; write a question a line into it")
         questions = _limited(rows, spec.limit, dropped)
     elif spec.kind == "traces":
         questions = [trace.question for trace in own.read(spec, dropped[spec.name])]

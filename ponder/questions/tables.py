@@ -174,7 +174,14 @@ def _jsonl_rows(path: Path | str) -> Iterator[Row]:
 def _csv_rows(path: Path | str) -> Iterator[Row]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            yield from csv.DictReader(file)
+            table = csv.DictReader(file)
+            names = table.fieldnames or []
+            if len(names) == 1 and re.search("[;\t]", names[0]):
+                raise UserError(
+                    f"{path} has one column, {names[0]!r:.80}; separate its columns by commas, not "
+                    "by semicolons or tabs"
+                )
+            yield from table
     except (OSError, UnicodeError, csv.Error) as error:
         raise UserError(
             f"{path} cannot be read as CSV in UTF-8 ({_short(error)}); give a whole file, names "
