@@ -18,7 +18,7 @@ export PYTHON
 .DEFAULT_GOAL := help
 .PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all reproduce-qwen release hub-folder paper table audit audit-full \
 	audit-page audit-replay site export export-inspect gen trl xllamacpp launch serve lock clean \
-	run-is-named
+	run-is-named runs-are-named model-is-named
 
 help:
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -56,11 +56,17 @@ reproduce-qwen: setup  ## train the main arm of the Qwen2.5 scale on its release
 release: run-is-named setup  ## pack one run for release: make release RUN=outputs/...
 	$(PY) -m ponder.release.release "$(RUN)" $(if $(OVERRIDE),"$(OVERRIDE)")
 
-hub-folder: setup  ## write what a model hub takes of a training or a data set to outputs/hub: make hub-folder RUN=data/cpu/cpu
+hub-folder: run-is-named setup  ## write what a model hub takes of a training or a data set to outputs/hub: make hub-folder RUN=data/cpu/cpu
 	@$(PY) -m ponder.release.hub "$(RUN)"
 
 run-is-named:
-	@if [ -z "$(RUN)" ]; then echo "Name the run to release: make release RUN=outputs/..." >&2; exit 2; fi
+	@if [ -z "$(RUN)" ]; then echo "Name the run: make $(MAKECMDGOALS) RUN=outputs/..." >&2; exit 2; fi
+
+runs-are-named:
+	@if [ -z "$(RUNS)" ]; then echo 'Name the evaluations: make table RUNS="cpu-trained-free-test ..."' >&2; exit 2; fi
+
+model-is-named:
+	@if [ -z "$(MODEL)" ]; then echo "Name the model: make serve MODEL=qwen2.5-coder-1.5b" >&2; exit 2; fi
 
 ##@ Measure speed
 bench: setup  ## measure train beside TRL, evaluate beside lm-eval, collect at the size of the paper; fails when a goal is missed
@@ -80,7 +86,7 @@ bench-evaluate: setup  ## nine budgets in one pass, one by one, and one by one t
 paper: setup  ## build the paper from the committed results
 	$(PY) paper/build.py
 
-table: setup  ## one table of any evaluations, seeds of one training as one row: make table RUNS="cpu-trained-free-test ..."
+table: runs-are-named setup  ## one table of any evaluations, seeds of one training as one row: make table RUNS="cpu-trained-free-test ..."
 	@$(PY) -m ponder.report.table $(RUNS)
 
 audit: setup  ## check every published number against the released records; offline, without torch; half a minute
@@ -179,7 +185,7 @@ xllamacpp: setup  ## install llama.cpp's server, which make serve starts
 launch: setup  ## install Hydra's launchers: jobs of -m side by side (joblib), or under SLURM (submitit)
 	@$(call install_lock,$(PY),locks/launch.lock)
 
-serve: xllamacpp  ## serve a model of conf/model by llama.cpp on this machine: make serve MODEL=qwen2.5-coder-1.5b
+serve: model-is-named xllamacpp  ## serve a model of conf/model by llama.cpp on this machine: make serve MODEL=qwen2.5-coder-1.5b
 	@$(PY) -m ponder.serve $(MODEL)
 
 # Of an extra: what it needs beyond requirements.lock, which it must not change. $(1) is its name, $(2) the oldest Python.

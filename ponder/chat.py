@@ -103,7 +103,10 @@ class Chat:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain text; special tokens written inside it stay plain text."""
-        return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        # Whoever holds their number against a limit says so; the tokenizer need not.
+        return self.tokenizer.encode(
+            text, add_special_tokens=False, split_special_tokens=True, verbose=False
+        )
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ids, special tokens shown."""
@@ -155,7 +158,11 @@ class Chat:
 
     def _trace(self, text: str, wrong: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
         tokens = self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+            text,
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_offsets_mapping=True,
+            verbose=False,
         )
         loss = []
         for start, end in tokens["offset_mapping"]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 
 import pytest
 import torch
@@ -115,6 +116,17 @@ def test_every_adapter_learns_and_the_merged_model_is_the_trained_one(
     assert (merged - plain).abs().max() > 1e-2
     saved = json.loads((tmp_path / "adapter_config.json").read_text())
     assert saved["target_modules"] == sorted(targets)
+
+
+def test_an_adapter_is_made_and_put_on_without_a_word_of_peft(
+    pocket_folder, pocket_model, tmp_path, recwarn
+):
+    filters = list(warnings.filters)
+    network = fresh(pocket_folder, pocket_model.delimiters)
+    sft.save_weights(sft.trainable(network, pocket_model, RECIPE, 0), tmp_path)
+    assert warnings.filters == filters, "whoever else says it is heard"
+    sft.with_weights(fresh(pocket_folder, pocket_model.delimiters), tmp_path)
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def with_adapter_of_the_head(folder, delimiters):

@@ -295,7 +295,7 @@ def test_lm_eval_asks_and_grades_a_local_copy(tmp_path, monkeypatch):
     assert all(settings["until"] == [] for _, settings in prompts)
 
 
-def test_a_benchmark_runs_from_end_to_end(tmp_path):
+def test_a_benchmark_runs_from_end_to_end(tmp_path, caplog):
     rows = [{"problem": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(3)]
     path = written(tmp_path / "copy.jsonl", rows)
     run = evaluated(
@@ -312,6 +312,7 @@ def test_a_benchmark_runs_from_end_to_end(tmp_path):
         )
     )
     assert run.name.startswith("smoke-base-plain-math500-")
+    assert "--metadata" not in caplog.text, "lm-eval advises on a command that is not ours"
     samples = [json.loads(line) for line in (run.folder / "samples.jsonl").read_text().splitlines()]
     assert [(s["task"], s["id"], s["gold_sha256"]) for s in samples] == [
         ("math500", question_id(r["problem"]), sealed.seal(r["answer"])) for r in rows

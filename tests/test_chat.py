@@ -242,3 +242,16 @@ def test_stock_tools_put_the_same_system_turn_first(chat):
     assert stock(messages) == own.decode(own.prompt("1 + 1?"))
     brought = stock([{"role": "system", "content": "Be terse."}, *messages])
     assert "Then stop." not in brought and brought.count("Be terse.") == 1
+
+
+def test_a_text_longer_than_the_context_is_no_warning_of_the_tokenizer(chat, monkeypatch):
+    """The row is refused or dropped, with a sentence of its own."""
+    from transformers import tokenization_utils_base
+
+    def said(*words):
+        pytest.fail(f"the tokenizer said {words}")
+
+    monkeypatch.setattr(chat.tokenizer, "model_max_length", 3)
+    monkeypatch.setattr(tokenization_utils_base.logger, "warning", said)
+    assert len(chat.encode("so it is")) > 3
+    assert len(chat.row("q", "so it is", "a")[0]) > 3

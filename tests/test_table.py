@@ -123,8 +123,16 @@ def test_seeds_of_one_recipe_are_one_arm():
 
 
 def test_a_seed_that_is_there_twice_is_refused():
-    with pytest.raises(UserError, match="seed 0 is twice"):
-        table.arms([evaluation("a", 0, [1, 1, 0, 0]), evaluation("b", 0, [1, 0, 0, 0])])
+    folders = ("logs/evaluate/a", "logs/evaluate/b", "outputs/evaluate/a")
+    runs = [
+        evaluation(folder, seed, [1, 1, 0, 0])
+        for folder, seed in zip(folders, (0, 1, 0), strict=True)
+    ]
+    with pytest.raises(UserError) as error:
+        table.arms(runs)
+    assert f"seed 0 is twice: {ROOT}/{folders[0]} and {ROOT}/{folders[2]};" in str(error.value)
+    assert f"a path such as {ROOT}/outputs/evaluate/... narrows a pattern" in str(error.value)
+    assert folders[1] not in str(error.value)
 
 
 def test_seeds_that_answered_different_questions_are_refused():

@@ -90,15 +90,23 @@ def _quiet() -> Iterator[None]:
     level, bar = logger.level, task.tqdm
     had_bars = not datasets.are_progress_bars_disabled()
     logger.setLevel(logging.WARNING)
+    of_tasks = logging.getLogger(task.__name__)
+    of_tasks.addFilter(_says_more)
     task.tqdm = functools.partial(bar, disable=True)  # the bar of "Building contexts"
     datasets.disable_progress_bars()  # of "Generating split"
     try:
         yield
     finally:
         logger.setLevel(level)
+        of_tasks.removeFilter(_says_more)
         task.tqdm = bar
         if had_bars:
             datasets.enable_progress_bars()
+
+
+def _says_more(record: logging.LogRecord) -> bool:
+    """Return whether a warning of lm-eval is more than advice about a command that is not ours."""
+    return "Custom kwargs can be passed to" not in record.getMessage()
 
 
 @contextlib.contextmanager

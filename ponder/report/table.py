@@ -228,8 +228,11 @@ def _arm(runs: list[Evaluation]) -> Arm:
     numbers = [run.training.seed for run in runs if run.training]
     if len(set(numbers)) < len(numbers):
         twice = next(number for number in numbers if numbers.count(number) > 1)
-        names = ", ".join(run.folder.name for run in runs)
-        raise UserError(f"seed {twice} is twice among {names}; name each run once")
+        same = [run.folder for run in runs if run.training and run.training.seed == twice]
+        raise UserError(
+            f"seed {twice} is twice: {' and '.join(map(str, same))}; name each run once, where a "
+            f"path such as {same[-1].parent}/... narrows a pattern"
+        )
     return Arm(first.label, tuple(runs))
 
 

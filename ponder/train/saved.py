@@ -6,8 +6,10 @@ scales it too (lora_alpha); without it the tensors are the weights of the networ
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,12 +113,21 @@ def with_weights(network: Any, folder: Path) -> Any:
     return network.eval()
 
 
+@contextlib.contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Keep from the terminal that peft asks transformers by an old name: a user can do nothing."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        yield
+
+
 def _with_adapter(network: Any, folder: Path) -> Any:
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors.torch import load_file
 
     try:
-        adapted = PeftModel.from_pretrained(network, folder)
+        with quiet_peft():
+            adapted = PeftModel.from_pretrained(network, folder)
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or ["no reason"])[-1].strip()[:200]
         raise RecordError(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from ponder.models import Model
 from ponder.rows import Trace
 from ponder.runs import Run, dump, put_in_place, read_jsonl
 from ponder.train import adapters
-from ponder.train.saved import CONFIG, WEIGHTS
+from ponder.train.saved import CONFIG, WEIGHTS, quiet_peft
 from ponder.train.saved import with_weights as with_weights
 
 if TYPE_CHECKING:
@@ -106,8 +105,6 @@ def trainable(network: Any, model: Model, recipe: Train, seed: int) -> Any:
 
         layers = adapters.target_layers(network, model)
 
-        # A warning about how peft loads the module, which asks nothing of the user.
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
         adapter = LoraConfig(
             r=recipe.lora_rank,
             lora_alpha=recipe.lora_alpha,
@@ -116,7 +113,7 @@ def trainable(network: Any, model: Model, recipe: Train, seed: int) -> Any:
             target_modules=sorted(model.lora_targets),
             task_type="CAUSAL_LM",
         )
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), quiet_peft():
             torch.manual_seed(seed)
             network = get_peft_model(network, adapter)
         # What peft opens; by itself it would note the folder of this machine.
