@@ -292,7 +292,11 @@ def remade(tree, run, with_output=True):
     if with_output:
         log = folder / "stdout.log"
         kept = [line for line in log.read_text().splitlines() if "%" not in line]
-        output = SimpleNamespace(name=folder.name, folder=f"outputs/evaluate/{folder.name}")
+        output = SimpleNamespace(
+            name=folder.name,
+            folder=f"outputs/evaluate/{folder.name}",
+            config={"benchmark": {"limit": None}},
+        )
         log.write_text("\n".join([*kept, results.report(output, new)]) + "\n")
     paths = [f"{run}/{path.name}" for path in folder.iterdir() if path.name != "manifest.json"]
     hidden(tree, paths)

@@ -5,8 +5,10 @@ from typing import Any
 
 from ponder.card.plots import plain
 from ponder.report.arms import OWN
-from ponder.report.tables import cost_words, spelled, table
+from ponder.report.tables import cost_words, picture, spelled, table
 from ponder.report.verdicts import findings
+
+ALT = "Accuracy on GSM8K against mean thinking tokens: cuts as a solid line, Wait as a dashed one"
 
 
 def public_table(results: Mapping[str, Any], root: str) -> str:
@@ -33,6 +35,9 @@ def public_table(results: Mapping[str, Any], root: str) -> str:
         for contrast in plan["contrasts"]
     ]
     lines = [
+        *in_words(measured, plan),
+        *picture(root, "qwen", ALT),
+        "",
         *table(["", *arms], "l" * (1 + len(arms)), rows),
         "",
         f"Right answers to {measured['n']} questions of GSM8K with 95% interval, and mean thinking "
@@ -43,6 +48,31 @@ def public_table(results: Mapping[str, Any], root: str) -> str:
         cost_words(measured["cost"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def in_words(measured: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
+    """Return a paragraph on what the contrasts came to, as lines; none before all have verdicts."""
+    sides = {contrast["name"]: contrast for contrast in plan["contrasts"]}
+    if any(contrast["found"] is None for contrast in sides.values()):
+        return []
+    accuracy = {arm["name"]: arm["all"]["accuracy"] for arm in measured["arms"]}
+    cut = {arm["name"]: arm["words"] for arm in measured["arms"]}[sides["cap"]["ours"]]
+
+    def against(name: str, words: str) -> str:
+        return f"against {words} ({accuracy[sides[name]['theirs']]}) **{sides[name]['found']}**"
+
+    def changed(name: str) -> str:
+        return f"{accuracy[sides[name]['ours']]}: **{sides[name]['found']}**"
+
+    return [
+        f"Then it answers {accuracy[sides['training']['ours']]} of {measured['n']} questions of "
+        f"GSM8K: {against('training', 'its base')}, "
+        f"{against('traces', 'training on the answers only')}, "
+        f'{against("choice", "random traces")}. With "Wait" it gets {changed("wait")}; with '
+        f"{cut} tokens {changed('cap')}. Each of these words is corrected over {len(sides)} "
+        f"contrasts, [written down](logs/preregistrations/{plan['name']}.yaml) before.",
+        "",
+    ]
 
 
 def s1_table(results: Mapping[str, Any], root: str) -> str:
