@@ -6,6 +6,7 @@ import gc
 import itertools
 import json
 import random
+import signal
 import threading
 import time
 
@@ -25,6 +26,7 @@ from ponder.decode import server as completions
 from ponder.decode.budget import Budget, Request
 from ponder.decode.server import HfEngine, ServerEngine
 from ponder.errors import UserError
+from ponder.terminal.signals import Terminated
 
 QUICK = Client(
     name="test",
@@ -412,6 +414,27 @@ def test_an_iterator_that_is_left_early_leaves_nothing_behind(network, chat):
         results = completions.run(connected(server, chat), PROMPTS, rows_of(rule(), MARKS, 6))
         next(results)
         results.close()
+
+
+def test_a_signal_while_answers_are_awaited_is_told_as_itself(network, chat, caplog):
+    """A SIGTERM was a traceback of asyncio: the results were closed while they were awaited."""
+
+    def ended(*_):
+        raise Terminated
+
+    usual = signal.signal(signal.SIGALRM, ended)
+    stuck = {str(prompt) for prompt in PROMPTS}
+    try:
+        with Tokens(network, script=lambda text, nth: HANG if text in stuck else None) as server:
+            results = completions.run(connected(server, chat), PROMPTS, rows_of(rule(), MARKS, 6))
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            with pytest.raises(Terminated):
+                next(results)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, usual)
+    gc.collect()
+    assert not caplog.records
 
 
 # --- what a server may return ----------------------------------------------------------

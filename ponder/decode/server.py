@@ -134,12 +134,9 @@ def run(
     async def next_result() -> tuple[int, Any] | None:
         return await anext(results, None)
 
-    with asyncio.Runner() as runner:
-        try:
-            while (result := runner.run(next_result())) is not None:
-                yield result
-        finally:
-            runner.run(results.aclose())
+    with asyncio.Runner() as runner:  # at its end it cancels what is under way
+        while (result := runner.run(next_result())) is not None:
+            yield result
 
 
 async def decode_row(prompt: Sequence[int], row: Row, call: Call) -> Any:
