@@ -262,6 +262,11 @@ def test_a_long_row_is_dropped_with_its_length_and_the_others_are_trained_on(out
     )
     longer = collect(out, path, "selection.max_tokens=4000", *more, "train.max_tokens=9000")
     assert longer != folder and len(read_jsonl(longer / "train.jsonl")) == 6
+    # The block may be longer than the context: then the context decides, as it does in training.
+    more = (*more, "train.max_tokens=9000", "model.context=300")
+    short = collect(out, path, "selection.max_tokens=4000", *more)
+    reasons = [row["reason"] for row in read_jsonl(short / "dropped.jsonl")]
+    assert len(reasons) == 2 and all(reason.endswith("model.context=300") for reason in reasons)
 
 
 @pytest.mark.parametrize(

@@ -65,19 +65,22 @@ def tokenise_rows(path: Path, chat: Chat, recipe: Train) -> Dataset:
 
 
 def long_rows(traces: Iterable[Trace], chat: Chat, recipe: Train) -> dict[str, str]:
-    """Return {id: how long} of the traces that a recipe could not train on whole.
+    """Return {id: how long} of the traces that tokenise_rows refuses for their length.
 
-    A row is prompt, thinking and answer, as tokenise_rows counts them; a trace without thinking or
-    answer is left out.
+    A row is prompt, thinking and answer; a trace without thinking or answer is left out.
     """
     lengths = {
         trace.id: len(_tokens_of(trace, chat, recipe)[0])
         for trace in traces
         if trace.think and trace.answer
     }
-    most = recipe.max_tokens
+    limits = {
+        "train.max_tokens": recipe.max_tokens,
+        "model.context": chat.tokenizer.model_max_length,
+    }
+    name, most = min(limits.items(), key=lambda limit: limit[1])
     return {
-        ident: f"{length} tokens, train.max_tokens={most}"
+        ident: f"{length} tokens, {name}={most}"
         for ident, length in lengths.items()
         if length > most
     }
