@@ -19,7 +19,7 @@ they make at once try it, and keep the fastest.
 
 Useful tokens are those of an answer up to its end; padding and what is made after an end are not.
 Where two arms compute in float32 their token ids are compared. llama.cpp reads other weights, so
-its answers are its own. vLLM and OpenVINO are no part of this bench: see decision 0051.
+its answers are its own. vLLM and OpenVINO are no part of this bench: see decision 0052.
 """
 
 import argparse
