@@ -583,7 +583,7 @@ def test_what_a_server_answered_is_asked_no_second_time(base, out, pocket, tmp_p
     assert [row["ids"] for row in samples_of(run)] == [row["ids"] for row in samples_of(base)]
 
 
-@pytest.mark.parametrize("limit, said", [(2, "the first 2 questions alone"), (None, "")])
+@pytest.mark.parametrize("limit, said", [(2, "at most 2 questions were asked"), (None, "")])
 def test_a_report_says_when_a_limit_left_questions_out(limit, said):
     """A forker's benchmark of twelve questions was asked two, without a word (smoke's limit)."""
     counts = {"accuracy": 0.0, "correct": 0, "n": 2, "thinking_tokens": 3.0}

@@ -159,7 +159,7 @@ def report(run: Run, results: dict[str, Any]) -> str:
     ]
     if limit := run.config["benchmark"]["limit"]:
         lines.append(
-            f"  of each task the first {limit} questions alone: benchmark.limit={limit}; "
+            f"  of each task at most {limit} questions were asked: benchmark.limit={limit}; "
             "benchmark.limit=null asks all"
         )
     total = results["all"]
