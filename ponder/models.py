@@ -97,7 +97,7 @@ class Model:
             "model.hub",
             self.hub,
             HUB_ID,
-            "owner/name; a folder of this machine is model.source=folder model.folder=...",
+            "owner/name; a folder of this machine is model.source=folder +model.folder=...",
         )
         _check_form("model.file", self.file, INSIDE + r"\.gguf", "the path of a .gguf file")
         _check_form("model.sha256", self.sha256, SHA256, "64 hexadecimal digits")

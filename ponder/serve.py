@@ -2,7 +2,7 @@
 
     make serve MODEL=qwen2.5-coder-1.5b
     python -m ponder.serve qwen2.5-coder-1.5b --port 8081 --slots 24
-    python -m ponder.serve qwen2.5-coder-1.5b model.source=folder model.folder=/models
+    python -m ponder.serve qwen2.5-coder-1.5b model.source=folder +model.folder=/models
 
 The server is the PyPI wheel xllamacpp (`make xllamacpp`), for CPUs. It answers on 127.0.0.1 alone
 and needs no key. It calls the model by its name, the hash of its GGUF file and the version of the

@@ -248,7 +248,7 @@ def _from_pretrained(kind: Any, model: "Model", **options: Any) -> Any:
     if Path(model.hub or "").exists():  # transformers would take it for the model
         raise UserError(
             f"model.hub={model.hub} is a folder here, and a hub's model is meant; take "
-            f"model.source=folder model.folder={model.hub}"
+            f"model.source=folder +model.folder={model.hub}"
         )
     try:
         return kind.from_pretrained(
