@@ -35,7 +35,7 @@ def public_table(results: Mapping[str, Any], root: str) -> str:
         for contrast in plan["contrasts"]
     ]
     lines = [
-        *in_words(measured, plan),
+        *in_words(measured, plan, root),
         *picture(root, "qwen", ALT),
         "",
         *table(["", *arms], "l" * (1 + len(arms)), rows),
@@ -50,7 +50,7 @@ def public_table(results: Mapping[str, Any], root: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def in_words(measured: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
+def in_words(measured: Mapping[str, Any], plan: Mapping[str, Any], root: str) -> list[str]:
     """Return a paragraph on what the contrasts came to, as lines; none before all have verdicts."""
     sides = {contrast["name"]: contrast for contrast in plan["contrasts"]}
     if any(contrast["found"] is None for contrast in sides.values()):
@@ -70,7 +70,7 @@ def in_words(measured: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
         f"{against('traces', 'training on the answers only')}, "
         f'{against("choice", "random traces")}. With "Wait" it gets {changed("wait")}; with '
         f"{cut} tokens {changed('cap')}. Each of these words is corrected over {len(sides)} "
-        f"contrasts, [written down](logs/preregistrations/{plan['name']}.yaml) before.",
+        f"contrasts, [written down]({root}logs/preregistrations/{plan['name']}.yaml) before.",
         "",
     ]
 

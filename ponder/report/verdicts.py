@@ -94,7 +94,10 @@ def _findings(results: Mapping[str, Any]) -> list[Finding]:
     def slope(says: str, name: str) -> Finding:
         scaling = methods[name]["scaling"]
         if methods[name]["slope"] == NOT_DETERMINED:
-            here = "Scaling not determined: its runs think too nearly equally long"
+            here = (
+                "Scaling not determined: two runs think nearly equally long, or the interval is "
+                "wider than the scale of accuracy"
+            )
             return Finding(says, here, "methods", NOT_DETERMINED)
         here = f"Scaling {texts[name]['text']['scaling']} points per doubling"
         published = methods[name]["s1"]["scaling"]

@@ -1,7 +1,7 @@
 """How fast the student of the Qwen2.5 scale answers, beside what a user would take otherwise.
 
-    # about twenty minutes
-    PYTHONPATH=tests python tests/bench/peers_speed.py --turns 3
+    # ten minutes
+    PYTHONPATH=tests python tests/bench/peers_speed.py
     # a look
     PYTHONPATH=tests python tests/bench/peers_speed.py --turns 1 --questions 16 --tokens 32
 
@@ -226,9 +226,9 @@ def report(results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--questions", type=int, default=64, help="of dev, evenly spread")
-    parser.add_argument("--tokens", type=int, default=128, help="at most, of an answer")
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--questions", type=int, default=32, help="of dev, evenly spread")
+    parser.add_argument("--tokens", type=int, default=48, help="at most, of an answer")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--size", type=int, default=0, help="answers at once, of a --part")
     parser.add_argument("--part", choices=ARMS, help="measure this arm here and print JSON")

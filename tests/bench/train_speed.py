@@ -5,7 +5,7 @@ embeddings, as many rows a step.
     PYTHONPATH=tests python tests/bench/train_speed.py
     # a look
     PYTHONPATH=tests python tests/bench/train_speed.py --turns 1 --arms ponder trl-packed
-    # LoRA on the student of the Qwen2.5 scale; half an hour, and up to 20 GB
+    # LoRA on the student of the Qwen2.5 scale; two to three minutes an arm and turn
     PYTHONPATH=tests python tests/bench/train_speed.py --scale qwen
 
 Tokens per second are the median over an arm's steps, the first three of a process left out. All
