@@ -16,7 +16,7 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate reproduce reproduce-all reproduce-qwen release hub-folder paper table audit audit-full \
+.PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate bench-peers reproduce reproduce-all reproduce-qwen release hub-folder paper table audit audit-full \
 	audit-page audit-replay site export export-inspect gen trl xllamacpp launch serve lock clean \
 	run-is-named runs-are-named model-is-named
 
@@ -81,6 +81,9 @@ bench-collect: setup  ## collect at the size of the paper: 59,029 questions, and
 
 bench-evaluate: setup  ## nine budgets in one pass, one by one, and one by one through lm-eval's own model; a quarter of an hour
 	PYTHONPATH=tests $(PY) tests/bench/evaluate_speed.py
+
+bench-peers: xllamacpp  ## the 0.5B student beside transformers' generate and llama.cpp; ten minutes
+	PYTHONPATH=tests $(PY) tests/bench/peers_speed.py
 
 ##@ Paper and audit
 paper: setup  ## build the paper from the committed results
