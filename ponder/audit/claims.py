@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ponder.audit import decisions
-from ponder.report import costs, markdown, released
+from ponder.report import costs, engines, markdown, released
 from ponder.report.comparisons import PAIRS
 from ponder.report.numbers import DEV
 from ponder.rows import Claim, values_of
@@ -74,6 +74,7 @@ def claims(results: dict[str, Any]) -> list[Claim]:
         *_trainings(results),
         *_methods(results),
         *_parallel(results),
+        *_engines(results),
         *_mistakes(results),
         *_others(results),
     ]
@@ -269,6 +270,13 @@ def _parallel(results: dict[str, Any]) -> Iterator[Claim]:
 
 def _without_difference(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key != "all"}
+
+
+def _engines(results: dict[str, Any]) -> Iterator[Claim]:
+    for entry in results["engines"]:
+        stage = engines.PAIRS[entry["name"]].stage
+        runs = [f"{stage}/{entry[side]}" for side in ("ours_run", "theirs_run")]
+        yield claim(results, f"engines/{entry['name']}", "difference", runs)
 
 
 def _mistakes(results: dict[str, Any]) -> Iterator[Claim]:

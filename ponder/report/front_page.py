@@ -41,7 +41,7 @@ def public_table(results: Mapping[str, Any], root: str) -> str:
         *table(["", *arms], "l" * (1 + len(arms)), rows),
         "",
         f"Right answers to {measured['n']} questions of GSM8K with 95% interval, and mean thinking "
-        "tokens; each model was trained once.",
+        f"tokens; each model was trained once.{by_llamacpp(results)}",
         "",
         *table(["pre-registered", "expected", "found", "points", "outcome"], "lllll", verdicts),
         "",
@@ -73,6 +73,17 @@ def in_words(measured: Mapping[str, Any], plan: Mapping[str, Any], root: str) ->
         f"contrasts, [written down]({root}logs/preregistrations/{plan['name']}.yaml) before.",
         "",
     ]
+
+
+def by_llamacpp(results: Mapping[str, Any]) -> str:
+    """Return a sentence on what another engine makes of the base, "" before it has answered."""
+    for pair in results["printed"]["engines"]:
+        if pair["name"] == "student":
+            return (
+                f" Behind llama.cpp the base's own turn gets {pair['ours']['text']} of the same "
+                f"questions ({pair['all']['text']} points)."
+            )
+    return ""
 
 
 def s1_table(results: Mapping[str, Any], root: str) -> str:

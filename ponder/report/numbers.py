@@ -11,6 +11,7 @@ from ponder.report import (
     comparisons,
     contrasts,
     costs,
+    engines,
     parallel,
     public,
     released,
@@ -82,6 +83,7 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
             compared, evaluations, sources.step_tokens(trained, data), families
         ),
         "parallel": _parallel(compared, evaluations, logs),
+        "engines": engines.engines(logs, data.parent),
         "mistakes": mistakes(
             {label: run[1] for label, run in table.items()},
             read_split(data / "questions", "test"),

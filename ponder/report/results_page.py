@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ponder.report import engines
 from ponder.report.numbers import GROUPS
 from ponder.report.tables import cost_words, picture, spelled, table
 
@@ -14,6 +15,7 @@ def results_page(results: Mapping[str, Any], root: str) -> str:
         *_accuracies(results, printed, root),
         *_comparisons(printed),
         *_public(printed["public"], root),
+        *_engines(printed["engines"], root),
         *_planned(printed["contrasts"], root),
         *_mistakes(printed["mistakes"]),
         *_methods(printed["methods"], root),
@@ -146,6 +148,35 @@ def _public(plans: Sequence[Mapping[str, Any]], root: str) -> list[str]:
             "",
         ]
     return lines
+
+
+def _engines(pairs: Sequence[Mapping[str, Any]], root: str) -> list[str]:
+    """Return what the same weights get behind llama.cpp and behind transformers."""
+    if not pairs:
+        return []
+    head = ["who answers what", "questions", "llama.cpp", "tokens", "transformers", "tokens"]
+    head += ["points", "gained, lost"]
+    cells = []
+    for pair in pairs:
+        stage, cell = engines.PAIRS[pair["name"]].stage, [pair["words"], pair["all"]["n"]]
+        for side in ("ours", "theirs"):
+            link = f"[{pair[side]['text']}]({root}logs/{stage}/{pair[f'{side}_run']})"
+            cell += [link, pair[side]["tokens"]]
+        cells.append(
+            [*cell, pair["all"]["text"], f"{pair['all']['gained']}, {pair['all']['lost']}"]
+        )
+    return [
+        "## The same weights behind two engines",
+        "",
+        *table(head, "lrrrrrrr", cells),
+        "",
+        "Right answers with 95% interval, and mean tokens: of GSM8K all that was written, of the "
+        "teacher its thinking. llama.cpp multiplies the four-bit file as it is, transformers its "
+        "weights in bfloat16. Points: the first minus the second, paired by question; gained are "
+        "the questions that llama.cpp alone has right. The teacher samples, so that each engine "
+        "draws other answers; the base is greedy. Exploratory.",
+        "",
+    ]
 
 
 def _planned(plans: Sequence[Mapping[str, Any]], root: str) -> list[str]:
