@@ -199,6 +199,11 @@ FAMILY = Family("my own", "MIT", (), candidates, key, steps)
         ('facts["number"]', 'facts["nummer"]', "line 11: KeyError 'nummer'"),
         ("key(facts))]", "str(1 // 0))]", "line 14: ZeroDivisionError"),
         ("yield ", "assert not seed, seed\n        yield ", "line 8: AssertionError 7;"),
+        ("(params, seed)", "(params)", "line 16: TypeError candidates must be a function of"),
+        ("key(facts)", "key()", "line 16: TypeError key must be a function of (facts): too many"),
+        ("steps(facts)", "steps(facts, seed)", "line 16: TypeError steps must be a function of"),
+        ("steps)", "steps, answer=42)", "line 16: TypeError answer must be a function of (steps)"),
+        ("candidates, key", "key, candidates", "line 16: TypeError candidates must be a function"),
     ],
 )
 def test_a_fault_in_the_module_of_a_family_is_one_sentence_with_its_line(

@@ -5,6 +5,7 @@ its file. conf/README.md, "A new family", shows how one is added.
 """
 
 import contextlib
+import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,12 @@ PEOPLE = (
 )
 
 Facts = dict[str, Any]
+TAKES = {  # what each function of a family is given
+    "candidates": ("params", "seed"),
+    "key": ("facts",),
+    "steps": ("facts",),
+    "answer": ("steps",),
+}
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,19 @@ class Family:
     steps: Callable[[Facts], list[Step]] | None = None
     answer: Callable[[Sequence[Step]], str] = last_value
     most: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise TypeError for a field that is no function of what it will be given."""
+        for name, arguments in TAKES.items():
+            function = getattr(self, name)
+            if function is None and name == "steps":
+                continue
+            try:
+                inspect.signature(function).bind(*arguments)
+            except TypeError as error:
+                raise TypeError(
+                    f"{name} must be a function of ({', '.join(arguments)}): {error}"
+                ) from error
 
 
 @contextlib.contextmanager
