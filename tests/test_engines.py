@@ -62,7 +62,9 @@ def test_documents_show_both_sides_with_links_to_their_runs(tmp_path):
         for label in (pair.ours, pair.theirs):
             assert f"(../logs/{pair.stage}/{label}-0123abcd)" in page
     assert "-50.0 [-100.0, +0.0]" in page and "| 0, 1 |" in page
-    assert "gets 50.0% [" in front_page.by_llamacpp(results)
+    assert "first 2 of them, by the base behind llama.cpp: 50.0% [" in front_page.by_llamacpp(
+        results
+    )
 
 
 def test_nothing_is_said_before_an_engine_has_answered():

@@ -80,8 +80,8 @@ def by_llamacpp(results: Mapping[str, Any]) -> str:
     for pair in results["printed"]["engines"]:
         if pair["name"] == "student":
             return (
-                f" Behind llama.cpp the base's own turn gets {pair['ours']['text']} of the same "
-                f"questions ({pair['all']['text']} points)."
+                f" The first {pair['all']['n']} of them, by the base behind llama.cpp: "
+                f"{pair['ours']['text']}, {pair['all']['text']} points against transformers."
             )
     return ""
 
