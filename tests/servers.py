@@ -21,6 +21,22 @@ import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from ponder.api.client import Client
+
+QUICK = Client(  # asks again at once
+    name="test",
+    key_env=None,
+    concurrency=4,
+    per_minute=None,
+    timeout=60.0,
+    attempts=3,
+    backoff=0.01,
+    give_up=5,
+    dollars_in=None,
+    dollars_out=None,
+    max_dollars=None,
+)
+
 
 @dataclass(frozen=True)
 class Act:

@@ -19,7 +19,7 @@ import servers
 from conftest import composed, study_of
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import HANG, RESET, Act, Misbehaving, acts, answer, cut_short, status, truncated
+from servers import HANG, QUICK, RESET, Act, Misbehaving, acts, answer, cut_short, status, truncated
 
 from ponder import config, models
 from ponder.api import client as clients
@@ -27,19 +27,6 @@ from ponder.api import limits, replies, wire
 from ponder.api.client import Client
 from ponder.errors import ServerError, UserError
 
-QUICK = Client(
-    name="test",
-    key_env=None,
-    concurrency=4,
-    per_minute=None,
-    timeout=60.0,
-    attempts=3,
-    backoff=0.01,
-    give_up=5,
-    dollars_in=None,
-    dollars_out=None,
-    max_dollars=None,
-)
 PRICED = dataclasses.replace(QUICK, dollars_in=1e6, dollars_out=1e6)  # a dollar a token
 
 

@@ -16,10 +16,9 @@ from conftest import answered
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from servers import HANG, RESET, Act, Tokens, status
+from servers import HANG, QUICK, RESET, Act, Tokens, status
 
 from ponder import chat, config
-from ponder.api.client import Client
 from ponder.decode import budget as budgets
 from ponder.decode import hf, sweep
 from ponder.decode import server as completions
@@ -28,19 +27,6 @@ from ponder.decode.server import HfEngine, ServerEngine
 from ponder.errors import UserError
 from ponder.terminal.signals import Terminated
 
-QUICK = Client(
-    name="test",
-    key_env=None,
-    concurrency=4,
-    per_minute=None,
-    timeout=60.0,
-    attempts=3,
-    backoff=0.01,
-    give_up=5,
-    dollars_in=None,
-    dollars_out=None,
-    max_dollars=None,
-)
 ENDS = tuple((token,) for token in range(0, 258, 9))  # many, so that rows end at different times
 MARKS = chat.Marks(
     ENDS, ENDS, (257,), newline=10, nudge=(87, 97), answer=(256, 65), forced_answer=(256, 65, 70)

@@ -25,10 +25,11 @@ import os
 import random
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+from bench.alone import in_a_process
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = Path(os.environ.get("PONDER_BENCHMARKS", ROOT.parent / "shared" / "benchmarks"))
@@ -241,16 +242,6 @@ def measure(size):
     }
 
 
-def in_a_process(size):
-    done = subprocess.run(
-        [sys.executable, __file__, "--size", str(size)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -262,7 +253,7 @@ def main():
         return print(json.dumps(measure(asked.size)))
     totals = {}  # {size: (seconds, of them on a processor, GB)}
     for size in (SIZE, SIZE * TIMES):
-        runs = [in_a_process(size) for _ in range(asked.repeats)]
+        runs = [in_a_process(__file__, "--size", size) for _ in range(asked.repeats)]
         print(
             f"{size:,} questions, made in {runs[0]['made']:.2f} GB; real benchmarks: "
             f"{', '.join(runs[0]['real']) or 'none'}"

@@ -28,12 +28,12 @@ import dataclasses
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 import urllib.request
 from collections import defaultdict
 
+from bench.alone import in_a_process
 from conftest import ROOT, study_of
 
 RECIPE = ("experiment=qwen", "subject=base-boxed", "budget=math-unforced")
@@ -184,25 +184,17 @@ def measure(arm, size, count, tokens):
     return {"seconds": seconds, "useful": sum(map(len, ids)), "ids": ids}
 
 
-def in_a_process(arm, size, count, tokens):
+def part(arm, size, count, tokens):
     """Return what measure gives in a process of its own."""
     words = ["--part", arm, "--size", size, "--questions", count, "--tokens", tokens]
-    done = subprocess.run(
-        [sys.executable, __file__, *map(str, words)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-    )
-    if done.returncode:
-        raise SystemExit(f"peers_speed.py {' '.join(map(str, words))} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return in_a_process(__file__, *words)
 
 
 def best_size(arm, count, tokens):
     """Return at how many answers at once an arm is the fastest; prints each."""
     rates = {}
     for size in dict.fromkeys(min(size, count) for size in SIZES[arm]):
-        got = in_a_process(arm, size, count, tokens)
+        got = part(arm, size, count, tokens)
         rates[size] = got["useful"] / got["seconds"]
         print(f"{arm}, {size:>2} at once: {rates[size]:6.1f} useful tokens/s", flush=True)
     return max(rates, key=rates.get)
@@ -256,7 +248,7 @@ def main():
     results = defaultdict(list)
     for turn in range(words.turns):
         for arm in words.arms:
-            got = in_a_process(arm, sizes[arm], words.questions, words.tokens)
+            got = part(arm, sizes[arm], words.questions, words.tokens)
             results[arm].append(got)
             print(f"turn {turn + 1}, {arm}: {got['useful']} in {got['seconds']:.1f} s", flush=True)
     report(results)

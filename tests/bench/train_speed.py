@@ -36,12 +36,12 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from bench.alone import in_a_process
 from conftest import ROOT, script, study_of
 
 SCALES = {  # {experiment: (its released rows, the command line)}; a step is one block, never saved
@@ -457,19 +457,6 @@ def profile(scale):
     return dict(spent.most_common()), dict(rest.most_common(4))
 
 
-def in_a_process(*arguments):
-    """Return what this script prints as its last line in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, __file__, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-    )
-    if done.returncode:
-        raise SystemExit(f"train_speed.py {' '.join(map(str, arguments))} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def report(results, sizes, dimensions):
     """Print the table of the arms; return {arm: (median tokens/s, median share of the ceiling)}."""
     from ponder.train import costs
@@ -508,7 +495,7 @@ def report(results, sizes, dimensions):
 
 def report_products(given):
     """Print how fast the matrix products of a step are alone."""
-    rates, whole = in_a_process("--part", "products", *given)
+    rates, whole = in_a_process(__file__, "--part", "products", *given)
     share = whole["products"] / whole["ceiling"]
     print(
         f"\nthe matrix products of a step alone: {whole['products'] / 1e9:.1f} GFLOP/s, "
@@ -596,7 +583,7 @@ def main():
     results = {arm: [] for arm in arms}
     for turn in range(asked.turns):
         for arm in arms:
-            results[arm].append(in_a_process("--part", arm, *given))
+            results[arm].append(in_a_process(__file__, "--part", arm, *given))
             laps = results[arm][-1]["seconds"]
             print(
                 f"turn {turn + 1}, {arm}: {len(laps)} steps of {statistics.median(laps):.1f} s",
@@ -606,7 +593,7 @@ def main():
 
     if plan.train.method == "full":
         report_products(given)
-    spent, rest = in_a_process("--part", "profile", *given)
+    spent, rest = in_a_process(__file__, "--part", "profile", *given)
     print("a step of train.py, profiled:")
     for name, share in spent.items():
         print(f"  {name:<32}{share / sum(spent.values()):7.1%}")
