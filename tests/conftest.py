@@ -1,5 +1,7 @@
 """What several test files share: configuration, the pocket model, the scripts and commands."""
 
+import copy
+import functools
 import importlib.util
 import os
 import subprocess
@@ -30,7 +32,13 @@ SMOKE = ("experiment=smoke", "hardware.threads=1")
 
 
 def composed(*overrides, script="train"):
-    """Return the config that a script would see."""
+    """Return the config that a script would see, the caller's own to change."""
+    return copy.deepcopy(_composed(overrides, script))
+
+
+@functools.cache
+def _composed(overrides, script):
+    """Return the config of a script: a third of a second, and tests ask again for the same ones."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return compose(script, list(overrides))
 
