@@ -16,9 +16,9 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate bench-peers reproduce reproduce-all reproduce-qwen release hub-folder paper table audit audit-full \
+.PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate bench-peers reproduce reproduce-all reproduce-qwen release tag hub-folder paper table audit audit-full \
 	audit-page audit-replay site export export-inspect gen trl xllamacpp launch serve lock clean \
-	run-is-named runs-are-named model-is-named
+	run-is-named runs-are-named release-is-named model-is-named
 
 help:
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,9 @@ hub-folder: run-is-named setup  ## write what a model hub takes of a training or
 run-is-named:
 	@if [ -z "$(RUN)" ]; then echo "Name the run: make $(MAKECMDGOALS) RUN=outputs/..." >&2; exit 2; fi
 
+release-is-named:
+	@if [ -z "$(RELEASE)" ]; then echo "Name the release: make tag RELEASE=0.2.0" >&2; exit 2; fi
+
 runs-are-named:
 	@if [ -z "$(RUNS)" ]; then echo 'Name the evaluations: make table RUNS="cpu-trained-free-test ..."' >&2; exit 2; fi
 
@@ -88,6 +91,11 @@ bench-peers: xllamacpp  ## the 0.5B student beside transformers' generate and ll
 ##@ Paper and audit
 paper: setup  ## build the paper from the committed results
 	$(PY) paper/build.py
+
+tag: release-is-named setup  ## make the commit that is checked out a release: its root into logs/, README and paper: make tag RELEASE=0.2.0
+	@$(PY) -m ponder.audit.roots "$(RELEASE)"
+	@$(PY) paper/build.py
+	@echo 'Now: git commit -am "Release $(RELEASE)" && git tag $(RELEASE)'
 
 table: runs-are-named setup  ## one table of any evaluations, seeds of one training as one row: make table RUNS="cpu-trained-free-test ..."
 	@$(PY) -m ponder.report.table $(RUNS)

@@ -4,6 +4,7 @@ cannot be read.
 
 import functools
 import gzip
+import hashlib
 import json
 import os
 import subprocess
@@ -147,6 +148,32 @@ def _samples(path: Path, _: tuple[int, int]) -> list[SampleRow]:
         rows.row_of(SampleRow, values, f"{name} row {number}")
         for number, values in enumerate(read(path), 1)
     ]
+
+
+class Digests(NamedTuple):
+    """What a file hashes to."""
+
+    blob: str  # the id that git gives to it
+    sha256: str
+
+
+def digests(path: Path) -> Digests:
+    """Return what a file hashes to, read once; raises RecordError."""
+    return _digests(path, stamp(path))
+
+
+@functools.cache
+def _digests(path: Path, _: tuple[int, int]) -> Digests:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{shown(path)} cannot be read ({type(error).__name__})") from error
+    return Digests(blob(data), hashlib.sha256(data).hexdigest())
+
+
+def blob(data: bytes) -> str:
+    """Return the id that git gives to a file with these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def shown(path: Path) -> str:

@@ -38,6 +38,7 @@ ESTIMATORS = {
     "guess": "share of the most frequent answer (ponder/report/numbers.py: constant_share)",
     "count": "rows or released runs counted, or a value of a manifest (ponder/report/sources.py: "
     "questions, taught)",
+    "root": "the last line of logs/releases.jsonl (ponder/audit/roots.py)",
     "base": "the base model that the runs name (ponder/report/sources.py: base_of)",
     "cited": "published by s1, not by us (paper/published.yaml)",
     "setting": "a constant of the code (ponder/statistics.py: RESAMPLES; "
@@ -292,6 +293,7 @@ def _mistakes(results: dict[str, Any]) -> Iterator[Claim]:
 def _others(results: dict[str, Any]) -> Iterator[Claim]:
     yield claim(results, "distilled", "count", [run_named("collect", "cpu-distilled")])
     yield claim(results, "counts", "count")
+    yield claim(results, "release", "root")
     yield claim(results, "references", "cited")
     yield claim(results, "coverage", "listed")
     yield claim(results, "checklist", "listed")

@@ -8,8 +8,7 @@ import os
 import platform
 from datetime import UTC, datetime
 
-from ponder.audit.checks import CODE, ROOT, git, git_text
-from ponder.audit.records import blob
+from ponder.audit.checks import CODE, ROOT, blob, digests, git, git_text
 
 
 def facts() -> dict[str, str]:
@@ -59,7 +58,7 @@ def blob_of(path: str) -> str | None:
     file = ROOT / path
     if file.is_symlink():
         return blob(os.readlink(file).encode())
-    return blob(file.read_bytes()) if file.is_file() else None
+    return digests(file).blob if file.is_file() else None
 
 
 def whose() -> str:

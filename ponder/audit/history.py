@@ -19,11 +19,11 @@ from ponder.audit.checks import (
     Findings,
     Unsupported,
     commit_times,
+    digests,
     git_text,
     need_history,
     read,
 )
-from ponder.audit.records import blob
 from ponder.report.released import superseded
 
 FOREVER = (*(f"logs/{stage}/" for stage in STAGES), "data/", "logs/preregistrations/")
@@ -59,7 +59,7 @@ def history(anchors: Sequence[str] = ()) -> Findings:
     problems = [problem for commit in known(anchors) for problem in anchor_problems(commit, times)]
     for path, seen in versions.items():
         file = ROOT / path
-        seen.append(("the work tree", blob(file.read_bytes()) if file.is_file() else GONE))
+        seen.append(("the work tree", digests(file).blob if file.is_file() else GONE))
         problems += path_problems(path, seen, times)
     corrections = "; ".join(f"{what}: {entry['why']}" for what, entry in superseded().items())
     fresh = git_text("ls-files", "--others", "--exclude-standard", "--", *FOREVER).splitlines()

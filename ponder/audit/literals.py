@@ -44,9 +44,6 @@ COMPUTES = re.compile(
     r"|\.(?:rev|slice|codepoints|clusters|to-unicode|sum|product|repeat)\("
     r"|\.replace\((?!\"_\", \" \"\)|\" \", sym\.space\.nobreak\))|#show\s*(?:\"|regex)"
 )
-IMAGE = re.compile(r"!\[[^]]*\]\(([^)\s]*)|\bsrc(?:set)?=\"([^\"]*)\"")
-TAG = re.compile(r"</?([a-zA-Z][\w-]*)\b")
-TAGS = ("picture", "source", "img", "br")
 # A look-up by a name that holds a digit.
 NAMED = re.compile(
     r"\b(?:at|comparison|method|run|tokens|slope|obeys|thinks|versus|against|cited|announced)"
@@ -64,16 +61,32 @@ def stray(text: str, suffix: str, allowed: Sequence[str] = ()) -> list[tuple[int
     """
     if suffix == ".typ":
         prose = without_phrases(blank(TYPST, text), allowed)
-        matches = [*NUMBER.finditer(prose), *ANYWHERE.finditer(prose)]
+        places = {*numbers_in(prose), *shares_in(prose)}
     else:
         text = without_phrases(blank(FILE, blank(TABLES, text)), allowed)
         prose = blank(COMMENT, blank(MARKDOWN, blank(CODE, text)))
-        matches = [*NUMBER.finditer(prose), *ANYWHERE.finditer(blank(MARKS, text))]
+        places = {*numbers_in(prose), *shares_in(blank(MARKS, text))}
         for span in CODE.finditer(text):
-            matches += IN_CODE.finditer(text, *span.span())
-    places = {(match.start(), match[0]) for match in matches}
+            places |= {(span.start() + at, number) for at, number in numbers_in_code(span[0])}
     places |= {(at, sign) for at, sign in enumerate(text) if is_foreign_digit(sign)}
     return sorted({(text.count("\n", 0, at) + 1, number) for at, number in places})
+
+
+def numbers_in(prose: str) -> Iterator[tuple[int, str]]:
+    """Yield (place, number) of each number of a text that is no code."""
+    yield from ((match.start(), match[0]) for match in NUMBER.finditer(prose))
+    yield from ((at, sign) for at, sign in enumerate(prose) if is_foreign_digit(sign))
+
+
+def shares_in(text: str) -> Iterator[tuple[int, str]]:
+    """Yield (place, number) of each percentage of a text, in code and names too."""
+    yield from ((match.start(), match[0]) for match in ANYWHERE.finditer(text))
+
+
+def numbers_in_code(code: str) -> Iterator[tuple[int, str]]:
+    """Yield (place, number) of each number of a piece of code that is no option or index."""
+    yield from ((match.start(), match[0]) for match in IN_CODE.finditer(code))
+    yield from ((at, sign) for at, sign in enumerate(code) if is_foreign_digit(sign))
 
 
 def is_foreign_digit(sign: str) -> bool:
@@ -111,9 +124,6 @@ def literals() -> Findings:
         for path, text in texts.items()
         for line, number in stray(text, path.suffix, phrases)
     ]
-    for path, text in texts.items():
-        if path != paper:
-            problems += shown_problems(shown(path), text)
     problems += reading_problems(paper, texts[paper])
     results = read(ROOT / "paper" / "generated" / "results.json")
     problems += computing_problems(texts[paper], {*names_in(results)})
@@ -133,23 +143,6 @@ def literals() -> Findings:
         )
     shown_each = "; ".join(f"{entry['text']!r} ({entry.get('reason', '')})" for entry in entries)
     return Findings(f"{len(entries)} of at most {MOST} literals: {shown_each}", problems)
-
-
-def shown_problems(name: str, text: str) -> list[str]:
-    """Return a sentence for each image and each tag of a Markdown text that is none of the few that
-    documents may have: what they show, nobody reads here.
-    """
-    prose = blank(COMMENT, blank(CODE, text))
-    images = IMAGE.findall(prose)
-    problems = [
-        f"{name} shows {place}, which is no figure of paper/generated"
-        for place in (first or second for first, second in images)
-        if not re.fullmatch(r"(\.\./)*(paper/)?generated/[\w-]+\.svg", place)
-    ]
-    return problems + [
-        f"{name} has the tag <{tag}>; documents are plain Markdown but for {', '.join(TAGS)}"
-        for tag in sorted({*TAG.findall(prose)} - {*TAGS})
-    ]
 
 
 def computing_problems(text: str, known: set[str]) -> list[str]:

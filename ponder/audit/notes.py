@@ -16,6 +16,7 @@ from ponder.audit.checks import (
     STAGES,
     Findings,
     completed,
+    digests,
     git,
     git_text,
     need_history,
@@ -29,7 +30,6 @@ from ponder.audit.decisions import HEADINGS, Decision, evidence, links
 from ponder.audit.decisions import decisions as decision_records
 from ponder.audit.history import only_remarks
 from ponder.audit.indexes import stale_decisions
-from ponder.audit.records import blob
 from ponder.report import contrasts, released, sources
 
 PREREGISTERED = {
@@ -275,7 +275,7 @@ def gained_remarks(name: str, commits: list[str]) -> bool:
 
 def is_unchanged(commit: str, path: Path) -> bool:
     """Whether a file is what it was in a commit."""
-    return git_text("rev-parse", f"{commit}:{shown(path)}").strip() == blob(path.read_bytes())
+    return git_text("rev-parse", f"{commit}:{shown(path)}").strip() == digests(path).blob
 
 
 def run_problems(folder: Path, commits: list[str]) -> Iterator[str]:

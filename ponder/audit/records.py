@@ -2,7 +2,6 @@
 the names of runs.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from ponder.audit import origins
 from ponder.audit.checks import (
     ROOT,
     Findings,
+    digests,
     groups,
     place,
     read,
@@ -23,7 +23,6 @@ from ponder.audit.checks import (
     tokenizers,
 )
 from ponder.audit.tokens import tokenizers_of_models, vocabulary
-from ponder.hashing import file_sha256
 from ponder.runs import run_hash
 
 ALWAYS = {"config.yaml", "environment.json", "manifest.json", "status.json", "timing.jsonl"}
@@ -229,7 +228,7 @@ def hashes() -> Findings:
         elif not is_as_listed(path, entry):
             problems.append(f"{shown(path)} is not what its manifest says")
     # Beside the data sets of a group lie files that data/README.md names (see strays).
-    beside = {file_sha256(path) for path in (ROOT / "data").glob("*/*") if path.is_file()}
+    beside = {digests(path).sha256 for path in (ROOT / "data").glob("*/*") if path.is_file()}
     problems += unreleased_inputs({entry["sha256"] for _, entry in listed} | beside)
     problems += origins.named_inputs()
     return Findings(f"{len(listed):,} files, and what {len(runs())} runs read", problems)
@@ -238,7 +237,7 @@ def hashes() -> Findings:
 def is_as_listed(path: Path, entry: dict[str, Any]) -> bool:
     """Whether a file has the hash of its entry in a manifest, and the size where that has one."""
     size = path.stat().st_size
-    return file_sha256(path) == entry["sha256"] and entry.get("bytes", size) == size
+    return digests(path).sha256 == entry["sha256"] and entry.get("bytes", size) == size
 
 
 def unreleased_inputs(known: set[str]) -> Iterator[str]:
@@ -294,8 +293,3 @@ def names() -> Findings:
         if manifest["inputs"] != state["inputs"]:
             problems.append(f"{shown(folder)}: manifest and status name different inputs")
     return Findings(f"{len(runs())} runs", problems)
-
-
-def blob(data: bytes) -> str:
-    """Return the id that git gives to a file with these bytes."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()

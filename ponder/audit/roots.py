@@ -1,13 +1,21 @@
 """One hash over everything that a release consists of, and whether each release is what was said of
-it: logs/releases.jsonl has a line for each, with its tag and its root.
+it: logs/releases.jsonl has a line for each, with its tag, the commit and its root. What belongs to
+a root never changes: old roots would not be found again.
+
+    python -m ponder.audit.roots 0.2.0    # makes the commit that is checked out release 0.2.0
 """
 
 import hashlib
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
-from ponder.audit.checks import ROOT, Findings, git, git_text, need_history, read
+from ponder.audit.checks import ROOT, Findings, digests, git, git_text, need_history, read
+from ponder.errors import UserError, user_errors
+from ponder.runs import dump
 
 TOPS = ("logs", "data", "conf", "ponder", "tests", "locks", ".ci")
 FILES = (
@@ -53,24 +61,23 @@ def here() -> dict[str, str]:
         names = listed.split("\0")
     wanted = sorted({name for name in names if name and belongs(name)})
     files = {name: ROOT / name for name in wanted}
-    return {name: sha256(path) for name, path in files.items() if path.is_file()}
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return {name: digests(path).sha256 for name, path in files.items() if path.is_file()}
 
 
 def at(commit: str) -> dict[str, str]:
     """Return {path: SHA-256} of what belonged to a release in a commit or tag; raises
-    RecordError.
+    RecordError. What the work tree has of it, by git's id, is not asked of git again.
     """
     blobs = {}
     for entry in git_text("ls-tree", "-r", "-z", commit).split("\0"):
         meta, _, name = entry.partition("\t")
         if name and belongs(name):
             blobs[name] = meta.split()[2]
-    return dict(zip(blobs, _sha256_of_blobs([*blobs.values()]), strict=True))
+    paths = [ROOT / name for name in blobs]
+    known = {found.blob: found.sha256 for found in map(digests, filter(Path.is_file, paths))}
+    missing = sorted({ident for ident in blobs.values() if ident not in known})
+    known |= dict(zip(missing, _sha256_of_blobs(missing), strict=True))
+    return {name: known[ident] for name, ident in blobs.items()}
 
 
 def _sha256_of_blobs(blobs: list[str]) -> Iterator[str]:
@@ -86,22 +93,63 @@ def _sha256_of_blobs(blobs: list[str]) -> Iterator[str]:
 
 
 def releases() -> Findings:
-    """Whether the root of each release is that of the files at its tag."""
+    """Whether the root of each release is that of the files at its commit, and at its tag."""
     rows = read(RELEASES) if RELEASES.exists() else []
     need_history()
-    problems, missing = [], []
+    problems, untagged = [], []
     for row in rows:
-        tag = row["release"]
-        if git("rev-parse", "--verify", "--quiet", f"refs/tags/{tag}") is None:
-            missing.append(tag)
-            continue
-        root = root_of(at(f"refs/tags/{tag}"))
-        if root != row["root"]:
+        commit, tag = row["commit"], f"refs/tags/{row['release']}"
+        if git("merge-base", "--is-ancestor", commit, "HEAD") is None:
             problems.append(
-                f"logs/releases.jsonl says that release {tag} has the root {row['root'][:16]}..., "
-                f"its files at that tag have {root[:16]}..."
+                f"logs/releases.jsonl: the commit of release {row['release']} is none of this "
+                "history"
             )
+            continue
+        places = [commit]
+        if git("rev-parse", "--verify", "--quiet", tag) is None:
+            untagged.append(row["release"])
+        else:
+            places.append(tag)
+        problems += [
+            f"logs/releases.jsonl says that release {row['release']} has the root "
+            f"{row['root'][:16]}..., its files at {place} have {root[:16]}..."
+            for place in places
+            if (root := root_of(at(place))) != row["root"]
+        ]
     words = f"{len(rows)} releases; the root of this tree is {root_of(here())}"
-    if missing:
-        words += f"; tags that this clone has not: {', '.join(missing)}"
+    if untagged:
+        words += f"; looked up by commit, for this clone has no such tag: {', '.join(untagged)}"
     return Findings(words, problems)
+
+
+def line(name: str) -> str:
+    """Return the line of logs/releases.jsonl that makes the commit which is checked out a release.
+
+    Raises UserError for a name that no tag can have or that is taken, and for a tree that differs
+    from its commit.
+    """
+    if not re.fullmatch(r"\d+\.\d+\.\d+", name):
+        raise UserError(f"{name!r} is no name of a release; give one such as 0.2.0")
+    if RELEASES.exists() and name in {row["release"] for row in read(RELEASES)}:
+        raise UserError(f"{name} is released already; give the next name")
+    commit = git_text("rev-parse", "HEAD").strip()
+    root = root_of(here())
+    if root != root_of(at(commit)):
+        raise UserError("the files differ from the commit that is checked out; commit them first")
+    utc = datetime.now(UTC).isoformat(timespec="seconds")
+    return dump({"release": name, "commit": commit, "root": root, "utc": utc})
+
+
+@user_errors
+def main(words: list[str]) -> None:
+    """Add the line of a release and say what is to be done with it."""
+    if len(words) != 1:
+        raise UserError("name the release: python -m ponder.audit.roots 0.2.0")
+    text = line(words[0])
+    with RELEASES.open("a") as file:
+        file.write(text)
+    print(f"logs/releases.jsonl has release {words[0]}; now make paper, commit, and tag the commit")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

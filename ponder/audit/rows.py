@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ponder import config, rows
-from ponder.audit.checks import ROOT, Findings, completed, groups, place, read, shown
+from ponder.audit.checks import ROOT, Findings, completed, digests, groups, place, read, shown
 from ponder.card import card, readme
 from ponder.chat import Delimiters
 from ponder.collect import attempts, contamination, selection, terms
 from ponder.grading import kinds
 from ponder.grading.kinds import DRAWN
-from ponder.hashing import file_sha256
 from ponder.questions import drawn, own, pools
 from ponder.questions.families import FAMILIES
 from ponder.questions.marking import kind_of
@@ -232,7 +231,7 @@ def changed_questions(group: Path) -> Iterator[str]:
     """Yield a sentence for each file of questions that is not what its manifest says."""
     for folder in sorted(group.glob("questions*")):
         for name, entry in read(folder / "manifest.json")["files"].items():
-            if file_sha256(folder / name) != entry["sha256"]:
+            if digests(folder / name).sha256 != entry["sha256"]:
                 yield f"{shown(folder)}/{name} is not what its manifest says"
 
 

@@ -1,26 +1,35 @@
-"""What a reader of the paper sees: the numbers in the text of paper.pdf, each tied to the claim
-that prints it at that place.
+"""What a reader sees: the numbers in the text of paper.pdf, and in the Markdown documents as they
+are rendered, each tied to the claim that prints it at that place.
 
 The template is set a second time with a mark in place of every printed string that holds a digit,
 of every figure, and of every place in s1's paper. A number that is still there was typed, or the
 template computed it. With what they stand for back in the places of the marks, that text must be
-the text of paper.pdf, so each of its numbers stands where a claim puts it.
+the text of paper.pdf, so each of its numbers stands where a claim puts it. A Markdown document is
+filled in a second time in the same way, and both are rendered.
 """
 
 import io
 import itertools
 import re
 import tempfile
-import unicodedata
 from collections.abc import Iterator, Sequence
 from html import unescape
-from os.path import commonprefix
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ponder.audit import claims
+from ponder.audit import claims, literals
 from ponder.audit.checks import ROOT, Findings, read
-from ponder.audit.literals import ANYWHERE, NUMBER, is_foreign_digit, without_phrases
+from ponder.audit.marks import (
+    AROUND,
+    MARK,
+    Marks,
+    bare,
+    difference,
+    glued,
+    unclaimed,
+    with_marks,
+)
+from ponder.audit.rendered import Rendered, rendered
 from ponder.errors import RecordError
 from ponder.report import markdown, pdf
 from ponder.runs import dump
@@ -30,43 +39,60 @@ FIGURE = """<svg xmlns="http://www.w3.org/2000/svg" width="90" height="20">
 <text x="0" y="15" style="font-size: 9px; font-family: 'DejaVu Sans'">{}</text></svg>"""
 S1 = re.compile(r"(?<=#sec\[)[\d.]+(?=\])")  # a section, table or figure of s1's paper
 UNNUMBERED = "#set heading(numbering: none)"
-MARK = re.compile("QX[A-P]{4}XQ")
 STRAIGHT = {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0xAD: None}
-AROUND = 40  # characters of a text that are shown before and after a place
-
-
-class Marked(NamedTuple):
-    """What a mark stands for."""
-
-    text: str
-    path: str = ""  # of a printed string
-
-
-class Marks(dict[str, Marked]):
-    """Marks by their names, in the order of their making."""
-
-    def new(self, text: str, path: str = "") -> str:
-        """Return the name of a new mark: capital letters alone, which are part of no word."""
-        number = f"{len(self):04x}".translate(str.maketrans("0123456789", "GHIJKLMNOP"))
-        name = f"QX{number.upper()}XQ"
-        self[name] = Marked(text, path)
-        return name
 
 
 def seen() -> Findings:
-    """Whether every number in the text of the PDF is printed there by a claim, or is a literal."""
+    """Whether every number that a reader sees in the PDF and in the rendered Markdown documents is
+    printed there by a claim, or is a literal.
+    """
+    found = [paper(), documents()]
+    problems = [problem for findings in found for problem in findings.problems]
+    return Findings(", ".join(findings.looked_at for findings in found), problems)
+
+
+def paper() -> Findings:
+    """Whether that is so of the PDF."""
     template, marks = (PAPER / "paper.typ").read_text(), Marks()
     results = read(PAPER / "generated" / "results.json")
     there = pages((PAPER / "paper.pdf").read_bytes())
     skeleton = "\n".join(pages(set_with_marks(template, results, marks)))
-    printed = [marks[name] for name in MARK.findall(skeleton) if marks[name].path]
-    literals = [entry["text"] for entry in read(ROOT / "logs" / "literals.yaml") or []]
+    printed = marks.printed(skeleton)
     problems = [
-        *difference(there, skeleton, marks),
-        *typed(skeleton, headings(template), [*literals, *names(results, template)]),
-        *unclaimed(printed, read(ROOT / "logs" / "claims.jsonl")),
+        *other_pages(there, bare(marks.without(skeleton))),
+        *typed(skeleton, headings(template), [*phrases(), *names(results, template)]),
+        *unclaimed("paper/paper.pdf", printed, read(ROOT / "logs" / "claims.jsonl")),
     ]
-    return Findings(f"{len(there)} pages, {len(printed)} places where a claim prints", problems)
+    return Findings(f"{len(there)} pages with {len(printed)} places where a claim prints", problems)
+
+
+def documents() -> Findings:
+    """Whether that is so of the Markdown documents."""
+    results, marks = read(PAPER / "generated" / "results.json"), Marks()
+    marked = results | {"printed": with_marks(results["printed"], marks)}
+    listed, problems, count = read(ROOT / "logs" / "claims.jsonl"), [], 0
+    names = [*markdown.DOCUMENTS, *literals.GUIDES]
+    for name in names:
+        source = (ROOT / name).read_text()
+        there, again = rendered(name, source), source
+        if name in markdown.DOCUMENTS:
+            again = markdown.filled(source, marked, markdown.DOCUMENTS[name].root)
+        skeleton = rendered(name, again)
+        printed = marks.printed(skeleton.text)
+        problems += [
+            *there.problems,
+            *other_text(name, there, bare(marks.without(skeleton.text))),
+            *typed_in(name, skeleton, phrases()),
+            *glued(name, skeleton.text, marks),
+            *unclaimed(name, printed, listed),
+        ]
+        count += len(printed)
+    return Findings(f"{len(names)} documents with {count}", problems)
+
+
+def phrases() -> list[str]:
+    """Return the literals."""
+    return [entry["text"] for entry in read(ROOT / "logs" / "literals.yaml") or []]
 
 
 def pages(data: bytes) -> list[str]:
@@ -93,30 +119,13 @@ def set_with_marks(template: str, results: dict[str, Any], marks: Marks) -> byte
         for path in sorted((PAPER / "generated").glob("*.svg")):
             words = re.findall(r"<text\b[^>]*>([^<]*)</text>", path.read_text())
             (folder / path.name).write_text(FIGURE.format(marks.new(unescape("\n".join(words)))))
-        marked = results | {"printed": with_marks(results["printed"], template, marks)}
+        marked = results | {
+            "printed": with_marks(results["printed"], marks, lambda text: looks_up(template, text))
+        }
         (folder / "results.json").write_text(dump(marked))
         source = S1.sub(lambda place: marks.new(place[0]), template)
         (folder.parent / "paper.typ").write_text(f"#set text(hyphenate: false)\n{source}")
         return pdf.compiled(folder.parent)
-
-
-def with_marks(value: Any, template: str, marks: Marks, path: str = "") -> Any:
-    """Return printed strings with marks in place of those that hold a digit, but for those that the
-    template looks up.
-    """
-    if isinstance(value, str):
-        is_kept = looks_up(template, value) or not re.search(r"\d", value)
-        return value if is_kept else marks.new(value, path)
-    if isinstance(value, list):
-        return [
-            with_marks(item, template, marks, f"{path}/{markdown.name_of(item)}") for item in value
-        ]
-    if isinstance(value, dict):
-        return {
-            key: with_marks(item, template, marks, f"{path}/{key}" if path else key)
-            for key, item in value.items()
-        }
-    return value
 
 
 def looks_up(template: str, text: str) -> bool:
@@ -132,27 +141,22 @@ def names(results: dict[str, Any], template: str) -> set[str]:
 # --- what is compared ------------------------------------------------------------------
 
 
-def difference(there: Sequence[str], skeleton: str, marks: Marks) -> Iterator[str]:
-    """Yield a sentence where the text of the pages first differs from that of the second setting
-    with what its marks stand for; spaces and line breaks do not count.
+def other_pages(there: Sequence[str], wanted: str) -> Iterator[str]:
+    """Yield a sentence where the text of the pages first differs from the wanted one, which is
+    bare: spaces and line breaks do not count.
     """
-    wanted = bare(MARK.sub(lambda mark: marks[mark[0]].text, skeleton))
-    text = bare("".join(there))
-    if text == wanted:
-        return
-    at = len(commonprefix([text, wanted]))
-    ends = itertools.accumulate(len(bare(page)) for page in there)
-    page = next((number for number, end in enumerate(ends, 1) if at < end), len(there))
-    one, other = (part[max(0, at - AROUND) : at + AROUND] for part in (text, wanted))
-    yield f"paper/paper.pdf page {page} reads {one!r}, its template and the claims give {other!r}"
+    if found := difference(bare("".join(there)), wanted):
+        ends = itertools.accumulate(len(bare(page)) for page in there)
+        page = next((number for number, end in enumerate(ends, 1) if found[0] < end), len(there))
+        yield f"paper/paper.pdf page {page} {found[1]}"
 
 
-def bare(text: str) -> str:
-    """Return a text without spaces, line breaks, what else is not seen, the underscores that a
-    template may make spaces, and the hyphens inside of words.
-    """
-    kept = [sign for sign in text if sign != "_" and unicodedata.category(sign) != "Cf"]
-    return re.sub(r"(?<=[^\W\d])-\s*(?=[^\W\d])|\s+", "", "".join(kept))
+def other_text(name: str, there: Rendered, wanted: str) -> Iterator[str]:
+    """Yield a sentence where the text of a document first differs from the wanted one, as above."""
+    if found := difference(bare(there.text), wanted):
+        starts = [(len(bare(there.text[:at])), line) for at, line in there.lines]
+        line = max((start, line) for start, line in starts if start <= found[0])[1]
+        yield f"{name} line {line} {found[1]}"
 
 
 def headings(template: str) -> list[str]:
@@ -178,20 +182,26 @@ def typed(skeleton: str, numbered: Sequence[str], allowed: Sequence[str]) -> Ite
     for kind in ("Figure", "Table"):
         count = len(re.findall(rf"{kind} \d+:", text))
         text = re.sub(rf"{kind} (?:{'|'.join(map(str, range(count, 0, -1)))})\b", kind, text)
-    text = without_phrases(text, sorted(allowed, key=len, reverse=True))
-    places = {(match.start(), match[0]) for match in NUMBER.finditer(text)}
-    places |= {(match.start(), match[0]) for match in ANYWHERE.finditer(text)}
-    places |= {(at, sign) for at, sign in enumerate(text) if is_foreign_digit(sign)}
-    for at, number in sorted(places):
+    text = literals.without_phrases(text, sorted(allowed, key=len, reverse=True))
+    for at, number in sorted({*literals.numbers_in(text), *literals.shares_in(text)}):
         words = text[max(0, at - AROUND) : at + AROUND]
         yield f"paper/paper.pdf prints {number} in {words!r}, which no claim puts there"
 
 
-def unclaimed(printed: Sequence[Marked], listed: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield a sentence for each printed string that is of no claim."""
-    texts = {claim["id"]: claim["printed"] for claim in listed}
-    for path, text in sorted({(marked.path, marked.text) for marked in printed}):
-        parts = path.split("/")
-        holders = ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
-        if not any(text in texts.get(holder, ()) for holder in holders):
-            yield f"paper/paper.pdf prints {text!r} at {path}, which is no claim"
+def typed_in(name: str, skeleton: Rendered, allowed: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each number of a rendered document with marks that stands in no allowed
+    phrase.
+    """
+    text = MARK.sub(" " * len(Marks().new("")), skeleton.text)
+    text = literals.without_phrases(text, sorted(allowed, key=len, reverse=True))
+    prose = list(text)
+    for start, end in skeleton.code:
+        prose[start:end] = " " * (end - start)
+    places = {*literals.numbers_in("".join(prose)), *literals.shares_in(text)}
+    for start, end in skeleton.code:
+        code = literals.blank(literals.FILE, text[start:end])
+        places |= {(start + at, number) for at, number in literals.numbers_in_code(code)}
+    for at, number in sorted(places):
+        line = max(place for place in skeleton.lines if place[0] <= at)[1]
+        words = " ".join(text[max(0, at - AROUND) : at + AROUND].split())
+        yield f"{name} line {line} shows {number} in {words!r}, which no claim puts there"

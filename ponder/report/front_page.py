@@ -69,8 +69,8 @@ def in_words(measured: Mapping[str, Any], plan: Mapping[str, Any], root: str) ->
         f"GSM8K: {against('training', 'its base')}, "
         f"{against('traces', 'training on the answers only')}, "
         f'{against("choice", "random traces")}. With "Wait" it gets {changed("wait")}; with '
-        f"{cut} tokens {changed('cap')}. Each of these words is corrected over {len(sides)} "
-        f"contrasts, [written down]({root}logs/preregistrations/{plan['name']}.yaml) before.",
+        f"{cut} tokens {changed('cap')}. Each of these words is corrected over all contrasts of "
+        f"their plan, [written down]({root}logs/preregistrations/{plan['name']}.yaml) before.",
         "",
     ]
 
@@ -101,7 +101,7 @@ def s1_table(results: Mapping[str, Any], root: str) -> str:
         "",
         f"s1's numbers are of a {results['printed']['cited']['parameters']} model on AIME24, ours "
         f"of {results['printed']['base']['name']} on generated questions: directions can be "
-        "compared, sizes cannot. Where an interval holds 0, the two are not "
+        "compared, sizes cannot. Where an interval holds zero, the two are not "
         "distinguishable, which does not say that they are equal.",
     ]
     return "\n".join(lines) + "\n"

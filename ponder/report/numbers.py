@@ -95,6 +95,7 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
             "families": costs.total(costs.on_families(logs)),
             "s1": costs.published(),
         },
+        "release": sources.last_release(logs),
         "references": sources.references(),
         "coverage": sources.listed("coverage"),
         "checklist": sources.listed("checklist"),

@@ -18,7 +18,7 @@ def results_page(results: Mapping[str, Any], root: str) -> str:
         *_engines(printed["engines"], root),
         *_planned(printed["contrasts"], root),
         *_mistakes(printed["mistakes"]),
-        *_methods(printed["methods"], root),
+        *_methods(printed["methods"], printed["cited"], root),
         *_parallel(printed["parallel"], root),
     ]
     return "\n".join(lines) + "\n"
@@ -54,7 +54,7 @@ def _accuracies(results: Mapping[str, Any], printed: Mapping[str, Any], root: st
         "Accuracy on test questions with 95% intervals (Wilson). "
         + " ".join(f"{name.capitalize()}: {groups[name]['words']}." for name in GROUPS)
         + " The first line is what a constant guess would score. Cut: answers whose thinking the "
-        "cap ended, which at a cap of 0 is all of them; unanswered: without a final answer that "
+        "cap ended, which at a cap of zero is all of them; unanswered: without a final answer that "
         "can be read. All of it is for these eight families. The groups were fixed on other "
         "questions (dev): a family that is trained on is within "
         "reach when SFT without forcing gets half of it right there and beats that constant "
@@ -98,7 +98,7 @@ def _comparisons(printed: Mapping[str, Any]) -> list[str]:
         "",
         *table(head, "lrrrrrrr", cells),
         "",
-        "Paired by question, 95% intervals by bootstrap. Where an interval holds 0, the two are "
+        "Paired by question, 95% intervals by bootstrap. Where an interval holds zero, the two are "
         "not distinguishable, which does not say that they are equal. Gained and lost: answers on "
         "the trained families that only the first, or only the second, has right; p is McNemar's, "
         "corrected by Holm over the lines of this table, all of them exploratory but for what was "
@@ -242,21 +242,21 @@ def _of_contrast(numbers: Mapping[str, str] | None) -> list[str]:
 
 def _of_seeds(seeds: Sequence[Mapping[str, str]], root: str) -> tuple[list[str], list[str]]:
     """Return the seeds of an arm as links to their runs, and the accuracy of each."""
-    links = [
-        f"[{seed['name'].removeprefix('seed ')}]({root}logs/evaluate/{seed['run']})"
-        for seed in seeds
-    ]
+    links = [f"[{seed['name']}]({root}logs/evaluate/{seed['run']})" for seed in seeds]
     return links, [seed["accuracy"] for seed in seeds]
 
 
 def _processors(arms: Sequence[Mapping[str, Any]]) -> str:
     """Return which processor trained which arms and seeds, in words."""
-    trained: dict[str, dict[str, None]] = {}
+    trained: dict[str, dict[tuple[str, str], None]] = {}
     for arm in arms:
         for seed in arm["seeds"]:
-            name = f"{arm['name'].partition(',')[0]} {seed['name']}"
+            name = arm["name"].partition(",")[0], seed["name"]
             trained.setdefault(seed["processor"], {})[name] = None
-    return "; ".join(f"{processor}: {', '.join(names)}" for processor, names in trained.items())
+    return "; ".join(
+        f"{processor}: {', '.join(f'{arm} {seed}' for arm, seed in names)}"
+        for processor, names in trained.items()
+    )
 
 
 def _mistakes(mistakes: Mapping[str, Any]) -> list[str]:
@@ -331,7 +331,7 @@ def _type_cell(entry: Mapping[str, str]) -> str:
     return f"{entry['wrong']}{borrowed}"
 
 
-def _methods(methods: Mapping[str, Any], root: str) -> list[str]:
+def _methods(methods: Mapping[str, Any], cited: Mapping[str, Any], root: str) -> list[str]:
     head = [
         "method",
         "runs",
@@ -363,7 +363,7 @@ def _methods(methods: Mapping[str, Any], root: str) -> list[str]:
         "single samples. Scaling: mean slope over all pairs of runs, of which two with the same "
         "answers count once; n.d., not determined, where two think nearly equally long or the "
         "interval is wider than the scale of accuracy. Performance: the best run, chosen on these "
-        "questions. The last column is s1's, 32B on AIME24: other "
+        f"questions. The last column is s1's, {cited['parameters']} on AIME24: other "
         "questions, another model, so its values are not comparable with ours. Accuracy in % when "
         f"so many samples of the model without forcing vote: {votes}.",
         "",

@@ -67,6 +67,15 @@ def listed(name: str) -> list[dict[str, str]]:
     return read_yaml(ROOT / "paper" / f"{name}.yaml")
 
 
+def last_release(logs: Path) -> dict[str, str]:
+    """Return the name, root and commit of the last release, each "none" where there is none."""
+    path = logs / "releases.jsonl"
+    found = read_jsonl(path) if path.exists() else []
+    last = found[-1] if found else {}
+    kept = {"name": "release", "root": "root", "commit": "commit"}
+    return {key: last.get(entry, "none") for key, entry in kept.items()}
+
+
 def run_folder(stage: str, label: str, logs: Path) -> Path:
     """Return the folder of a released run whose files are what its manifest says, or UserError."""
     folder = released.run_folder(stage, label, logs)

@@ -82,13 +82,14 @@ def findings(results: Mapping[str, Any]) -> list[Finding]:
 def _findings(results: Mapping[str, Any]) -> list[Finding]:
     printed, cited = results["printed"], results["cited"]["aime24"]
     quoted, methods = printed["cited"]["aime24"], by_name(results["methods"]["table"])
-    pairs, texts = by_name(results["comparisons"]), by_name(printed["methods"]["table"])
+    pairs, differences = by_name(results["comparisons"]), by_name(printed["comparisons"])
+    texts = by_name(printed["methods"]["table"])
 
     def compared(
         says: str, gain: float, name: str, scope: str, words: str, more: str = ""
     ) -> Finding:
         pair = pairs[name][scope]
-        here = f"{words}: {pair['text']} points{more}"
+        here = f"{words}: {differences[name][scope]['text']} points{more}"
         return Finding(says, here, "differences", agreement(gain, pair["low"], pair["high"]))
 
     def slope(says: str, name: str) -> Finding:
@@ -104,7 +105,7 @@ def _findings(results: Mapping[str, Any]) -> list[Finding]:
         return Finding(says, here, "methods", agreement(published, scaling["low"], scaling["high"]))
 
     forcing, asking = texts["BF"], texts["TCC"]
-    flips = by_name(printed["comparisons"])["wait"]["trained"]
+    flips = differences["wait"]["trained"]
     held, asked = methods["BF"]["control_per_sample"], methods["TCC"]["control_per_sample"]
     more_control = methods["BF"]["s1"]["control"] - methods["TCC"]["s1"]["control"]
     tuning = (
