@@ -80,7 +80,8 @@ CHECKS = {
     ),
     "releases": (
         "roots.releases",
-        "the root of each release in logs/releases.jsonl is that of the files at its tag",
+        "the root of each release in logs/releases.jsonl is that of the files at its commit, and "
+        "at its tag where this clone has it",
         "a tag that was moved together with its line: a root that was time-stamped outside tells "
         "that (logs/README.md)",
     ),
@@ -103,10 +104,13 @@ CHECKS = {
     ),
     "seen": (
         "seen.seen",
-        "every number in the text of the PDF, read back, stands where a claim prints it, or is a "
-        "literal or the number of a page, heading, figure or table; no template computes one",
-        "that the words around a number are right, and what is drawn and no text; the shapes of "
-        "figures are those of numbers",
+        "every number in the text of the PDF, read back, and in the Markdown documents as they "
+        "are rendered stands where a claim prints it, or is a literal or the number of a page, "
+        "heading, figure or table; no template computes one, and documents show no images and "
+        "tags but a few",
+        "that the words around a number are right, so also which claim was put into a sentence; "
+        "options and indices in code, where links lead, and what is drawn and no text; the shapes "
+        "of figures are those of numbers",
     ),
     "literals": (
         "literals.literals",

@@ -47,9 +47,14 @@ def inputs(logs):
     files += logs.parent.glob("conf/**/*")
     made = ("claims.jsonl", "README.md")
     return tuple((file, checks.stamp(file)) for file in files if file.name not in made)
-from ponder.audit import checks, numbers
+from ponder.audit import checks, numbers, seen
 numbers.made_numbers = once(numbers.made_numbers, inputs)
 numbers.drawn_again = once(numbers.drawn_again, lambda results: json.dumps(results))
+def paper(logs):
+    files = [*(logs.parent / "paper").rglob("*.*"), logs / "claims.jsonl", logs / "literals.yaml"]
+    files = [file for file in files if file.suffix != ".md"]
+    return tuple((file, checks.stamp(file)) for file in files)
+seen.paper = once(seen.paper, lambda: paper(checks.ROOT / "logs"))
 for line in sys.stdin:
     forget()
     verdicts = audit.verdicts(line.split())

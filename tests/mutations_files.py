@@ -240,12 +240,12 @@ CASES = {
     ),
     "an image in the README that no number draws": (
         replaced("README.md", r"^## What was found$", "## Found\n\n![best](paper/best.png)"),
-        "literals",
+        "seen",
         None,
     ),
     "a tag in the README": (
         replaced("README.md", r"^## What was found$", "## Found\n\n<h1>sixty percent</h1>"),
-        "literals",
+        "seen",
         None,
     ),
     "a number spelled by its character codes": (

@@ -58,13 +58,15 @@ def question_of_test(path, number):
     return edit
 
 
-def released_as(name, root):
-    """Tag the tree as a release, with a line that says its root."""
+def released_as(name, root, commit="HEAD"):
+    """Tag the tree as a release, with a line more that says its root and commit."""
 
     def edit(tree):
         git(tree, "tag", "-f", name)
         line = {"release": name, "root": root, "utc": "2026-11-28T00:00:00+00:00"}
-        (tree / "logs/releases.jsonl").write_text(json.dumps(line) + "\n")
+        line["commit"] = git(tree, "rev-parse", commit).strip()
+        with (tree / "logs/releases.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
         return []
 
     return edit
@@ -163,6 +165,26 @@ CASES = {
         "releases",
         None,
     ),
+    "a root of a release that is found in no commit of its line": (
+        row("logs/releases.jsonl", 0, root="0" * 64),
+        "releases",
+        None,
+    ),
+    "a release of another commit": (
+        row("logs/releases.jsonl", 0, commit=lambda line: line["commit"][::-1]),
+        "releases",
+        None,
+    ),
+    "a release of an older commit": (
+        lambda tree: row(
+            "logs/releases.jsonl",
+            0,
+            commit=git(tree, "rev-list", "--max-parents=0", "HEAD").split()[0],
+        )(tree),
+        "releases",
+        None,
+    ),
+    "a release rewritten": (row("logs/releases.jsonl", 0, release="9.9.9"), "history", None),
 }
 
 

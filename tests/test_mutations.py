@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 
+import mutations_documents
 import mutations_files
 import mutations_history
 import mutations_runs
@@ -19,7 +20,12 @@ from falsify import FREE, ROOT, auditor, clone, git, hidden
 
 import audit
 
-TABLES = (mutations_files.CASES, mutations_runs.CASES, mutations_history.CASES)
+TABLES = (
+    mutations_files.CASES,
+    mutations_documents.CASES,
+    mutations_runs.CASES,
+    mutations_history.CASES,
+)
 CASES = {name: case for table in TABLES for name, case in table.items()}
 
 

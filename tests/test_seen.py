@@ -68,13 +68,13 @@ def paper(tmp_path, monkeypatch):
 
 
 def test_a_paper_of_claims_literals_and_counters_raises_no_alarm(paper):
-    assert seen.seen()[:2] == ("3 pages, 9 places where a claim prints", [])
+    assert seen.paper()[:2] == ("3 pages with 9 places where a claim prints", [])
 
 
 @pytest.mark.parametrize("width", ["5cm", "7.3cm", "9.1cm", "20cm"])
 def test_where_lines_and_pages_break_does_not_matter(paper, width):
     paper.set(TEMPLATE.replace("12cm", width))
-    assert seen.seen().problems == []
+    assert seen.paper().problems == []
 
 
 OTHERS = {
@@ -94,7 +94,7 @@ def test_a_pdf_of_other_numbers_is_told_with_the_page(paper, name):
     there = (paper.folder / "paper" / "paper.pdf").read_bytes()
     paper.set()
     (paper.folder / "paper" / "paper.pdf").write_bytes(there)
-    (problem,) = seen.seen().problems
+    (problem,) = seen.paper().problems
     assert problem.startswith("paper/paper.pdf page 1 reads")
 
 
@@ -115,20 +115,20 @@ TYPED = {
 def test_a_number_that_no_claim_puts_there_is_told(paper, name):
     old, new, number = TYPED[name]
     paper.set(TEMPLATE.replace(old, new, 1))
-    (problem,) = seen.seen().problems
+    (problem,) = seen.paper().problems
     assert problem.startswith(f"paper/paper.pdf prints {number} in ")
 
 
 def test_a_template_that_computes_with_what_it_prints_fails(paper):
     paper.set(TEMPLATE.replace("#printed.accuracy.n questions", "#(int(printed.accuracy.n) * 2)"))
-    verdict = checks.verdict_of("seen", seen.seen, "", "")
+    verdict = checks.verdict_of("seen", seen.paper, "", "")
     assert verdict.result == "FAIL" and verdict.problems
 
 
 def test_what_is_printed_and_no_claim_is_told(paper):
     path = paper.folder / "logs" / "claims.jsonl"
     path.write_text(path.read_text().replace("1,032.0", "1,033.0"))
-    assert seen.seen().problems == [
+    assert seen.paper().problems == [
         "paper/paper.pdf prints '1,032.0' at rows/cut at 32/tokens, which is no claim"
     ]
 
@@ -136,12 +136,12 @@ def test_what_is_printed_and_no_claim_is_told(paper):
 def test_a_figure_with_other_words_than_its_file_is_told(paper):
     figure = paper.folder / "paper" / "generated" / "models.svg"
     figure.write_text(FIGURE.replace("20%", "30%"))
-    (problem,) = seen.seen().problems
+    (problem,) = seen.paper().problems
     assert "'20%<4" in problem or "20%<4" in problem
 
 
 def test_a_page_without_its_number_is_a_failure_and_no_crash(paper):
     paper.set(TEMPLATE.replace('numbering: "1")\n#set par', "numbering: none)\n#set par"))
-    verdict = checks.verdict_of("seen", seen.seen, "", "")
+    verdict = checks.verdict_of("seen", seen.paper, "", "")
     assert verdict.result == "FAIL"
     assert verdict.problems == ("page 1 of paper/paper.pdf does not end with its number",)

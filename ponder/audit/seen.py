@@ -77,7 +77,7 @@ def documents() -> Findings:
         there, again = rendered(name, source), source
         if name in markdown.DOCUMENTS:
             again = markdown.filled(source, marked, markdown.DOCUMENTS[name].root)
-        skeleton = rendered(name, again)
+        skeleton = there if again == source else rendered(name, again)
         printed = marks.printed(skeleton.text)
         problems += [
             *there.problems,
