@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ponder.config import yaml_value
 from ponder.errors import RecordError
 
 
@@ -125,5 +126,4 @@ def written(manifest: Path) -> dict[str, str]:
 
 def _config(folder: Path) -> dict[str, Any]:
     """Return the configuration of a run."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load((folder / "config.yaml").read_text(), Loader=loader)
+    return yaml_value((folder / "config.yaml").read_text())

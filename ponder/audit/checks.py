@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ponder import rows
+from ponder.config import yaml_value
 from ponder.errors import RecordError
 from ponder.rows import SampleRow
 from ponder.runs import ROOT
@@ -128,7 +129,7 @@ def _read(path: Path, _: tuple[int, int]) -> Any:
         if ".jsonl" in path.name:
             return [json.loads(line) for line in text.splitlines()]
         if path.suffix in (".yaml", ".yml"):
-            return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            return yaml_value(text)
         return json.loads(text)
     except (ValueError, yaml.YAMLError) as error:
         first_line = str(error).splitlines()[0]

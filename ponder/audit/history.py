@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ponder.audit.checks import (
     ROOT,
     STAGES,
@@ -24,6 +22,7 @@ from ponder.audit.checks import (
     need_history,
     read,
 )
+from ponder.config import yaml_value
 from ponder.report.released import superseded
 
 FOREVER = (*(f"logs/{stage}/" for stage in STAGES), "data/", "logs/preregistrations/")
@@ -288,7 +287,7 @@ def only_more(seen: list[Version], file: Path) -> bool:
     """
     if not file.is_file() or any(version == GONE for _, version in seen[:-1]):
         return False
-    earlier = (yaml.safe_load(git_text("cat-file", "blob", version)) for _, version in seen[:-1])
+    earlier = (yaml_value(git_text("cat-file", "blob", version)) for _, version in seen[:-1])
     return all(holds_all(read(file), older) for older in earlier)
 
 

@@ -180,16 +180,21 @@ def row_problems(path: Path, name: str) -> Iterator[str]:
     type. name: the file's name in FIELDS.
     """
     fields, required = FIELDS[name], REQUIRED[name]
+    alike = set()  # the keys and types of rows that are as they must be
     for number, row in enumerate(read(path), 1):
-        for key in required:
-            if key not in row:
-                yield f"{shown(path)} row {number}: {key} is missing"
+        form = (*row, *map(type, row.values()))
+        if form in alike:
+            continue
+        problems = [f"{key} is missing" for key in required if key not in row]
         for key, value in row.items():
             types = fields.get(key)
             if types is None:
-                yield f"{shown(path)} row {number}: {key} is no field of {name}"
+                problems.append(f"{key} is no field of {name}")
             elif type(value) not in types:
-                yield f"{shown(path)} row {number}: {key} is no {spelled(types)}"
+                problems.append(f"{key} is no {spelled(types)}")
+        if not problems:
+            alike.add(form)
+        yield from (f"{shown(path)} row {number}: {problem}" for problem in problems)
 
 
 def spelled(types: Types) -> str:

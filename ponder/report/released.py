@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
-from ponder.config import build
+from ponder.config import build, yaml_value
 from ponder.errors import UserError
 from ponder.runs import ROOT, read_jsonl
 from ponder.stages import evaluate_label, seeded
@@ -117,13 +115,13 @@ class Methods:
 
 def rows() -> list[TableRow]:
     """Return the rows of the released table, in its order."""
-    nodes = yaml.safe_load((ROOT / "paper" / "rows.yaml").read_text())
+    nodes = yaml_value((ROOT / "paper" / "rows.yaml").read_text())
     return [build(TableRow, node) for node in nodes]
 
 
 def methods() -> Methods:
     """Return the Methods that the paper compares."""
-    return build(Methods, yaml.safe_load((ROOT / "paper" / "methods.yaml").read_text()))
+    return build(Methods, yaml_value((ROOT / "paper" / "methods.yaml").read_text()))
 
 
 def voting(
@@ -152,7 +150,7 @@ def sequential(compared: Methods, logs: Path | str = ROOT / "logs") -> list[Meth
 def plans(logs: Path | str = ROOT / "logs") -> list[tuple[str, dict]]:
     """Return (name, plan) of the pre-registrations of several contrasts between trainings."""
     paths = sorted(Path(logs, "preregistrations").glob("*.yaml"))
-    found = [(path.stem, yaml.safe_load(path.read_text())) for path in paths]
+    found = [(path.stem, yaml_value(path.read_text())) for path in paths]
     return [(name, plan) for name, plan in found if "contrasts" in plan]
 
 

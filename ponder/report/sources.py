@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ponder import lineage, statistics
+from ponder.config import yaml_value
 from ponder.errors import UserError
 from ponder.hashing import file_sha256
 from ponder.report import methods, released
@@ -40,7 +39,7 @@ def read(path: Path | str) -> Any:
 
 def read_yaml(path: Path | str) -> Any:
     """Return the value of a YAML file."""
-    return yaml.load(Path(path).read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return yaml_value(Path(path).read_text())
 
 
 def published() -> dict:
