@@ -109,7 +109,7 @@ audit-full: setup  ## the same, with the second grader on every answer
 audit-page: setup  ## the records and their verdicts as one HTML file: outputs/audit.html
 	$(PY) audit.py page
 
-site: setup  ## the records as pages to read in a browser, every answer among them: outputs/site/index.html; 20 seconds
+site: setup  ## the records as pages to read in a browser, every answer among them: outputs/site/index.html; 40 seconds
 	$(PY) -m ponder.site
 
 audit-replay: setup  ## train three steps and answer five questions of the released experiment again, all of smoke too, and compare bits

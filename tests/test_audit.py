@@ -86,6 +86,7 @@ def test_a_printed_number_leads_to_questions_thinking_training_rows_and_teacher(
         "TEACHER    solver",
         "data/licenses/",
         "paper/paper.pdf",
+        f"      page     outputs/site/answers.html#run={FREE}&q=boolean/",
     ):
         assert word in text, word
 

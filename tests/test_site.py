@@ -16,7 +16,9 @@ from ponder.audit import checks, claims, decisions, heading, notes, page
 from ponder.audit.checks import ROOT
 from ponder.errors import UserError
 from ponder.questions.family import Step
+from ponder.report.links import reader
 from ponder.report.mistakes import AGAIN, first_wrong, mended
+from ponder.rows import SampleRow, row_of
 from ponder.runs import read_jsonl, write_jsonl
 from ponder.site import answers, build, results
 
@@ -28,7 +30,11 @@ HOSTILE = (
 )
 MODULES = (checks, decisions, heading, notes, page, audit_answers)
 PER_FAMILY = 3
-ARM = {"arm": "base", "words": "thinking cut at 64", "run": PUBLIC, "fresh": None, "ends": None}
+ARM = {"arm": "base", "budget": "cap64", "words": "thinking cut at 64", "run": PUBLIC}
+MISSED = "rows/SFT, no forcing/all"
+AGAIN_MADE = checks.Verdict(
+    "numbers", "FAIL", "all claims", "this", "that", ("one is wrong",), claims=(MISSED,)
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,14 @@ def checkout(tmp_path_factory):
         {
             "name": "qwen",
             "benchmark": "gsm8k-400",
-            "arms": [ARM | {"all": {"text": "1.0% [0, 2]", "thinking_tokens": "64.0"}}],
+            "arms": [
+                ARM
+                | {
+                    "all": {"text": "1.0% [0, 2]", "thinking_tokens": "64.0"},
+                    "fresh": {"text": "1.1% [0, 3]"},
+                    "ends": {"cut_share": "99.9%", "unanswered_share": "0.5%"},
+                }
+            ],
         }
     ]
     (root / "paper" / "generated").mkdir(parents=True)
@@ -83,7 +96,7 @@ def site(checkout):
     out = checkout / "outputs" / "site"
     build.build(out)
     (out / "stale.html").write_text("")
-    assert build.build(out).keys() == {
+    assert build.build(out, [AGAIN_MADE]).keys() == {
         path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()
     }
     return out
@@ -167,9 +180,63 @@ def test_a_number_of_the_results_leads_to_runs_and_groups_that_are_known(site):
         pairs = parse_qsl(words)
         assert (site / target).exists()
         assert {value for key, value in pairs if key in ("run", "a", "b")} <= names
-        assert {value for key, value in pairs if key == "family"} <= index["groups"].keys()
+        families = {value for key, value in pairs if key == "family"}
+        assert families <= {*index["groups"], results.WITHOUT_ORIGINALS}
     assert f"answers.html#run={WAIT}" in links and f"answers.html#run={PUBLIC}" in links
     assert found["tables"][0]["id"] == "public-qwen"
+    (_, _, *cells) = found["tables"][0]["rows"][0]
+    hrefs = [part["href"].partition("&")[2] for (part,) in cells]
+    assert hrefs == ["", "family=without+originals", "", "grade=cut", "grade=unanswered"]
+
+
+def test_every_run_of_a_table_is_a_point_that_lies_where_its_number_is(site):
+    known = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())
+    public, rows = results.figures(known)
+    own = [arm for arm in known["public"][0]["arms"] if arm["budget"] != "math-unforced"]
+    for figure, wanted in ((public, own), (rows, known["rows"])):
+        points = {
+            point["href"]: point
+            for curve in figure["curves"]
+            for part in ("cuts", "waits")
+            for point in curve[part]
+        }
+        assert points.keys() == {reader(row["run"]) for row in wanted}
+        for row in wanted:
+            point = points[reader(row["run"])]
+            assert (point["x"], point["y"]) == (
+                row["all"]["thinking_tokens"],
+                row["all"]["accuracy"],
+            )
+            assert row["all"]["text"] in point["words"]
+    sft = next(curve for curve in public["curves"] if curve["name"].startswith("SFT, s1"))
+    assert sft["waits"][0] == sft["cuts"][-1] and "no forcing" in sft["cuts"][-1]["words"]
+    assert [curve["name"] for curve in loaded(site, "results")["figures"][0]["curves"]] == ["base"]
+
+
+def test_a_claim_has_the_verdict_of_the_check_that_was_made(site, checkout, tmp_path):
+    found = loaded(site, "claims")
+    verdicts = {claim["id"]: claim["verdict"] for claim in found["claims"]}
+    assert verdicts.pop(MISSED) == "FAIL" and {*verdicts.values()} == {"PASS"}
+    assert found["checks"][0]["problems"] == ["one is wrong"]
+    assert found["findings"][0]["verdict"] == "same direction"
+    build.build(tmp_path / "site")
+    found = loaded(tmp_path / "site", "claims")
+    assert {claim["verdict"] for claim in found["claims"]} == {"NOT_RUN"} and not found["checks"]
+
+
+def test_what_the_cap_cut_and_what_has_no_answer_is_told():
+    row = {"task": "boolean", "id": "1", "thinking": "", "ids": [], "forced": [], "rounds": []}
+    row |= {"num_thinking": 0, "num_answer": 0, "num_ignored": 0, "capped": True}
+    row |= {"correct": False, "finish": "stop", "prompt_sha256": "0" * 16}
+    for reply, more, is_answered in (
+        ("Final Answer: 4", {}, True),
+        ("I do not know", {}, False),
+        ("It is 4", {"answer": "4"}, True),
+        ("Final Answer: 4", {"answer": None}, False),
+    ):
+        sample = row_of(SampleRow, row | more | {"reply": reply})
+        shown = answers.answer(0, sample, ())
+        assert shown["answered"] is is_answered and shown["capped"]
 
 
 def test_results_without_a_public_benchmark_have_the_other_tables():
@@ -263,7 +330,7 @@ def test_answers_are_cut_into_files_in_order():
 
 
 def test_an_address_keeps_spaces_and_slashes():
-    href = results.reader("a", "b", family="within reach", q="boolean/1f")
+    href = reader("a", "b", family="within reach", q="boolean/1f")
     assert href == "answers.html#run=a&run=b&family=within+reach&q=boolean/1f"
 
 
@@ -295,6 +362,8 @@ setTimeout(() => {
     state: texts("#state")[0], images: all("img").length,
     focus: document.activeElement.tagName, tables: all("table").length,
     unnamed: all("select, input").filter(e => !e.labels.length).length,
+    points: all(".plot a[href][aria-label]").length, notes: texts(".item[open] .soft"),
+    verdicts: texts("tr .badge"),
     ground: getComputedStyle(document.body).backgroundColor,
   }), "*");
 }, 3000);
@@ -346,6 +415,11 @@ def test_every_page_is_drawn_from_the_disk_on_a_telephone(site, tmp_path):
     assert seen["curves"]["curves"] == 2  # one curve, and a gap where the loss is no number
     assert seen["curves"]["readout"].startswith("Step 499 cpu-d57f96ff: ")  # by an arrow key
     assert seen["decisions"]["items"] == len(loaded(site, "decisions")["decisions"])
+    curves = [curve for f in loaded(site, "results")["figures"] for curve in f["curves"]]
+    points = sum(len(curve["cuts"]) + len(curve["waits"][1:]) for curve in curves)
+    assert seen["index"]["points"] == points > 20
+    assert seen["claims"]["verdicts"].count("FAIL") == 1
+    assert seen["compare"]["curves"] == 2 and seen["compare"]["readout"].startswith("Step ")
     assert seen["compare"]["tables"] == 2 and "B is cpu-trained-wait1" in seen["compare"]["state"]
     assert seen["answers"]["counts"] == [f"{PER_FAMILY} of {PER_FAMILY} questions"]
 
@@ -360,6 +434,7 @@ def test_a_link_to_an_answer_opens_it(site, tmp_path):
     assert (told["errors"], told["wide"]) == ([], []) and browser.brightness(told["ground"]) > 200
     assert (told["open"], told["columns"]) == ([key], [WAIT, FREE])
     assert told["question"] == [question["question"]] and told["focus"] == "SUMMARY"
+    assert not any("no first wrong step" in note for note in told["notes"])
     assert any("Wait" in mark for mark in told["marks"])
     assert any("All steps were there" in line for line in told["wrong"])
     assert told["counts"] == [f"{len(questions)} of {len(questions)} questions"]
@@ -375,6 +450,20 @@ def test_answers_that_a_second_run_loses_are_found(site, tmp_path):
     told = opened(site, tmp_path, [address], 400)["answers"]
     assert told["errors"] == [] and told["items"] == len(lost) > 2
     assert told["counts"] == [f"{len(lost)} of {len(questions)} questions"]
+
+
+@browser.needed
+def test_answers_that_the_cap_cut_are_found_and_have_no_step_where_no_program_says_one(
+    site, tmp_path
+):
+    shown = loaded(site, f"run-{PUBLIC}-0")
+    questions = loaded(site, "split-gsm8k-400-test")
+    cut = [questions[answer["q"]] for answer in shown if answer["capped"]]
+    key = f"{cut[0]['task']}/{cut[0]['id']}"
+    told = opened(site, tmp_path, [f"answers.html#run={PUBLIC}&grade=cut&q={key}"], 400)["answers"]
+    assert told["errors"] == [] and told["items"] == len(cut) > 0 and told["open"] == [key]
+    assert told["wrong"] == []
+    assert any("no first wrong step is marked" in note for note in told["notes"])
 
 
 @browser.needed

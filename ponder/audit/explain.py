@@ -16,7 +16,7 @@ from ponder.audit.answers import questions_folder
 from ponder.audit.checks import ROOT, place, read, runs, samples, shown
 from ponder.audit.decisions import decisions
 from ponder.errors import UserError
-from ponder.report import markdown
+from ponder.report import links, markdown
 from ponder.rows import ABSENT, Claim, SampleRow, Trace
 from ponder.runs import read_jsonl
 
@@ -195,10 +195,15 @@ def quoted(folder: Path, families: list[str] | None) -> Lines:
     right = [sample for sample in answers if sample.correct]
     wrong = [sample for sample in answers if not sample.correct]
     where = f"{shown(folder)}/samples.jsonl"
-    lines = [f"  answers  {len(answers)}, of which {len(right)} right: all in {where}"]
+    page = f"{links.SITE}{links.reader(folder.name)}"
+    lines = [
+        f"  answers  {len(answers)}, of which {len(right)} right: all in {where}",
+        f"  page     {page} after make site",
+    ]
     for word, group in (("right", right), ("wrong", wrong)):
         for sample in group[:QUOTED]:
-            lines.append(f"    {word}    {sample.task}/{sample.id}")
+            question = f"{sample.task}/{sample.id}"
+            lines += [f"    {word}    {question}", f"      page     {page}&q={question}"]
             lines += texts(sample, "question", "thinking", "reply", "gold")
     return lines
 

@@ -2,7 +2,7 @@
 forced tokens and its first wrong step.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ from ponder.audit import answers as released
 from ponder.audit import page
 from ponder.audit.page import NOT_OURS, read
 from ponder.errors import RecordError, UserError
+from ponder.grading.families import extract
 from ponder.questions import solver
 from ponder.questions.drawn import FIELDS, Question
 from ponder.report.mistakes import AGAIN, first_wrong
-from ponder.rows import SampleRow
+from ponder.rows import ABSENT, SampleRow
 
 Key = tuple[str, str]  # (family, id) of a question
 Steps = Sequence[solver.Step]
@@ -28,9 +29,12 @@ def split_of(folder: Path) -> str:
     return name if name.endswith(f"-{split}") else f"{name}-{split}"
 
 
-def questions(folders: Iterable[Path]) -> dict[Key, dict[str, Any]]:
+def questions(
+    folders: Iterable[Path], originals: Collection[str] = ()
+) -> dict[Key, dict[str, Any]]:
     """Return {(family, id): what the reader shows of a question} of the evaluations of one split,
-    in the order in which they were asked first: its text, its answer, and the solver's lines.
+    in the order in which they were asked first: its text, its answer, the solver's lines, and
+    whether its id is one of `originals`, from which a template of training questions was made.
     """
     found: dict[Key, dict[str, Any]] = {}
     for folder in folders:
@@ -44,6 +48,7 @@ def questions(folders: Iterable[Path]) -> dict[Key, dict[str, Any]]:
                     "question": sample.question or NOT_OURS,
                     "gold": sample.gold or NOT_OURS,
                     "steps": [step.line for step in steps.get(key, ())],
+                    "original": sample.id in originals,
                 }
     return found
 
@@ -98,8 +103,15 @@ def answer(number: int, sample: SampleRow, steps: Steps) -> dict[str, Any]:
     return shown | {
         "q": number,
         "capped": sample.capped,
+        "answered": is_answered(sample),
         "wrong": wrong_step(thinking, steps) if steps and thinking.strip() else None,
     }
+
+
+def is_answered(sample: SampleRow) -> bool:
+    """Whether the grader of its benchmark, or of the families, found an answer in a reply."""
+    found = extract(sample.reply) if sample.answer is ABSENT else sample.answer
+    return found is not None
 
 
 def wrong_step(thinking: str, steps: Steps) -> dict[str, Any]:

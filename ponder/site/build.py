@@ -10,29 +10,32 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ponder.audit import checks, page
+from ponder.audit.checks import Verdict
 from ponder.errors import UserError
 from ponder.site import answers, records, results
 
 PAGES = Path(__file__).with_name("pages")
+ORIGINALS = "data/qwen/gsm8k-originals.jsonl"  # questions that templates were made from
 LIMIT = 1_500_000  # bytes of a file of answers, before it is one of several
 TITLES = {  # {page: (its title, what it is)}
-    "index": ("Results", "Every table of the results. A number opens the answers that it counts."),
+    "index": ("Results", "All results. A number or a point opens the answers that it counts."),
     "answers": ("Answers", "Every question of a split, with what the chosen runs answered."),
-    "compare": ("Compare", "Two runs: what their configs differ in, answers gained and lost."),
+    "compare": ("Compare", "Two runs: answers gained and lost, configs, curves of training."),
     "curves": ("Curves", "The loss of every training, step by step."),
-    "claims": ("Claims", "Every number that a document prints, and the runs that it follows from."),
+    "claims": ("Claims", "What s1 says and what is found here; every number that is printed."),
     "decisions": ("Decisions", "What was announced before it was measured, and why things are so."),
 }
-SHARED = ("elements", "markdown")  # scripts that the pages have in common
+SHARED = ("elements", "markdown", "plot")  # scripts that the pages have in common
 
 
-def build(out: Path) -> dict[str, int]:
+def build(out: Path, verdicts: Sequence[Verdict] = ()) -> dict[str, int]:
     """Write the site to a folder and return {file: its bytes}; an older site there is replaced.
+    `verdicts` are those of the audit's checks that were made; without them no claim has one.
 
     Raises UserError for a folder that holds something else.
     """
@@ -43,7 +46,7 @@ def build(out: Path) -> dict[str, int]:
     try:
         fresh, old = aside / "new", aside / "old"
         sizes = {}
-        for name, text in files():
+        for name, text in files(list(verdicts)):
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -56,14 +59,14 @@ def build(out: Path) -> dict[str, int]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def files() -> Iterator[tuple[str, str]]:
+def files(verdicts: list[Verdict]) -> Iterator[tuple[str, str]]:
     """Yield (name, text) of every file of the site."""
     for name in TITLES:
         yield f"{name}.html", frame(name)
     for path in sorted(PAGES.glob("*.*")):
         if path.suffix in (".css", ".js"):
             yield path.name, path.read_text()
-    for name, value in data():
+    for name, value in data(verdicts):
         yield f"data/{name}.js", script(name, value)
 
 
@@ -89,19 +92,20 @@ def script(name: str, value: Any) -> str:
     return f"put({json.dumps(name)},{text});\n"
 
 
-def data() -> Iterator[tuple[str, Any]]:
+def data(verdicts: list[Verdict]) -> Iterator[tuple[str, Any]]:
     """Yield (name, value) of everything that the pages load."""
     known = page.read(checks.ROOT / "paper" / "generated" / "results.json", {})
-    tables, groups = results.tables(known), results.groups(known)
+    tables, figures, groups = results.tables(known), results.figures(known), results.groups(known)
+    originals = {row["id"] for row in page.read(checks.ROOT / ORIGINALS, [])}
     yield "tree", records.tree()
-    yield "results", {"tables": tables, "example": known.get("example")}
+    yield "results", {"tables": tables, "figures": figures, "example": known.get("example")}
     parts: dict[str, int] = {}
     splits: dict[str, list[Path]] = defaultdict(list)
     for folder in checks.runs("evaluate"):
         if split := answers.split_of(folder):
             splits[split].append(folder)
     for split, folders in splits.items():
-        asked = answers.questions(folders)
+        asked = answers.questions(folders, originals)
         yield f"split-{split}", [*asked.values()]
         numbers = {key: number for number, key in enumerate(asked)}
         for folder in folders:
@@ -111,7 +115,7 @@ def data() -> Iterator[tuple[str, Any]]:
                 yield f"run-{folder.name}-{number}", chunk
     yield "runs", records.runs(parts, groups)
     yield "curves", records.curves()
-    yield "claims", records.claims()
+    yield "claims", records.claims(known, verdicts)
     yield "decisions", records.choices()
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from ponder import lineage
 from ponder.audit import checks, heading, notes, page
-from ponder.audit.checks import place
+from ponder.audit.checks import Verdict, place
 from ponder.audit.claims import ESTIMATORS
 from ponder.audit.decisions import decisions
 from ponder.audit.page import guarded, name_of, read
-from ponder.site.answers import split_of
+from ponder.report import printed
+from ponder.site.answers import split_of, thinks_in_steps
 
 POINTS = 1_000  # steps of a training that are drawn
 
@@ -31,10 +32,12 @@ def runs(parts: dict[str, int], groups: dict[str, list[str]]) -> dict[str, Any]:
 def evaluation(folder: Path) -> dict[str, Any]:
     """Return what the pages say of an evaluation."""
     status, results = checks.status(folder), read(folder / "results.json", {})
+    over_all = results.get("all")
     return {
         "split": split_of(folder),
         "status": status["status"],
-        "all": results.get("all"),
+        "accuracy": printed.string(over_all["accuracy"], "share") if over_all else None,
+        "in_steps": thinks_in_steps(folder),
         "config": config(folder),
         "training": [found.name for found in notes.trained(status["inputs"])],
     }
@@ -69,11 +72,18 @@ def curve(folder: Path) -> dict[str, Any]:
     }
 
 
-def claims() -> dict[str, Any]:
-    """Return {"claims", "estimators"}: every number that a document prints."""
+def claims(known: dict[str, Any], verdicts: list[Verdict]) -> dict[str, Any]:
+    """Return {"claims", "estimators", "checks", "findings"}: every number that a document prints
+    with the verdict on it, the `verdicts` of the audit's checks that were made for these pages, and
+    what s1 says beside what `known`, the value of results.json, says of it.
+    """
+    found = (known.get("printed") or {}).get("findings") or []
+    listed = read(checks.ROOT / "logs" / "claims.jsonl", [])
     return {
-        "claims": read(checks.ROOT / "logs" / "claims.jsonl", []),
+        "claims": [row | {"verdict": page.claim_verdict(row["id"], verdicts)} for row in listed],
         "estimators": ESTIMATORS,
+        "checks": [page.verdict_record(verdict) for verdict in verdicts],
+        "findings": found,
     }
 
 
@@ -109,5 +119,7 @@ def choices() -> dict[str, Any]:
 
 
 def came_of(path: Path) -> dict[str, Any]:
-    """Return what came of a pre-registration."""
-    return dict(notes.outcome(path))
+    """Return what came of a pre-registration, with its difference as documents print it."""
+    found = dict(notes.outcome(path))
+    difference = found["difference"]
+    return found | {"points": printed.difference_text(difference) if difference else None}

@@ -1,16 +1,22 @@
-"""The tables of paper/generated/results.json, each number a link into the reader of answers.
+"""The tables and figures of paper/generated/results.json, each number and point a link into the
+reader of answers.
 
 A table is {"id", "title", "note", "head", "rows"}. A cell is a text, or a list of parts that are a
 text or {"text", "href"}. Pure: nothing is read here. A number is the string under `printed`, as in
-every document.
+every document; a point of a figure lies where the number itself is.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from ponder.report.arms import OWN
+from ponder.report.curves import cuts, waits
+from ponder.report.links import reader
+
 Cell = str | list[Any]
 Table = dict[str, Any]
+WITHOUT_ORIGINALS = "without originals"  # of a public benchmark; the reader's word for it, too
 SCOPES = ("all", "trained", "within reach", "out of reach", "transfer")
 
 
@@ -28,17 +34,77 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
     return [table for table in found if table["rows"]]
 
 
+def figures(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the figures, accuracy against mean thinking tokens: {"id", "title", "curves"}.
+
+    A curve is {"name", "cuts", "waits"}: the points under a cap up to the one without forcing, and
+    from that one on those with "Wait". A point is {"x", "y", "low", "high", "words", "href"}.
+    """
+    printed = results.get("printed") or {}
+    found = []
+    for plan, numbers in zip(
+        printed.get("public") or [], results.get("public") or [], strict=False
+    ):
+        arms = [row | {"curve": row["arm"]} for row in plan["arms"] if row["budget"] != OWN]
+        title = f"Accuracy on {plan['benchmark']}"
+        found.append((f"figure-{plan['name']}", title, arms, numbers["arms"]))
+    programs = [
+        row
+        | {
+            "curve": row["label"].partition(", ")[0]
+            if row["subject"] == "trained"
+            else row["label"],
+            "words": row["label"],
+        }
+        for row in printed.get("rows") or []
+    ]
+    title = "Accuracy on questions that programs make"
+    found.append(("figure-rows", title, programs, results.get("rows") or []))
+    drawn = [
+        {"id": ident, "title": title, "curves": curves(rows, {row["run"]: row for row in numbers})}
+        for ident, title, rows, numbers in found
+    ]
+    return [figure for figure in drawn if figure["curves"]]
+
+
+def curves(
+    rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the curves of a figure; `numbers` holds, by run, what the rows are strings of."""
+    found = []
+    for name in dict.fromkeys(row["curve"] for row in rows):
+        points = [
+            {"budget": row["budget"], "printed": row, **numbers[row["run"]]["all"]}
+            for row in rows
+            if row["curve"] == name and row["run"] in numbers
+        ]
+        parts = {"cuts": cuts(points), "waits": waits(points)}
+        if points:
+            found.append(
+                {"name": name} | {part: [*map(point, parts[part])] for part in ("cuts", "waits")}
+            )
+    return found
+
+
+def point(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a point of a curve, with its numbers in words."""
+    printed = row["printed"]
+    accuracy = f"{printed['all']['text']} at {printed['all']['thinking_tokens']} tokens"
+    return {
+        "x": row["thinking_tokens"],
+        "y": row["accuracy"],
+        "low": row["low"],
+        "high": row["high"],
+        "words": f"{printed['words']}: {accuracy}",
+        "href": reader(printed["run"]),
+    }
+
+
 def groups(results: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return {group: its families}, with those that were trained on as a group of their own."""
     known = {name: group["families"] for name, group in (results.get("groups") or {}).items()}
     trained = known.get("within reach", []) + known.get("out of reach", [])
     return ({"trained": sorted(trained)} if trained else {}) | known
-
-
-def reader(*runs: str, **words: str) -> str:
-    """Return the address of the reader with these runs as columns, and its other words."""
-    pairs = [("run", run) for run in runs] + [*words.items()]
-    return f"answers.html#{urlencode(pairs, safe='/')}"
 
 
 def link(text: str, href: str) -> list[dict[str, str]]:
@@ -59,15 +125,12 @@ def rows(found: Sequence[Mapping[str, Any]]) -> Table:
         of_groups: list[Cell] = [
             link(row["groups"][name]["text"], reader(row["run"], family=name)) for name in names
         ]
-        ends = row.get("ends") or {}
         body.append(
             [
                 row["label"],
                 link(row["all"]["text"], reader(row["run"])),
                 *of_groups,
-                row["all"]["thinking_tokens"],
-                ends.get("cut_share") or "",
-                ends.get("unanswered_share") or "",
+                *lengths(row),
             ]
         )
     head = ("who answers", "all", *names, "thinking tokens", "cut", "no answer")
@@ -78,6 +141,16 @@ def rows(found: Sequence[Mapping[str, Any]]) -> Table:
         head,
         body,
     )
+
+
+def lengths(row: Mapping[str, Any]) -> list[Cell]:
+    """Return the cells on how long a run thinks, and how many answers the cap cut or lack."""
+    shares = row.get("ends") or {}
+    cells: list[Cell] = [link(row["all"]["thinking_tokens"], reader(row["run"]))]
+    for key, grade in (("cut_share", "cut"), ("unanswered_share", "unanswered")):
+        share = shares.get(key)
+        cells.append(link(share, reader(row["run"], grade=grade)) if share else "")
+    return cells
 
 
 def differences(found: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -128,7 +201,7 @@ def methods(found: Sequence[Mapping[str, Any]], unprinted: Sequence[Mapping[str,
             f"{method['name']}: {method['title']}",
             point["name"],
             link(point["text"], reader(point["run"])),
-            point["thinking_tokens"],
+            link(point["thinking_tokens"], reader(point["run"])),
             f"{counts['within']} of {point['n']}" if "within" in counts else "",
         ]
         for method, counted in zip(found, unprinted, strict=True)
@@ -143,24 +216,22 @@ def plans(public: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Iterator[T
     for plan in public.values() if isinstance(public, Mapping) else public:
         body: list[list[Cell]] = []
         for arm in plan.get("arms", []):
-            ends, fresh = arm.get("ends") or {}, arm.get("fresh") or {}
+            fresh = (arm.get("fresh") or {}).get("text")
             body.append(
                 [
                     arm["arm"],
                     arm["words"],
                     link(arm["all"]["text"], reader(arm["run"])),
-                    fresh.get("text", ""),
-                    arm["all"]["thinking_tokens"],
-                    ends.get("cut_share") or "",
-                    ends.get("unanswered_share") or "",
+                    link(fresh, reader(arm["run"], family=WITHOUT_ORIGINALS)) if fresh else "",
+                    *lengths(arm),
                 ]
             )
-        head = ("arm", "budget", "accuracy", "without originals", "thinking tokens", "cut")
+        head = ("arm", "budget", "accuracy", WITHOUT_ORIGINALS, "thinking tokens", "cut")
         yield table(
             f"public-{plan['name']}",
             f"On a public benchmark: {plan['benchmark']}",
-            "Without originals: without the questions that a template of the training questions "
-            "was made from.",
+            "Right answers with 95% interval. Without originals: without the questions that a "
+            "template of the training questions was made from.",
             (*head, "no answer"),
             body,
         )
@@ -185,7 +256,7 @@ def votes(parallel: Mapping[str, Any]) -> Table:
         [
             vote["k"],
             link(vote["accuracy"]["text"], reader(parallel["run"])),
-            vote["coverage"]["text"],
+            link(vote["coverage"]["text"], reader(parallel["run"])),
             vote["tokens"],
         ]
         for vote in parallel.get("votes", [])

@@ -8,7 +8,14 @@ const PATTERNS = [
   ["gained", "wrong in the first, right in the second"], ["both", "right in both"],
   ["neither", "wrong in both"],
 ];
-const GRADES = [["", "right or wrong"], ["right", "right"], ["wrong", "wrong"]];
+// Of the first run's answer; the words are those of links from the results.
+const GRADES = [["", "right or wrong"], ["right", "right"], ["wrong", "wrong"],
+  ["cut", "cut in its thinking"], ["unanswered", "without an answer"]];
+const GRADED = {
+  right: answer => answer.correct, wrong: answer => !answer.correct,
+  cut: answer => answer.capped, unanswered: answer => !answer.answered,
+};
+const WITHOUT_ORIGINALS = "without originals";    // as in ponder/site/results.py
 
 let index;               // what data/runs.js holds
 let questions = [];      // of the split
@@ -51,8 +58,10 @@ const fetchAll = () => Promise.all([load(`split-${state.split}`),
 
 // --- which questions are shown
 
-const isRight = (column, number) => ((column.of.get(number) || [])[0] || {}).correct;
+const firstOf = (column, number) => (column.of.get(number) || [])[0] || {};
+const isRight = (column, number) => firstOf(column, number).correct;
 function isOfFamily(question) {
+  if (state.family === WITHOUT_ORIGINALS) return !question.original;
   const group = Object.hasOwn(index.groups, state.family) ? index.groups[state.family] : [];
   return !state.family || question.task === state.family || group.includes(question.task);
 }
@@ -65,11 +74,11 @@ function isOfPattern(number) {
   return pattern === state.pattern;
 }
 function isShown(question, number) {
-  const grade = isRight(columns[0], number);
+  const isGraded = Object.hasOwn(GRADED, state.grade) ? GRADED[state.grade] : () => true;
   const words = state.words.toLowerCase().split(/\s+/);
   const said = `${question.task}/${question.id} ${question.question}`.toLowerCase();
   return columns.some(column => column.of.has(number)) && isOfFamily(question)
-    && (!state.grade || grade === (state.grade === "right")) && isOfPattern(number)
+    && isGraded(firstOf(columns[0], number)) && isOfPattern(number)
     && words.every(word => said.includes(word));
 }
 
@@ -127,7 +136,8 @@ function answerBlock(answer, question, count) {
       linesOf(answer.reply).map(line => h("div", {}, line.map(piece)))));
 }
 const column = ({ run, of }, question, number) => h("section", { class: "card" },
-  h("h3", {}, run.name),
+  h("h3", {}, run.name), question.steps.length && !run.in_steps
+    ? soft("Not taught the solver's lines: no first wrong step is marked.") : null,
   (of.get(number) || []).map((answer, _, all) => answerBlock(answer, question, all.length)),
   of.has(number) ? null : soft("Not asked."));
 
@@ -135,7 +145,8 @@ const column = ({ run, of }, question, number) => h("section", { class: "card" }
 
 const solverSteps = question => question.steps.length
   ? h("details", {}, h("summary", {}, `The solver's ${question.steps.length} steps`),
-    h("ol", { class: "said" }, question.steps.map(line => h("li", {}, line)))) : null;
+    h("ol", { class: "said" }, question.steps.map(line => h("li", {}, line))))
+  : soft("No program says which steps are due: no first wrong step is marked.");
 function inside(question, number) {
   return [
     h("blockquote", { class: "question" }, seen(question.question)),
@@ -154,10 +165,8 @@ const verdicts = number => columns.map(each => {
 });
 function item(question, number) {
   const key = `${question.task}/${question.id}`;
-  const start = question.gold === question.question    // neither is ours to publish
-    ? `${question.id}, ${question.question}` : question.question.slice(0, 160);
   const summary = h("summary", {}, h("span", { class: "family" }, question.task),
-    h("span", { class: "snippet" }, seen(start)),
+    h("span", { class: "snippet" }, seen(beginning(question))),
     h("span", { class: "verdicts" }, verdicts(number)));
   const element = h("details", { class: "item", "data-key": key }, summary);
   element.ontoggle = () => {
@@ -211,6 +220,7 @@ function drawControls() {
   search.onchange = () => changed({ words: search.value, q: "" });
   controls.replaceChildren(labelled("Split", splitPick),
     pick("Family", "family", [["", "all"], ...families,
+      ...(questions.some(question => question.original) ? [WITHOUT_ORIGINALS] : []),
       ...groups.map(([name, members]) => [name, `${name} (${members.length} families)`])]),
     pick("First run is", "grade", GRADES), pick("First and second run", "pattern", PATTERNS),
     labelled("Words of the question", search));
@@ -218,7 +228,7 @@ function drawControls() {
 }
 function drawRuns() {
   const options = ofSplit(state.split).map(run =>
-    [run.name, `${run.name}${run.all ? `, ${percent(run.all.accuracy)}` : ""}`]);
+    [run.name, nameOf(run)]);
   const picks = state.runs.map((name, number) => {
     const element = select(options, name);
     element.onchange = () =>
@@ -261,7 +271,7 @@ start(async () => {
   index = await load("runs");
   byId("page").append(runPicks, controls, h("p", {}, count),
     soft(h("mark", {}, "Marked and underlined"), ": tokens that were forced, not chosen by the "
-      + "model. The first wrong step is the first line that is not the solver's."),
+      + "model. Where a program says the steps, the first line that is not its own is marked too."),
     h("h2", { class: "vh" }, "Questions"), list);
   if (!withAnswers().length) return say("No evaluation is released.");
   read();

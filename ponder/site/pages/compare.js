@@ -1,5 +1,6 @@
 "use strict";
-// Two evaluations: what their configs and trainings differ in, answers gained and lost.
+// Two evaluations: answers gained and lost, what their configs and trainings differ in, and the
+// curves of their trainings over one another.
 
 let index;
 const box = h("div", { class: "compared" });
@@ -27,6 +28,19 @@ function trainingTable(a, b) {
   return [soft("Weights of A: ", curveLink(one), "; of B: ", curveLink(other), "."),
     one && other ? configTable("What the trainings differ in", config(one), config(other)) : null];
 }
+const curvePlot = stepPlot();
+let overlaid = [];    // the curves that are drawn, a colour each
+const drawCurves = () => { if (overlaid.length) curvePlot.draw(overlaid, 1, 9); };
+function curvesPart(a, b, curves) {
+  const names = [...new Set([a.training[0], b.training[0]])].filter(Boolean);
+  overlaid = names.map(name => curves.find(curve => curve.name === name))
+    .filter(curve => curve && curve.points && curve.points.length)
+    .map((curve, number) => ({ ...curve, number }));
+  if (!overlaid.length) return soft("Neither run is of a training that has a curve.");
+  const words = new URLSearchParams(names.map(name => ["run", name]));
+  return [soft("Loss, mean of 9 points; ", link(`curves.html#${words}`, "more in Curves"), "."),
+    ...curvePlot.parts];
+}
 async function answersOf(run) {
   const numbers = [...Array(run.parts).keys()];
   const parts = await Promise.all(numbers.map(number => load(`run-${run.name}-${number}`)));
@@ -48,7 +62,7 @@ function counts(a, b, pairs, family) {
 }
 const questionLink = (a, b, { question }) => h("li", {}, link(
   reader([a.name, b.name], { q: `${question.task}/${question.id}` }), question.task), ": ",
-h("span", {}, seen(question.question.slice(0, 140))));
+h("span", {}, seen(beginning(question))));
 const listed = (title, a, b, pairs) => h("details", {},
   h("summary", {}, `${title}: ${pairs.length}`),
   h("ul", {}, pairs.map(pair => questionLink(a, b, pair))));
@@ -71,10 +85,12 @@ async function outcome(a, b) {
 }
 async function draw() {
   const a = runOf(index.runs, chosen.a), b = runOf(index.runs, chosen.b);
-  const parts = [h("h2", {}, "Answers"), await outcome(a, b),
+  const [answers, curves] = await Promise.all([outcome(a, b), load("curves")]);
+  const parts = [h("h2", {}, "Answers"), answers,
     h("h2", {}, "Configs"), configTable("What configs and inputs differ in", a.config, b.config),
-    trainingTable(a, b)];
+    trainingTable(a, b), h("h2", {}, "Curves of training"), curvesPart(a, b, curves)];
   box.replaceChildren(...parts.flat(9).filter(Boolean));
+  drawCurves();
   say(`A is ${a.name}, B is ${b.name}.`);
 }
 function read() {
@@ -87,7 +103,7 @@ function read() {
 const controls = h("div", { class: "controls" });
 function drawControls() {
   const options = index.runs.filter(run => run.parts && run.config).map(run =>
-    [run.name, `${run.name}${run.all ? `, ${percent(run.all.accuracy)}` : ""}`]);
+    [run.name, nameOf(run)]);
   const pick = key => {
     const element = select(options, chosen[key]);
     element.onchange = () => change({ [key]: element.value });
@@ -107,6 +123,7 @@ start(async () => {
   byId("page").append(controls, box);
   if (!index.runs.some(run => run.parts)) return say("No evaluation is released.");
   const arrive = () => { read(); drawControls(); return draw(); };
+  addEventListener("resize", drawCurves);
   arrived(() => arrive().catch(error => say(error.message)));
   await arrive();
 });

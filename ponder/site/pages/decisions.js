@@ -1,10 +1,6 @@
 "use strict";
 // Pre-registrations with what came of them, decision records with their status, corrections.
 
-const points = share => (100 * share).toFixed(1);
-const interval = result => result && typeof result.low === "number"
-  ? `${points(result.difference)} points, 95% interval ${points(result.low)} to `
-    + points(result.high) : null;
 const planText = value => value && typeof value === "object" && !Array.isArray(value)
   ? facts(Object.entries(value).map(([key, inner]) => [key, text(inner)])) : text(value);
 const contrastRow = contrast => row(contrast.name, contrast.ours.join(", "),
@@ -21,7 +17,7 @@ function outcomeCard(outcome) {
     h("p", {}, text(outcome.question || outcome.reason)),
     facts([
       ["missing", missing.join(": ")], ["expected", text(outcome.expected)],
-      ["difference", interval(outcome.difference)],
+      ["points, 95% interval", outcome.points],
       ["runs", spaced(Object.values(outcome.runs || {}).map(runLink))],
       ...Object.entries(plan).filter(([key]) => !said.includes(key))
         .map(([key, value]) => [key, key === "decision"

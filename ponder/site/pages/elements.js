@@ -50,9 +50,9 @@ const s = (tag, attributes = {}, ...children) =>
 const link = (href, ...words) => h("a", { href }, words);
 const soft = (...children) => h("p", { class: "soft" }, children);
 const TONES = {
-  ok: ["right", "completed", "accepted", "met"],
-  bad: ["wrong", "failed", "damaged", "not met"],
-  open: ["abandoned", "void", "not run"],
+  ok: ["right", "completed", "accepted", "met", "PASS", "same direction"],
+  bad: ["wrong", "failed", "damaged", "not met", "FAIL", "opposite direction"],
+  open: ["abandoned", "void", "not run", "NOT_RUN", "UNSUPPORTED"],
 };
 const tone = word => Object.keys(TONES).find(key => TONES[key].includes(word)) || "";
 const badge = word => h("span", { class: `badge ${tone(word)}` }, word);
@@ -89,7 +89,7 @@ function text(value) {
   if (value == null) return "none";
   return Array.isArray(value) ? value.map(text).join(", ") : JSON.stringify(value);
 }
-const percent = share => typeof share === "number" ? `${(100 * share).toFixed(1)}%` : "";
+const nameOf = run => run.accuracy ? `${run.name}, ${run.accuracy}` : run.name;
 const ended = status => status === "running" ? "abandoned" : text(status);
 const spaced = items => items.flatMap((item, i) => i ? [", ", item] : [item]);
 // What others wrote: characters that would not be seen, or would turn the text round, are named.
@@ -99,6 +99,9 @@ const named = character =>
   `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
 const seen = words => String(words).split(UNSEEN)
   .map((part, i) => i % 2 ? h("span", { class: "unseen" }, named(part)) : part);
+// The beginning of a question; of a public benchmark, whose text is not ours to publish, its id.
+const beginning = ({ id, question, gold }) =>
+  question === gold ? `${id}, ${question}` : question.slice(0, 160);
 
 // --- what the address says after its #: words=values, a word may come again
 
@@ -121,6 +124,7 @@ function runOf(runs, name) {
   return runs.find(run => run.name === word)
     || runs.find(run => run.name.replace(/-[0-9a-f]{8}$/, "") === word);
 }
+// The address of the reader of answers, as in ponder/report/links.py.
 const reader = (runs, words = {}) => {
   const pairs = [...runs.map(run => ["run", run]), ...Object.entries(words)];
   return `answers.html#${String(new URLSearchParams(pairs)).replaceAll("%2F", "/")}`;
