@@ -733,6 +733,8 @@ def test_the_example_is_the_first_question_that_shows_what_forcing_does(made_up,
         if s["task"] in within and s["correct"] and c["capped"] and not w["correct"]
     ]
     assert keys[0] == (found["family"], found["id"])
+    assert found["page"].endswith(f"&q={found['family']}/{found['id']}")
+    assert found["page"].startswith("answers.html#run=cpu-trained-free-test&run=cpu-trained-cap16")
     assert [answer["verdict"] for answer in found["answers"]][::2] == ["right", "wrong"]
     assert set(found["answers"][0]["thinking"][0][1]) == {"x"}
     assert found["answers"][2]["thinking"][-1] == ["forced", "x"]

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ponder.report import arms, public, tables
+from ponder.report import arms, front_page, public, tables, verdicts
 from ponder.report.canvas import THEMES
 from ponder.report.printed import printed
 from ponder.report.sources import PlannedAnswer
@@ -99,7 +99,7 @@ def test_what_it_cost_counts_the_time_of_a_sweep_once(measured, tmp_path):
     assert (cost["hours"], cost["core_hours"]) == (3.0, 6.0)
     assert cost["dollars"] == pytest.approx(6 * cost["price"])
     words = tables.cost_words(printed(cost))
-    assert "6.0 core-hours" in words and "collect 150 tokens in 1.5 hours" in words
+    assert "6.0 core-hours" in words and "150 tokens in 1.5 hours to collect" in words
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -120,3 +120,49 @@ def test_every_arm_and_budget_of_the_pre_registration_has_a_name():
     assert name in public.COSTS and set(plan["budgets"]) == set(public.ARMS)
     assert {budget for some in plan["budgets"].values() for budget in some} == set(public.BUDGETS)
     assert set(arms.COLOURS) == set(public.ARMS.values())
+
+
+CONTRASTS = {
+    "training": ("qwen-trained, math", "qwen-base-boxed, math", "higher", "met"),
+    "traces": ("qwen-trained, math", "qwen-base-boxed, cap64", "lower", "not met"),
+    "choice": ("qwen-trained, math", "qwen-base-boxed, math", "no difference", "not met"),
+    "wait": ("qwen-trained, math-wait1", "qwen-trained, math", "no difference", "met"),
+    "cap": ("qwen-base-boxed, cap64", "qwen-trained, math", "lower", "met"),
+}
+PLANNED = {
+    "name": "qwen",
+    "contrasts": [
+        {"name": name, "ours": ours, "theirs": theirs, "found": found, "outcome": outcome}
+        for name, (ours, theirs, found, outcome) in CONTRASTS.items()
+    ],
+}
+
+
+def test_the_front_page_says_what_was_found_and_how_sure_it_is(measured):
+    (text, _) = front_page.in_words(printed(measured), PLANNED, "")
+    for words in (
+        "answers **75.0%** of 4 questions of GSM8K right",
+        "its base 50.0%: **training on traces helps**",
+        "25.0%: **traces teach less than their answers**",
+        "50.0%: **s1's choice of traces shows no gain**",
+        '25.0%: **forcing more thinking by "Wait" shows no gain**',
+        "with thinking cut at 64 tokens, 25.0%: **cutting the thinking costs**",
+        'all but "traces, choice" came out as expected',
+        "another seed of the training may say otherwise",
+    ):
+        assert words in text, words
+    unread = [contrast | {"found": None} for contrast in PLANNED["contrasts"]]
+    assert front_page.in_words(printed(measured), PLANNED | {"contrasts": unread}, "") == []
+    assert front_page.FOUND.keys() == CONTRASTS.keys() == {*verdicts.AS_S1, "traces"}
+
+
+@pytest.mark.parametrize(
+    ("as_s1", "found", "verdict"),
+    [
+        ("lower", "lower", "same direction"),
+        ("higher", "lower", "opposite direction"),
+        ("higher", "no difference", "not distinguishable"),
+    ],
+)
+def test_the_verdict_on_a_contrast_is_whether_it_has_the_direction_of_s1(as_s1, found, verdict):
+    assert verdicts.towards(as_s1, found) == verdict

@@ -5,6 +5,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from ponder.report import links
 from ponder.report.comparisons import MAIN
 from ponder.report.sources import Evaluation
 from ponder.statistics import Sample
@@ -28,7 +29,8 @@ def example(
 
     It is right without forcing, its thinking is longer than the cap of the cut, and it is wrong
     with "Wait". "answers" are {"name": label of the row, "run", "thinking", "reply", "verdict"};
-    a text is its `pieces`. `rows` are the evaluations by label.
+    a text is its `pieces`; "page" is its address in the reader of answers. `rows` are the
+    evaluations by label.
     """
     free, cut, wait = (rows[label][1] for label in (MAIN, CUT, WAIT))
     keys = [
@@ -57,7 +59,9 @@ def example(
             }
         )
     question = free[key]
+    labels = [answer["run"].rpartition("-")[0] for answer in answers]
     return {
+        "page": links.reader(*labels, q=f"{key[0]}/{key[1]}"),
         "family": key[0],
         "id": key[1],
         "question": question["question"],

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ponder.card.plots import plain
+from ponder.report import links
 from ponder.report.arms import OWN
 from ponder.report.tables import cost_words, picture, spelled, table
 from ponder.report.verdicts import findings
@@ -41,7 +42,8 @@ def public_table(results: Mapping[str, Any], root: str) -> str:
         *table(["", *arms], "l" * (1 + len(arms)), rows),
         "",
         f"Right answers to {measured['n']} questions of GSM8K with 95% interval, and mean thinking "
-        f"tokens; each model was trained once.{by_llamacpp(results)}",
+        f"tokens.{by_llamacpp(results)} Each number leads to its run's folder; after `make site`, "
+        f"the same one in `{links.SITE}index.html` opens its answers, each with its thinking.",
         "",
         *table(["pre-registered", "expected", "found", "points", "outcome"], "lllll", verdicts),
         "",
@@ -50,27 +52,60 @@ def public_table(results: Mapping[str, Any], root: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+# What a contrast found, in words; each is of what was measured, not of what is so.
+FOUND = {
+    "training": {
+        "higher": "training on traces helps",
+        "lower": "training on traces harms",
+        "no difference": "training on traces shows no gain",
+    },
+    "traces": {
+        "higher": "traces teach more than their answers",
+        "lower": "traces teach less than their answers",
+        "no difference": "traces show no gain over their answers",
+    },
+    "choice": {
+        "higher": "s1's choice of traces beats a random one",
+        "lower": "s1's choice of traces is worse than a random one",
+        "no difference": "s1's choice of traces shows no gain",
+    },
+    "wait": {
+        "higher": 'forcing more thinking by "Wait" helps',
+        "lower": 'forcing more thinking by "Wait" harms',
+        "no difference": 'forcing more thinking by "Wait" shows no gain',
+    },
+    "cap": {
+        "higher": "cutting the thinking helps",
+        "lower": "cutting the thinking costs",
+        "no difference": "cutting the thinking shows no loss",
+    },
+}
+
+
 def in_words(measured: Mapping[str, Any], plan: Mapping[str, Any], root: str) -> list[str]:
     """Return a paragraph on what the contrasts came to, as lines; none before all have verdicts."""
     sides = {contrast["name"]: contrast for contrast in plan["contrasts"]}
     if any(contrast["found"] is None for contrast in sides.values()):
         return []
     accuracy = {arm["name"]: arm["all"]["accuracy"] for arm in measured["arms"]}
-    cut = {arm["name"]: arm["words"] for arm in measured["arms"]}[sides["cap"]["ours"]]
+    words = {arm["name"]: arm["words"] for arm in measured["arms"]}
 
-    def against(name: str, words: str) -> str:
-        return f"against {words} ({accuracy[sides[name]['theirs']]}) **{sides[name]['found']}**"
+    def said(name: str, side: str) -> str:
+        contrast = sides[name]
+        return f"{accuracy[contrast[side]]}: **{FOUND[name][contrast['found']]}**"
 
-    def changed(name: str) -> str:
-        return f"{accuracy[sides[name]['ours']]}: **{sides[name]['found']}**"
-
+    missed = [name for name, contrast in sides.items() if contrast["outcome"] != "met"]
+    but = f' but "{", ".join(missed)}"' if missed else ""
     return [
-        f"Then it answers {accuracy[sides['training']['ours']]} of {measured['n']} questions of "
-        f"GSM8K: {against('training', 'its base')}, "
-        f"{against('traces', 'training on the answers only')}, "
-        f'{against("choice", "random traces")}. With "Wait" it gets {changed("wait")}; with '
-        f"{cut} tokens {changed('cap')}. Each of these words is corrected over all contrasts of "
-        f"their plan, [written down]({root}logs/preregistrations/{plan['name']}.yaml) before.",
+        f"Then it answers **{accuracy[sides['training']['ours']]}** of {measured['n']} questions "
+        f"of GSM8K right, its base {said('training', 'theirs')}. Trained on the same answers "
+        f"without their traces, it gets {said('traces', 'theirs')}; on traces drawn at random, "
+        f'{said("choice", "theirs")}. With "Wait" appended once it gets {said("wait", "ours")}; '
+        f"with {words[sides['cap']['ours']]} tokens, {said('cap', 'ours')}. How sure: each verdict "
+        f"is corrected over {len(sides)} contrasts, which were "
+        f"[written down]({root}logs/preregistrations/{plan['name']}.yaml) before any answer was "
+        f"read; all{but} came out as expected. Each model was trained once, so another seed of "
+        "the training may say otherwise.",
         "",
     ]
 
@@ -131,7 +166,8 @@ def example(results: Mapping[str, Any], root: str) -> str:
         *table(["", "thinking", "answer", ""], "llll", rows),
         "",
         "**Bold** is forced, the rest is the model's. It is the first test question of a family "
-        'within reach that is right without forcing, cut by the cap, and wrong after "Wait".',
+        'within reach that is right without forcing, cut by the cap, and wrong after "Wait"; after '
+        f"`make site` it is at `{links.SITE}{entry['page']}`.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -31,10 +31,10 @@ def spelled(family: str) -> str:
 def cost_words(cost: Mapping[str, Any]) -> str:
     """Return a sentence on what the runs behind a plan took."""
     stages = ", ".join(
-        f"{stage['name']} {stage['tokens']} tokens in {stage['hours']} hours"
+        f"{stage['tokens']} tokens in {stage['hours']} hours to {stage['name']}"
         for stage in cost["stages"]
     )
     return (
-        f"The released runs took {stages}: {cost['core_hours']} core-hours, ${cost['dollars']} at "
-        f"an assumed ${cost['price']} per core-hour."
+        f"The released runs took {stages}; together {cost['core_hours']} core-hours, "
+        f"${cost['dollars']} at an assumed ${cost['price']} per core-hour."
     )

@@ -18,6 +18,7 @@ class Finding:
     section: str  # where paper/results.md has it
     verdict: str
     public: str = "-"  # what the pre-registered contrast that asks the same says on GSM8K
+    public_verdict: str = "-"  # and the verdict of that
 
     def texts(self) -> dict[str, str]:
         """Return what a document says of it; its name is what s1 says."""
@@ -26,6 +27,7 @@ class Finding:
             "here": self.here,
             "verdict": self.verdict,
             "public": self.public,
+            "public_verdict": self.public_verdict,
         }
 
 
@@ -36,6 +38,8 @@ PUBLIC = {
     "Rows chosen": "choice",
     "The same, on benchmarks": "training",
 }
+# What s1's direction would be in these; the cut is ours minus theirs without one.
+AS_S1 = {"wait": "higher", "cap": "lower", "choice": "higher", "training": "higher"}
 
 
 def with_public(finding: Finding, results: Mapping[str, Any]) -> Finding:
@@ -47,16 +51,26 @@ def with_public(finding: Finding, results: Mapping[str, Any]) -> Finding:
     plan = by_name(results["printed"]["contrasts"])[public]
     contrast = by_name(plan["contrasts"])[name]
     arms = by_name(results["printed"]["public"][0]["arms"])
-    said = "not run yet"
+    said, verdict = "not run yet", "-"
     if contrast["ours"] in arms and contrast["theirs"] in arms:
-        ours, theirs = (arms[contrast[side]]["all"]["accuracy"] for side in ("ours", "theirs"))
-        said = f"{ours} against {theirs}"
+        ours, theirs = (arms[contrast[side]] for side in ("ours", "theirs"))
+        said = f"{ours['all']['accuracy']} against {theirs['all']['accuracy']}"
+        if ours["arm"] == theirs["arm"]:  # the budget is what differs
+            said = f"{ours['words']}: {said}"
         if contrast["all"]:
             said += f": {contrast['all']['text']} points; expected {contrast['expected']}: "
             said += contrast["outcome"]
+            verdict = towards(AS_S1[name], contrast["found"])
         else:
             said += "; no verdict before all runs of the plan are there"
-    return replace(finding, public=said)
+    return replace(finding, public=said, public_verdict=verdict)
+
+
+def towards(direction: str, found: str) -> str:
+    """Return whether what a contrast found is "higher" or "lower" as s1 would have it."""
+    if found == "no difference":
+        return UNCLEAR
+    return AGREE if found == direction else OPPOSE
 
 
 def direction(value: float) -> int:
