@@ -102,7 +102,7 @@ def in_words(measured: Mapping[str, Any], plan: Mapping[str, Any], root: str) ->
         f"without their traces, it gets {said('traces', 'theirs')}; on traces drawn at random, "
         f'{said("choice", "theirs")}. With "Wait" appended once it gets {said("wait", "ours")}; '
         f"with {words[sides['cap']['ours']]} tokens, {said('cap', 'ours')}. How sure: each verdict "
-        f"is corrected over {len(sides)} contrasts, which were "
+        f"is corrected over all contrasts of the plan, which were "
         f"[written down]({root}logs/preregistrations/{plan['name']}.yaml) before any answer was "
         f"read; all{but} came out as expected. Each model was trained once, so another seed of "
         "the training may say otherwise.",
