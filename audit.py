@@ -224,7 +224,7 @@ def look_at(root: str) -> None:
     """Let the checks look at another checkout; to be called before any of them is imported."""
     from ponder import runs
 
-    runs.ROOT = Path(root).resolve()
+    runs.ROOT = Path(STARTED_IN, root).resolve()
     if not (runs.ROOT / "logs").is_dir():
         raise UserError(f"--root {root} has no folder logs; name the top of a checkout")
     os.chdir(runs.ROOT)

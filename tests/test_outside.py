@@ -96,6 +96,13 @@ def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
     assert process.returncode == 2 and "has no folder logs" in process.stderr
 
 
+def test_a_folder_is_named_from_where_one_stands(tmp_path):
+    (tmp_path / "other" / "logs").mkdir(parents=True)
+    command = [sys.executable, "-I", str(ROOT / "audit.py"), "--root", "other", "clocks"]
+    process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert process.returncode == 0 and "no git checkout" in process.stdout, process.stderr
+
+
 @pytest.mark.parametrize("kind", ["archive", "shallow", "autocrlf"])
 def test_no_false_alarm(tree, tmp_path, kind):
     other = tmp_path / "other"
