@@ -43,6 +43,11 @@ def test_every_link_of_a_document_leads_somewhere(name):
             assert anchor in anchors(target.read_text()), f"{name}: {link}"
 
 
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_no_line_begins_with_a_comment_of_a_number_which_would_end_its_paragraph(name):
+    assert not re.search(r"^ {0,3}<!--=", (ROOT / name).read_text(), re.MULTILINE)
+
+
 @pytest.mark.parametrize("name", DOCUMENTS[1:])
 def test_the_front_page_is_one_link_away(name):
     assert "README.md)" in (ROOT / name).read_text()
