@@ -45,6 +45,8 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,6 +209,8 @@ CHECKS = {
         "readings by code that does not log them",
     ),
 }
+# Those that read documents, history and data cards take as long as all others together.
+DOCUMENTS = ("history", "numbers", "seen", "literals", "cards", "preregistrations")
 STARTED_IN = os.getcwd()
 # Options, with what comes after each.
 OPTIONS = {
@@ -218,6 +222,7 @@ OPTIONS = {
     "--seed": "what draws the answers or steps that are replayed",
 }
 SHOWN = 20  # problems of a check that are printed
+GARBAGE = 10**6  # records hold no cycles, and looking for them took a fifth of the time
 
 
 def look_at(root: str) -> None:
@@ -247,6 +252,44 @@ def verdicts(
         yield checks.verdict_of(name, check, proves, leaves_open)
 
 
+def side_by_side(
+    names: Sequence[str], full: bool = False, anchors: Sequence[str] = ()
+) -> Iterator[Verdict]:
+    """Yield what verdicts does; a second process looks at DOCUMENTS, which come last.
+
+    Raises UserError where that process is killed.
+    """
+    from ponder import runs
+
+    apart = [name for name in names if name in DOCUMENTS]
+    others = [name for name in names if name not in DOCUMENTS]
+    if not apart or not others:
+        yield from verdicts(names, full, anchors)
+        return
+    with ProcessPoolExecutor(1, initializer=begin, initargs=(str(runs.ROOT),)) as pool:
+        documents = pool.submit(listed, apart, full, anchors)
+        yield from verdicts(others, full, anchors)
+        try:
+            yield from documents.result()
+        except BrokenProcessPool:
+            raise UserError(
+                "the process that looked at the documents was killed, perhaps for want of memory; "
+                f"run `python audit.py {' '.join(apart)}`"
+            ) from None
+
+
+def begin(root: str) -> None:
+    """Make a second process look at the checkout of the first, and end with it at Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.set_threshold(GARBAGE)
+    look_at(root)
+
+
+def listed(names: Sequence[str], full: bool, anchors: Sequence[str]) -> list[Verdict]:
+    """Return what verdicts yields."""
+    return list(verdicts(names, full, anchors))
+
+
 def function_at(path: str) -> Callable[[], tuple[Any, ...]]:
     """Return the function "module.name" of ponder/audit/; only what is asked for is imported."""
     module, name = path.split(".")
@@ -270,6 +313,11 @@ def report(found: Iterable[Verdict]) -> int:
     return 1 if counts["FAIL"] else 0
 
 
+def in_order(found: Iterable[Verdict]) -> list[Verdict]:
+    """Return Verdicts in the order of CHECKS."""
+    return sorted(found, key=lambda verdict: [*CHECKS].index(verdict.check))
+
+
 def print_verdict(verdict: Verdict) -> None:
     """Print a Verdict with its first problems."""
     margin, bullet = " " * 29, " " * 11 + " -"
@@ -289,7 +337,7 @@ def write_page(anchors: Sequence[str]) -> int:
 
     path = checks.CODE / "outputs" / "audit.html"
     path.parent.mkdir(exist_ok=True)
-    results = list(verdicts(anchors=anchors))
+    results = in_order(side_by_side([*CHECKS], anchors=anchors))
     path.write_text(page.page(results, [notes.outcome(plan) for plan in notes.preregistered()]))
     failing = [verdict.check for verdict in results if verdict.result == "FAIL"]
     print(f"wrote outputs/{path.name}; checks that fail: {', '.join(failing) or 'none'}")
@@ -355,8 +403,8 @@ def judged(words: list[str], chosen: dict[str, str]) -> int:
             "and there are full, explain, diff, page, root and replay: python audit.py -h says "
             "what they do"
         )
-    names = [word for word in words if word != "full"] or CHECKS
-    found = verdicts(names, "full" in words, anchors_of(chosen))
+    names = [word for word in words if word != "full"] or [*CHECKS]
+    found = side_by_side(names, "full" in words, anchors_of(chosen))
     return as_json(found) if "--json" in chosen else report(found)
 
 
@@ -376,7 +424,7 @@ def as_json(found: Iterable[Verdict]) -> int:
     """
     from ponder.audit import checks, heading, page
 
-    results = list(found)
+    results = in_order(found)
     path = checks.ROOT / "logs" / "claims.jsonl"
     claims = page.read(path, [])
     whole = {
@@ -425,6 +473,6 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    gc.set_threshold(10**6)  # records hold no cycles, and looking for them took a fifth of the time
+    gc.set_threshold(GARBAGE)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `audit.py explain ... | head` ends quietly
     sys.exit(main(sys.argv[1:]))

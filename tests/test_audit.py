@@ -1,6 +1,7 @@
 """The commands of audit.py, and what its checks do where git or the records cannot tell."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -30,12 +31,36 @@ sys.exit(f"imported {heavy}" if heavy else code)
 """
 
 
-def test_everything_is_checked_without_network_and_without_torch():
-    offline = [name for name in audit.CHECKS if name not in ("history", "preregistrations")]
-    command = [sys.executable, "-c", ALONE, *offline]
+@pytest.mark.parametrize("documents", [False, True])
+def test_everything_is_checked_without_network_and_without_torch(documents):
+    offline = [
+        name
+        for name in audit.CHECKS
+        if name not in ("history", "preregistrations") and (name in audit.DOCUMENTS) == documents
+    ]
+    command = [sys.executable, "-c", ALONE, *offline]  # in one process, whose modules are seen
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 0, process.stdout[-2000:] + process.stderr
     assert process.stdout.count("PASS") == len(offline) + 1
+
+
+def test_a_second_process_gives_the_verdicts_that_one_gives():
+    names = ["decisions", "literals", "readings"]
+    assert {*names} & {*audit.DOCUMENTS}
+    found = list(audit.side_by_side(names))
+    assert [verdict.check for verdict in found] == ["decisions", "readings", "literals"]
+    assert audit.in_order(found) == audit.in_order(audit.verdicts(names))
+
+
+def test_a_second_process_that_ends_early_is_no_pass(monkeypatch):
+    monkeypatch.setattr(audit, "listed", killed)
+    with pytest.raises(errors.UserError, match="run `python audit.py literals`"):
+        list(audit.side_by_side(["decisions", "literals"]))
+
+
+def killed(*_):
+    """Stand in for what a second process does."""
+    os._exit(9)
 
 
 def test_a_word_that_is_no_command_is_one_sentence_and_exit_code_2():

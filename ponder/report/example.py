@@ -44,11 +44,12 @@ def example(
     if not keys:
         return None
     key = keys[0]
-    answers = []
+    answers, labels = [], []
     for label in (MAIN, CUT, WAIT):
         folder, samples = rows[label]
         sample = samples[key]
         thinking, reply = pieces(sample, decode)
+        labels.append(folder.name.rpartition("-")[0])
         answers.append(
             {
                 "name": label,
@@ -59,7 +60,6 @@ def example(
             }
         )
     question = free[key]
-    labels = [answer["run"].rpartition("-")[0] for answer in answers]
     return {
         "page": links.reader(*labels, q=f"{key[0]}/{key[1]}"),
         "family": key[0],

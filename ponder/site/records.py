@@ -120,6 +120,6 @@ def choices() -> dict[str, Any]:
 
 def came_of(path: Path) -> dict[str, Any]:
     """Return what came of a pre-registration, with its difference as documents print it."""
-    found = dict(notes.outcome(path))
+    found = notes.outcome(path)
     difference = found["difference"]
-    return found | {"points": printed.difference_text(difference) if difference else None}
+    return {**found, "points": printed.difference_text(difference) if difference else None}
