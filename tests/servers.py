@@ -317,37 +317,26 @@ class Tokens(Misbehaving):
         }
 
 
-@contextlib.contextmanager
-def transformers_serve(model, home, seconds=600):
-    """Yield the url of a `transformers serve` of a model folder.
-
-    Its cache is `home`, its process group ends with the block.
-    """
+def free_port():
+    """Return a port of 127.0.0.1 that nothing listens at."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = os.environ | {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    (home / "hub").mkdir(parents=True, exist_ok=True)  # without it /v1/models is a 500
-    command = [
-        sys.executable,
-        "-c",
-        "from transformers.cli.transformers import main; main()",
-        "serve",
-        str(model),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--device",
-        "cpu",
-        "--dtype",
-        "float32",
-    ]
-    with open(home / "log", "wb") as log:
-        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+        return free.getsockname()[1]
+
+
+@contextlib.contextmanager
+def started(command, env, port, log, seconds=600):
+    """Yield the process of a server once its /health answers; its group ends with the block.
+
+    What it prints goes into the file `log`.
+    """
+    with open(log, "wb") as file:
+        process = subprocess.Popen(
+            command, env=os.environ | env, stdout=file, stderr=file, start_new_session=True
+        )
     try:
         for _ in range(10 * seconds):
-            assert process.poll() is None, (home / "log").read_text()[-2000:]
+            assert process.poll() is None, log.read_text()[-2000:]
             with contextlib.suppress(OSError, http.client.HTTPException):
                 link = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
                 link.request("GET", "/health")
@@ -355,8 +344,34 @@ def transformers_serve(model, home, seconds=600):
                     break
             time.sleep(0.1)
         else:
-            raise TimeoutError((home / "log").read_text()[-2000:])
-        yield f"http://127.0.0.1:{port}/v1"
+            raise TimeoutError(log.read_text()[-2000:])
+        yield process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@contextlib.contextmanager
+def transformers_serve(model, home, seconds=600):
+    """Yield the url of a `transformers serve` of a model folder; its cache is `home`."""
+    port = free_port()
+    env = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    (home / "hub").mkdir(parents=True, exist_ok=True)  # without it /v1/models is a 500
+    command = [
+        *(sys.executable, "-c", "from transformers.cli.transformers import main; main()"),
+        *("serve", str(model), "--host", "127.0.0.1", "--port", str(port)),
+        *("--device", "cpu", "--dtype", "float32"),
+    ]
+    with started(command, env, port, home / "log", seconds):
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+@contextlib.contextmanager
+def vllm_serve(folder, log, *words, port=None):
+    """Yield (process, url, name) of a model folder behind `python -m ponder.serve_vllm`."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "ponder.serve_vllm", str(folder), "--port", str(port), "--"]
+    with started([*command, "--max-model-len", "1024", *words], {}, port, log) as process:
+        name = log.read_text().split(" at http", 1)[0].splitlines()[-1]
+        yield process, f"http://127.0.0.1:{port}/v1", name

@@ -155,6 +155,14 @@ def test_the_answer_is_held_against_exact_forcing(monkeypatch, capsys):
     assert budgets.same_answer(Seen(answer="It is 24."), " It is 25.") == "differs"
 
 
+def test_a_special_token_in_the_answer_does_not_hide_where_it_begins():
+    """Listed tokens have a text where the answer leaves a special one out, as vLLM does."""
+    pieces = ("a", "b", "</think>", "\n", "It", " is", "\n", "<|im_start|>", "4")
+    seen = Seen("ab", "It is\n4", "length", pieces, tuple(range(9)), (90, 91), 2)
+    free = Seen("abcd", "", "length", ("a", "b", "c", "d"), (50, 51, 52, 53), (90, 91), 4)
+    assert budgets.forced_ids(free, seen, seen.prompt, 3) == [90, 91, 50, 51, 52, 2, 3]
+
+
 def test_a_budget_that_the_server_was_started_with(monkeypatch, capsys):
     words = ("--started-with", "8", "--tokens", str(LIMIT))
     started = Thinker(lambda free: (WORDS if free == -1 else WORDS[:8], ANSWER, "stop"))

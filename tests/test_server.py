@@ -80,6 +80,7 @@ def test_the_engines_of_conf_are_what_the_code_reads():
         ("hf", HfEngine("hf", "hf")),
         ("server", ServerEngine("server", "server", "http://127.0.0.1:8000/v1", None)),
         ("llamacpp", ServerEngine("llamacpp", "llamacpp", "http://127.0.0.1:8080/v1", None)),
+        ("sglang", ServerEngine("sglang", "sglang", "http://127.0.0.1:30000/v1", None)),
     ):
         node = OmegaConf.load(f"conf/engine/{name}.yaml")
         assert config.build(type(engine), node) == engine

@@ -364,6 +364,7 @@ def test_the_nearest_name(word, names, near):
         ("hub-folder", "make hub-folder RUN=outputs/"),
         ("table", 'make table RUNS="cpu-trained-free-test'),
         ("serve", "make serve MODEL=qwen"),
+        ("serve-vllm", "make serve-vllm MODEL=qwen"),
     ],
 )
 def test_a_target_of_make_without_its_name_is_one_sentence_before_anything_is_installed(

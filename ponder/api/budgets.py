@@ -217,10 +217,13 @@ def forced_ids(free: Seen, seen: Seen, prompt: Sequence[int], budget: int) -> li
 
 
 def _begins(seen: Seen, start: int) -> bool:
-    """Return whether the answer of a reply begins with its token `start`, white space left out."""
+    """Return whether the answer of a reply begins with its token `start`, white space left out.
+
+    Its first line is looked for: special tokens have a text here, and none in the answer.
+    """
     rest = "".join(seen.pieces[start:])
     shown = rest.strip()
-    return bool(seen.pieces[start].strip()) and shown.startswith(seen.answer)
+    return bool(seen.pieces[start].strip()) and shown.startswith(seen.answer.splitlines()[0])
 
 
 def same_answer(seen: Seen, forced: str) -> str:

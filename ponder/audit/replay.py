@@ -369,7 +369,7 @@ def planned_again(scratch: Path, folder: Path, adapter: Path | None) -> tuple[An
     from ponder import stages, study
 
     recorded = OmegaConf.load(folder / "config.yaml")
-    elsewhere = OmegaConf.select(recorded, "engine.kind") in ("server", "llamacpp")
+    elsewhere = OmegaConf.select(recorded, "engine.kind") not in (None, "hf")
     if recorded.subject.kind == "nearest" or elsewhere:
         raise UserError(f"no model answered here in {folder.name}; name another run")
     weights = None

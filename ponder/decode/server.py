@@ -8,6 +8,10 @@ prompt of everything so far: the server keeps nothing. The fields are those of v
 generation_config.json (its "OpenAI-Compatible Server" page). Not used are `stop`, which is text,
 and `min_tokens`, which also bars the model's own ends, asked for or not (vllm/sampling_params.py,
 update_from_generation_config; its pull request 5849).
+
+SGLang takes the same fields (return_token_ids since its pull request 30917), but one: its
+`ignore_eos` turns stop_token_ids off as well (schedule_batch.py, _check_token_based_finish). So it
+is not told that, ends at the model's own ends too, and is asked again from there.
 """
 
 from __future__ import annotations
@@ -47,10 +51,16 @@ FIELDS = {
     "include_stop_str_in_output": True,
     "return_token_ids": True,
 }
+SGLANG_FIELDS = {
+    name: value
+    for name, value in FIELDS.items()
+    if name not in ("ignore_eos", "include_stop_str_in_output")
+}
 REQUIREMENT = (
     "budget forcing needs a server that takes and returns token ids, as vLLM does, and not text "
     "alone; check engine.url and how that server was started, or take engine=hf"
 )
+Dialect = Literal["server", "sglang", "llamacpp"]  # how it is asked: as vLLM is, or in its own way
 Row = Generator[Request, Any, Any]
 # (number of the call, prompt, limit, stops, barred) -> the ids of one completion
 Call = Callable[[int, list[int], int, list[int], list[int]], Awaitable[tuple[int, ...]]]
@@ -68,7 +78,7 @@ class HfEngine:
 class ServerEngine:
     """A server of token ids (conf/engine); how it is asked is in conf/client."""
 
-    kind: Literal["server", "llamacpp"]  # the dialect: vLLM's, or llama.cpp's own
+    kind: Dialect
     name: Name
     url: str  # up to and with /v1
     model: str | None  # null: the only model that the server lists
@@ -86,7 +96,7 @@ class Connection:
     client: Client
     vocabulary: int  # ids from here on are none of the tokenizer
     engine: str  # what answers and its version, as the server states them
-    llamacpp: bool = False  # whether it is asked in llama.cpp's own dialect
+    dialect: Dialect = "server"
 
     @property
     def origin(self) -> str:
@@ -186,12 +196,13 @@ def read_completion(
 ) -> tuple[tuple[int, ...], str]:
     """Return (ids, "") of the body of a completion, or ((), what is wrong with it).
 
-    Nothing in the body is believed.
+    Nothing in the body is believed. SGLang may come to say response_token_ids, as it does of chats
+    (its pull request 38459).
     """
     try:
         (choice,) = json.loads(text)["choices"]
-        ids, finish = choice.get("token_ids"), choice.get("finish_reason")
-        echo = choice.get("prompt_token_ids")
+        ids = choice.get("token_ids", choice.get("response_token_ids"))
+        finish, echo = choice.get("finish_reason"), choice.get("prompt_token_ids")
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return (), "returns no single completion"
     problem = _problem_of_ids(ids, vocabulary)
@@ -199,6 +210,22 @@ def read_completion(
         problem = "reads other tokens than those of its prompt"
     problem = problem or _problem_of_end(ids, finish, limit, stops)
     return ((), problem) if problem else (tuple(ids), "")
+
+
+def read_sglang(
+    text: str, prompt: Sequence[int], limit: int, stops: Sequence[int], vocabulary: int
+) -> tuple[tuple[int, ...], str]:
+    """Return read_completion of a body in which an end of the model's own is one of the stops.
+
+    SGLang names the token that it stopped at (matched_stop).
+    """
+    try:
+        (choice,) = json.loads(text)["choices"]
+        end = choice.get("matched_stop")
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        end = None
+    ends = [*stops, end] if type(end) is int else stops
+    return read_completion(text, prompt, limit, ends, vocabulary)
 
 
 def _problem_of_ids(ids: Any, vocabulary: int) -> str:
@@ -290,12 +317,14 @@ async def _completion(
     fields: dict[str, Any],
 ) -> tuple[int, ...]:
     """Return the ids of one completion, or of its beginning; raises ServerError for none."""
-    if connection.llamacpp:
+    if connection.dialect == "llamacpp":
         limit = min(limit, llamacpp.SEGMENT)
         body, read = llamacpp.body_of(prompt, limit, fields), llamacpp.read_completion
     else:
-        body = {"prompt": prompt, "max_tokens": limit, "stop_token_ids": stops, **FIELDS, **fields}
-        read = read_completion
+        is_vllm = connection.dialect == "server"
+        body = {"prompt": prompt, "max_tokens": limit, "stop_token_ids": stops, **fields}
+        body |= FIELDS if is_vllm else SGLANG_FIELDS
+        read = read_completion if is_vllm else read_sglang
     text = await _post(connection, session, pace, key, body)
     ids, problem = read(text, prompt, limit, stops, connection.vocabulary)
     if problem:
@@ -309,7 +338,8 @@ async def _post(
     """Return the text of a reply; raises ServerError where no attempt gives one."""
     request: limits.Request = {"key": key, "body": {"model": connection.model, **body}}
     book = limits.Book(connection.client, 0.0)
-    path = _beside(connection.url, "completion") if connection.llamacpp else "completions"
+    is_llamacpp = connection.dialect == "llamacpp"
+    path = _beside(connection.url, "completion") if is_llamacpp else "completions"
     result = await clients.answer(session, path, request, pace, book)
     assert result is not None, "nothing here stops the pace"
     if result.status == "answered":
@@ -344,20 +374,18 @@ async def _connect(server: ServerEngine, client: Client, chat: Chat) -> Connecti
             client,
             len(chat.tokenizer),
             f"{owner} {version}",
-            server.kind == "llamacpp",
+            server.kind,
         )
         prompt, token = chat.prompt("2 + 2"), chat.turn_end
         body = {"prompt": prompt, "max_tokens": 1}
-        if connection.llamacpp:
+        if connection.dialect == "llamacpp":
             body = llamacpp.body_of(prompt, 1, {})
         await _post(connection, session, pace, "probe/prompt", body)
-        # llama.cpp ends at an end of the model whatever it is told, and is asked again from there.
-        on = (token,) if connection.llamacpp else (token, token)
-        for stops, expected in (([token], (token,)), ([], on)):
+        for stops in ([token], []):  # vLLM goes on after an end that it was not told to stop at
             fields = {"temperature": 0.0, "logit_bias": {str(token): BIAS}}
             key = f"probe/{len(stops)}"
             ids = await _completion(connection, session, pace, key, prompt, 2, stops, fields)
-            if ids != expected:
+            if set(ids) != {token}:
                 _unfit(connection, f"samples another token in spite of a logit_bias of {BIAS}")
         return connection
 
