@@ -13,9 +13,9 @@ evaluation records what answered.
 """
 
 import argparse
+import dataclasses
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -32,7 +32,7 @@ SETTINGS = Path(overrides.CONF) / "engine" / "_vllm.yaml"
 MODULE = "vllm.entrypoints.launchers.api_server.entry"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """How vLLM is started (conf/engine/_vllm.yaml)."""
 
@@ -124,10 +124,9 @@ def main() -> None:
     """Say what will be served where, and become the server."""
     words = arguments().parse_intermixed_args()  # --port may come anywhere before --
     python = python_of(os.environ.get("PONDER_VLLM_VENV"))
-    values = OmegaConf.load(SETTINGS)
+    settings = config.build(Settings, OmegaConf.load(SETTINGS))
     if words.port is not None:
-        values["port"] = words.port
-    settings = config.build(Settings, values)
+        settings = dataclasses.replace(settings, port=words.port)
     folder, name = model_folder(words.model)
     load.wait_briefly()
     print(f"{name} at http://{HOST}:{settings.port}/v1 in half a minute", flush=True)

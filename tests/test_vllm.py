@@ -6,6 +6,7 @@ names an environment with vLLM in it.
 
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import sys
 import pytest
 import servers
 from bench import server_ids
-from conftest import ROOT, study_of
+from conftest import ROOT, SMOKE, study_of
 from kills import serving
 from omegaconf import OmegaConf
 
@@ -123,6 +124,42 @@ def test_a_sample_that_a_kill_changed_is_counted():
     assert serving.differences(whole, dict(whole)) == ([], 0, 2)
     other = whole | {"free/samples.jsonl": b"a\nc\n", "free/left": b""}
     assert serving.differences(whole, other) == (["free/left", "free/samples.jsonl"], 1, 2)
+
+
+class Scripted:
+    """A server for tests/kills/serving.py over the engine `hf`, slow enough to be killed midway."""
+
+    name = "pocket"
+
+    def __init__(self, network):
+        self.network, self.port = network, servers.free_port()
+
+    def start(self):
+        self.server = servers.Tokens(self.network, wait=lambda nth: 0.05, port=self.port)
+        self.server.__enter__()
+        self.url = self.server.url
+
+    def kill(self):
+        self.server.__exit__()
+
+
+@pytest.mark.slow
+def test_a_client_and_a_server_that_are_killed_change_no_file(network, tmp_path):
+    words = (
+        *SMOKE,
+        *("subject=base", "sweep=[plain,plain-cap16]", "client.concurrency=2"),
+        *("benchmark.tasks=[chain_sum,number_sorting]", "benchmark.limit=6", "client.attempts=1"),
+    )
+    server, outs = Scripted(network), [tmp_path / name for name in ("straight", "killed")]
+    for out in outs:
+        out.mkdir()
+    server.start()
+    whole, answers = serving.undisturbed(server, outs[0], words)
+    assert answers == 2 * 2 * 6
+    rng = random.Random("moments")
+    assert serving.killed(server, outs[1], words, answers, ["client", "server"], rng) == 2
+    server.kill()
+    assert serving.differences(whole, serving.kept(outs[1])) == ([], 0, answers)
 
 
 # --- a real one ------------------------------------------------------------------------

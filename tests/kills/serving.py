@@ -1,8 +1,8 @@
 """An evaluation by vLLM whose client and server are killed with kill -9 at random moments.
 
-    # 20 kills, six of them of the server, whose start takes longest; about ten minutes
+    # 20 kills, five of them of the server, whose start takes longest; about ten minutes
     PYTHONPATH=tests python tests/kills/serving.py outputs/merged
-    PYTHONPATH=tests python tests/kills/serving.py outputs/merged --kills 4 --servers 2 --limit 4
+    PYTHONPATH=tests python tests/kills/serving.py outputs/merged --kills 4 --servers 2 --limit 1
 
 The folder is a model that `python -m ponder.release.merge` wrote; vLLM is started on it by
 `python -m ponder.serve_vllm`. A sweep of free, cap16 and wait1 on the first dev questions of each
@@ -31,11 +31,9 @@ from servers import free_port, vllm_serve
 SETTINGS = (
     "experiment=cpu",
     "subject.adapter=data/cpu/cpu/adapter",
-    "engine=server",
     "sweep=[free,cap16,wait1]",
-    "client.concurrency=8",
+    "client.concurrency=2",  # at most so many answers are lost at a kill
     "client.attempts=1",  # a server that is gone is told at once
-    "wandb=disabled",
 )
 LOST = "see that it runs, and the same command goes on from what is kept"
 
@@ -57,10 +55,10 @@ class Server:
         self.stack.close()
 
 
-def client(server, out, limit):
-    """Start the evaluation as a process of its own."""
-    engine = (f"engine.url={server.url}", f"engine.model={server.name}")
-    words = (*SETTINGS, *engine, f"benchmark.limit={limit}", f"out={out}")
+def client(server, out, words):
+    """Start the evaluation as a process of its own, with some words of its command line."""
+    engine = ("engine=server", f"engine.url={server.url}", f"engine.model={server.name}")
+    words = (*words, *engine, "wandb=disabled", f"out={out}")
     return subprocess.Popen(
         [sys.executable, "evaluate.py", *words],
         cwd=ROOT,
@@ -79,6 +77,14 @@ def ended(process, *codes):
     return told
 
 
+def undisturbed(server, out, words):
+    """Return ({name: bytes} of the files of an evaluation without kills, its answers)."""
+    ended(client(server, out, words), 0)
+    files = kept(out)
+    samples = [data for name, data in files.items() if name.endswith("/samples.jsonl")]
+    return files, sum(data.count(b"\n") for data in samples)
+
+
 def prepared(base, name):
     """Return a new folder for runs under `base` that shares this checkout's base models."""
     out = base / name
@@ -87,9 +93,9 @@ def prepared(base, name):
     return out
 
 
-def killed(server, out, limit, answers, victims, rng, say):
+def killed(server, out, words, answers, victims, rng, say=lambda text: None):
     """Evaluate with a kill of each of the victims in turn; return how many starts went on."""
-    process, resumed = client(server, out, limit), 0
+    process, resumed = client(server, out, words), 0
     for number, victim in enumerate(victims, start=1):
         # What was under way is lost, so that the next kill comes some answers later.
         wanted = max(answers * number // (len(victims) + 1), sum(answers_in(out)[0]) + 1)
@@ -108,7 +114,7 @@ def killed(server, out, limit, answers, victims, rng, say):
         here = sum(answers_in(out)[0])
         resumed += here > 0
         say(f"kill {number} of {len(victims)}, the {victim}: {here} of {answers} answers kept")
-        process = client(server, out, limit)
+        process = client(server, out, words)
     ended(process, 0)
     return resumed
 
@@ -127,8 +133,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="a model that ponder.release.merge wrote")
     parser.add_argument("--kills", type=int, default=20, help="of client and server together (20)")
-    parser.add_argument("--servers", type=int, default=6, help="of these, of the server (6)")
-    parser.add_argument("--limit", type=int, default=20, help="questions of each family (20)")
+    parser.add_argument("--servers", type=int, default=5, help="of these, of the server (5)")
+    parser.add_argument("--limit", type=int, default=4, help="questions of each family (4)")
     parser.add_argument("--seed", type=int, default=0, help="draws the moments and the order")
     asked = parser.parse_args()
     rng = random.Random(f"kill serving/{asked.seed}")
@@ -145,15 +151,11 @@ def main():
         with contextlib.closing(server.stack):
             server.start()
             say(f"{server.name} answers")
-            out = prepared(base, "straight")
-            ended(client(server, out, asked.limit), 0)
-            whole = kept(out)
-            answers = sum(
-                data.count(b"\n") for name, data in whole.items() if name.endswith("/samples.jsonl")
-            )
+            words = (*SETTINGS, f"benchmark.limit={asked.limit}")
+            whole, answers = undisturbed(server, prepared(base, "straight"), words)
             say(f"undisturbed: {answers} answers")
             out = prepared(base, "killed")
-            resumed = killed(server, out, asked.limit, answers, victims, rng, say)
+            resumed = killed(server, out, words, answers, victims, rng, say)
             names, apart, count = differences(whole, kept(out))
     say(
         f"{asked.kills} kills, {asked.servers} of the server; {resumed} starts went on from answers"
