@@ -1,8 +1,8 @@
 """The dialect of SGLang: rows as of the engine `hf`, though it ends at the model's own ends too."""
 
 import pytest
-from servers import Tokens
-from test_server import BUDGETS, PROMPTS, QUICK, refused, reply, rows_of
+from servers import QUICK, Tokens
+from test_server import BUDGETS, PROMPTS, refused, reply, rows_of
 
 from ponder.decode import hf
 from ponder.decode import server as completions

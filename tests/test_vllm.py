@@ -10,6 +10,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 import servers
@@ -135,11 +136,18 @@ class Scripted:
         self.network, self.port = network, servers.free_port()
 
     def start(self):
-        self.server = servers.Tokens(self.network, wait=lambda nth: 0.05, port=self.port)
+        dead = self.dead = threading.Event()  # else it goes on at connections that are open
+        self.server = servers.Tokens(
+            self.network,
+            script=lambda text, nth: servers.RESET if dead.is_set() else None,
+            wait=lambda nth: 0.05,
+            port=self.port,
+        )
         self.server.__enter__()
         self.url = self.server.url
 
     def kill(self):
+        self.dead.set()
         self.server.__exit__()
 
 
