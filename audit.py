@@ -11,7 +11,7 @@
     python audit.py explain "rows/SFT, no forcing/all"    # the same by the name of a claim
     python audit.py diff RUN RUN          # what two runs differ in, question by question
     python audit.py root                  # one hash of all released files, to be time-stamped
-    python audit.py root TAG              # the same of a release
+    python audit.py root 0.1.0            # the same of a release, or of a commit
     python audit.py replay                # train three steps and answer five questions again, and
                                           # compare bits; needs torch
     python audit.py replay RUN            # the same of any run whose weights are released:
@@ -41,8 +41,10 @@ import functools
 import gc
 import importlib
 import json
+import multiprocessing.connection
 import random
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -112,7 +114,8 @@ CHECKS = {
         "tags but a few",
         "that the words around a number are right, so also which claim was put into a sentence; "
         "options and indices in code, where links lead, and what is drawn and no text; the shapes "
-        "of figures are those of numbers",
+        "of figures are those of numbers; Markdown but that of README, data/, conf/, paper/, "
+        "results and CONTRIBUTING",
     ),
     "literals": (
         "literals.literals",
@@ -273,16 +276,25 @@ def side_by_side(
             yield from documents.result()
         except BrokenProcessPool:
             raise UserError(
-                "the process that looked at the documents was killed, perhaps for want of memory; "
-                f"run `python audit.py {' '.join(apart)}`"
+                f"the process that looked at {', '.join(apart)} was killed, perhaps for want of "
+                "memory; give the same command with these names, and it takes one process"
             ) from None
 
 
 def begin(root: str) -> None:
-    """Make a second process look at the checkout of the first, and end with it at Ctrl-C."""
+    """Make a second process look at the checkout of the first, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=end_with_parent, daemon=True).start()
     gc.set_threshold(GARBAGE)
     look_at(root)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that began it is gone, however that ended."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a second process has a first one"
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def listed(names: Sequence[str], full: bool, anchors: Sequence[str]) -> list[Verdict]:
@@ -445,7 +457,7 @@ def told(words: list[str]) -> list[str]:
 
     match words:
         case ["root", *commit]:
-            return [roots.root_of(roots.at(commit[0]) if commit else roots.here())]
+            return [roots.root_of(roots.at(roots.commit_of(commit[0])) if commit else roots.here())]
         case ["diff", a, b]:
             return [*heading.heading(), "", *explain.diff(a, b)]
         case _:

@@ -25,6 +25,7 @@ from ponder.errors import UserError, user_errors
 from ponder.terminal import load, overrides
 
 HOST = "127.0.0.1"
+FIXED = ("--host", "--port", "--served-model-name")  # no words behind -- may give these
 VENV = "outputs/vllm-venv"
 SETTINGS = Path(overrides.CONF) / "engine" / "_vllm.yaml"
 # Not the command `vllm`: it asks for the metadata of a package of that name, and this one is
@@ -124,6 +125,12 @@ def main() -> None:
     """Say what will be served where, and become the server."""
     words = arguments().parse_intermixed_args()  # --port may come anywhere before --
     python = python_of(os.environ.get("PONDER_VLLM_VENV"))
+    fixed = [word for word in words.words if word.partition("=")[0] in FIXED]
+    if fixed:
+        raise UserError(
+            f"{fixed[0]} is what this command sets; give --port before --, and for another address "
+            "or name start vLLM yourself"
+        )
     settings = config.build(Settings, OmegaConf.load(SETTINGS))
     if words.port is not None:
         settings = dataclasses.replace(settings, port=words.port)

@@ -41,8 +41,23 @@ SEEN = {  # what is put under a heading of the README
     "a footnote of one word": "It is better[^a].\n\n[^a]: 64%",
     "digits as signs": "It gets :six::four: of a hundred.",
 }
-ROWS = r"1,000<!--/--> of them"
+POOL = r"5,160<!--/--> candidates"
 SHOTS, TRANSFER = r"\+40\.8 \[\+34\.7, \+46\.7\]", r"-27\.5 \[-35\.8, -20\.0\]"
+
+
+BESIDE = {  # what is put before a claim, and behind it
+    "a dash": ("&ndash;", ""),
+    "a hyphen that does not break": ("&#8209;", ""),
+    "a minus of full width": ("&#xFF0D;", ""),
+    "a minus apart by a space of no width": ("-&#8203;", ""),
+    "a minus apart by a soft hyphen": ("-&shy;", ""),
+    "a percent sign apart by what joins nothing": ("", "&zwnj;%"),
+    "a sign for thousandths": ("", "&permil;"),
+    "a root": ("&radic;", ""),
+    "a sign for less": ("&lt;", ""),
+    "what turns the direction of a text": ("&#x202E;", ""),
+    "what strikes out the last digit": ("", "&#x336;"),
+}
 
 
 def exchanged(path, one, other):
@@ -90,21 +105,37 @@ CASES = {
         None,
     ),
     "a claim with another sign": (
-        replaced("README.md", "on <!--=training/cpu/rows-->", "on -<!--=training/cpu/rows-->"),
+        replaced("data/README.md", "<!--=counts/all/pool-->", "-<!--=counts/all/pool-->"),
         "seen",
         None,
     ),
     "a claim with one digit more": (
-        replaced("README.md", ROWS, "1,000<!--/-->&#48; of them"),
+        replaced("data/README.md", POOL, "5,160<!--/-->&#48; candidates"),
         "seen",
         None,
     ),
     "a claim with a percent sign": (
-        replaced("README.md", ROWS, "1,000<!--/-->&percnt; of them"),
+        replaced("data/README.md", POOL, "5,160<!--/-->&percnt; candidates"),
         "seen",
         None,
     ),
-    "a claim made thousands": (replaced("README.md", ROWS, "1,000<!--/-->k of them"), "seen", None),
+    **{
+        f"a claim with {name} beside it": (
+            replaced(
+                "data/README.md",
+                "<!--=counts/all/pool-->5,160<!--/-->",
+                f"{before}<!--=counts/all/pool-->5,160<!--/-->{behind}",
+            ),
+            "seen",
+            None,
+        )
+        for name, (before, behind) in BESIDE.items()
+    },
+    "a claim made thousands": (
+        replaced("data/README.md", POOL, "5,160<!--/-->k candidates"),
+        "seen",
+        None,
+    ),
     "a number in a guide without claims": (
         replaced("CONTRIBUTING.md", "^# Contributing$", "# Contributing\n\nIt gets &#54;1%."),
         "seen",

@@ -175,6 +175,11 @@ CASES = {
         "releases",
         None,
     ),
+    "a release of whatever is checked out": (
+        row("logs/releases.jsonl", 0, commit="HEAD"),
+        "releases",
+        None,
+    ),
     "a release of an older commit": (
         lambda tree: row(
             "logs/releases.jsonl",

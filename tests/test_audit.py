@@ -54,7 +54,7 @@ def test_a_second_process_gives_the_verdicts_that_one_gives():
 
 def test_a_second_process_that_ends_early_is_no_pass(monkeypatch):
     monkeypatch.setattr(audit, "listed", killed)
-    with pytest.raises(errors.UserError, match="run `python audit.py literals`"):
+    with pytest.raises(errors.UserError, match="looked at literals was killed"):
         list(audit.side_by_side(["decisions", "literals"]))
 
 

@@ -62,11 +62,11 @@ def test_documents_show_both_sides_with_links_to_their_runs(tmp_path):
         for label in (pair.ours, pair.theirs):
             assert f"(../logs/{pair.stage}/{label}-0123abcd)" in page
     assert "-50.0 [-100.0, +0.0]" in page and "| 0, 1 |" in page
-    assert "first 2 of them, by the base behind llama.cpp: 50.0% [" in front_page.by_llamacpp(
-        results
-    )
+    said = front_page.by_llamacpp(results, "")
+    assert "first 2 of them, by the base behind llama.cpp: [50.0% [" in said
+    assert f"(logs/evaluate/{engines.PAIRS['student'].ours}-0123abcd)" in said
 
 
 def test_nothing_is_said_before_an_engine_has_answered():
     assert results_page._engines([], "../") == []
-    assert front_page.by_llamacpp({"printed": {"engines": []}}) == ""
+    assert front_page.by_llamacpp({"printed": {"engines": []}}, "") == ""

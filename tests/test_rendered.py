@@ -112,7 +112,8 @@ def test_code_is_told_from_prose():
 def test_a_mark_is_looked_up_as_what_it_stands_for():
     marks = Marks()
     marked = with_marks({"a": "x1", "b": ["x1", "none"]}, marks)
-    assert {marked["a"]: 5}["x1"] == 5 and marked["a"] == marked["b"][0] == "x1" != "x2"
+    assert {marked["a"]: 5}["x1"] == 5 and marked["a"] == marked["b"][0] == "x1"
+    assert marked["a"] != "x2" and not marked["a"] != "x1"
     assert f"{marked['a']}" != f"{marked['b'][0]}" and marked["b"][1] == "none"
     assert isinstance(str(marked["a"]), Mark) and marks.without(f"{marked['a']}") == "x1"
     assert [mark.path for mark in marks.printed(" ".join([marked["a"], *marked["b"]]))] == [

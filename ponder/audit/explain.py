@@ -203,7 +203,8 @@ def quoted(folder: Path, families: list[str] | None) -> Lines:
     for word, group in (("right", right), ("wrong", wrong)):
         for sample in group[:QUOTED]:
             question = f"{sample.task}/{sample.id}"
-            lines += [f"    {word}    {question}", f"      page     {page}&q={question}"]
+            answer = f"{links.SITE}{links.reader(folder.name, q=question)}"
+            lines += [f"    {word}    {question}", f"      page     {answer}"]
             lines += texts(sample, "question", "thinking", "reply", "gold")
     return lines
 

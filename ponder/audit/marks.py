@@ -13,7 +13,10 @@ from ponder.report import markdown
 MARK = re.compile("QX[A-P]{4}XQ")
 AROUND = 40  # characters of a text that are shown before and after a place
 # What makes another number of one when it stands beside it without a space.
-GLUED = re.compile(rf"[\w.\u2212+-]({MARK.pattern})|({MARK.pattern})(?:[\w%]|[.,/]\w)")
+GLUED = re.compile(
+    rf"(?:[\w.+<>=~-]|[^\x00-\x7f])({MARK.pattern})"
+    rf"|({MARK.pattern})(?:[\w%]|[.,/]\w|[^\x00-\x7f])"
+)
 PERCENT = re.compile("^cited/|/s1/")  # what s1 published in percent, without the sign
 
 
@@ -25,7 +28,9 @@ class Marked(NamedTuple):
 
 
 class Mark(str):
-    """The name of a mark; as a key, and compared, it is the text that it stands for."""
+    """The name of a mark; as a key, and where it is compared whole, it is the text that it stands
+    for. Other methods of text see the name.
+    """
 
     text: str
 
@@ -37,6 +42,9 @@ class Mark(str):
 
     def __eq__(self, other: object) -> bool:
         return self.text == (other.text if isinstance(other, Mark) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
     def __hash__(self) -> int:
         return hash(self.text)

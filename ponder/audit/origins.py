@@ -83,7 +83,11 @@ def origin_problems(folder: Path, times: dict[str, int]) -> Iterator[str]:
 def starts(folder: Path) -> list[float]:
     """Return when a run started, each time."""
     rows = read(folder / "timing.jsonl")
-    return [datetime.fromisoformat(row["utc"]).timestamp() for row in rows if "utc" in row]
+    return [
+        datetime.fromisoformat(row["utc"]).timestamp()
+        for row in rows
+        if row.get("event") == "start"  # the calls of a server tell a time as well
+    ]
 
 
 def end_of(folder: Path) -> float:

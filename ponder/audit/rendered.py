@@ -7,6 +7,7 @@ stands in a document is a problem, for nobody here knows what it shows.
 
 import posixpath
 import re
+import unicodedata
 from html import unescape
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,7 @@ HTML = re.compile("|".join(TAGS.values()), re.DOTALL)
 OTHER_TAG = re.compile(r"<[/!?a-zA-Z][^>\n]*>?")
 SHOWN = re.compile(rf"\b(srcset|src|alt){ATTRIBUTE}")
 DRAWN = re.compile(r":(?:zero|one|two|three|four|five|six|seven|eight|nine|keycap_ten):")
+UNSEEN = ("Cf", "Mn", "Me")  # Unicode's categories of what has no width, turns or strikes out text
 FIGURE = re.compile(r"paper/generated/[\w-]+\.svg")
 
 
@@ -53,7 +55,10 @@ def rendered(name: str, source: str) -> Rendered:
     for label in notes.get("references", ()):
         if label.startswith("^"):
             page.problems.append(f"{name} has the footnote [{label.lower()}]; say it in the text")
-    return Rendered("".join(page.pieces), page.code, page.lines, page.problems)
+    text = "".join(page.pieces)
+    unseen = sorted({f"U+{ord(sign):04X}" for sign in text if unicodedata.category(sign) in UNSEEN})
+    page.problems += [f"{name} has {sign}, which changes what is read unseen" for sign in unseen]
+    return Rendered(text, page.code, page.lines, page.problems)
 
 
 def _is_shown(url: str) -> bool:

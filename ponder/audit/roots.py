@@ -32,6 +32,7 @@ FILES = (
 # They print the root, or are made from what does.
 WITHOUT = ("logs/README.md", "logs/claims.jsonl", "logs/releases.jsonl")
 RELEASES = ROOT / "logs" / "releases.jsonl"
+NAME, COMMIT = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+"), re.compile("[0-9a-f]{40}")
 
 
 def belongs(name: str) -> bool:
@@ -92,6 +93,12 @@ def _sha256_of_blobs(blobs: list[str]) -> Iterator[str]:
         place = head + 2 + size
 
 
+def commit_of(name: str) -> str:
+    """Return the commit of a release by its name; any other name as it is, for git to resolve."""
+    rows = read(RELEASES) if RELEASES.exists() else []
+    return next((row["commit"] for row in rows if row["release"] == name), name)
+
+
 def releases() -> Findings:
     """Whether the root of each release is that of the files at its commit, and at its tag."""
     rows = read(RELEASES) if RELEASES.exists() else []
@@ -99,6 +106,12 @@ def releases() -> Findings:
     problems, untagged = [], []
     for row in rows:
         commit, tag = row["commit"], f"refs/tags/{row['release']}"
+        if not (COMMIT.fullmatch(commit) and NAME.fullmatch(row["release"])):
+            problems.append(
+                f"logs/releases.jsonl: {row['release']!r} at {commit!r} is no release; its name is "
+                "such as 0.2.0, and its commit the whole name of one"
+            )
+            continue
         if git("merge-base", "--is-ancestor", commit, "HEAD") is None:
             problems.append(
                 f"logs/releases.jsonl: the commit of release {row['release']} is none of this "
@@ -123,16 +136,20 @@ def releases() -> Findings:
 
 
 def line(name: str) -> str:
-    """Return the line of logs/releases.jsonl that makes the commit which is checked out a release.
+    """Return the line of logs/releases.jsonl that makes the commit which is checked out a release;
+    "" where it is there already.
 
     Raises UserError for a name that no tag can have or that is taken, and for a tree that differs
     from its commit.
     """
-    if not re.fullmatch(r"\d+\.\d+\.\d+", name):
+    if not NAME.fullmatch(name):
         raise UserError(f"{name!r} is no name of a release; give one such as 0.2.0")
-    if RELEASES.exists() and name in {row["release"] for row in read(RELEASES)}:
-        raise UserError(f"{name} is released already; give the next name")
     commit = git_text("rev-parse", "HEAD").strip()
+    rows = read(RELEASES) if RELEASES.exists() else []
+    if rows and (rows[-1]["release"], rows[-1]["commit"]) == (name, commit):
+        return ""  # what follows the line was interrupted, and is done again
+    if name in {row["release"] for row in rows}:
+        raise UserError(f"{name} is released already; give the next name")
     root = root_of(here())
     if root != root_of(at(commit)):
         raise UserError("the files differ from the commit that is checked out; commit them first")

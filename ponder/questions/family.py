@@ -112,6 +112,8 @@ class Family:
                 continue
             try:
                 inspect.signature(function).bind(*arguments)
+            except ValueError:  # of a built-in function nobody can tell what it takes
+                continue
             except TypeError as error:
                 raise TypeError(
                     f"{name} must be a function of ({', '.join(arguments)}): {error}"

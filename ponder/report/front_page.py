@@ -42,7 +42,8 @@ def public_table(results: Mapping[str, Any], root: str) -> str:
         *table(["", *arms], "l" * (1 + len(arms)), rows),
         "",
         f"Right answers to {measured['n']} questions of GSM8K with 95% interval, and mean thinking "
-        f"tokens.{by_llamacpp(results)} Each number leads to its run's folder; after `make site`, "
+        f"tokens.{by_llamacpp(results, root)} Each number of the table leads to its run's folder; "
+        "after `make site`, "
         f"the same one in `{links.SITE}index.html` opens its answers, each with its thinking.",
         "",
         *table(["pre-registered", "expected", "found", "points", "outcome"], "lllll", verdicts),
@@ -110,13 +111,15 @@ def in_words(measured: Mapping[str, Any], plan: Mapping[str, Any], root: str) ->
     ]
 
 
-def by_llamacpp(results: Mapping[str, Any]) -> str:
+def by_llamacpp(results: Mapping[str, Any], root: str) -> str:
     """Return a sentence on what another engine makes of the base, "" before it has answered."""
     for pair in results["printed"]["engines"]:
         if pair["name"] == "student":
+            run = f"{root}logs/evaluate/{pair['ours_run']}"
             return (
                 f" The first {pair['all']['n']} of them, by the base behind llama.cpp: "
-                f"{pair['ours']['text']}, {pair['all']['text']} points against transformers."
+                f"[{pair['ours']['text']}]({run}), {pair['all']['text']} points against "
+                "transformers."
             )
     return ""
 

@@ -1,6 +1,6 @@
 """An evaluation by vLLM whose client and server are killed with kill -9 at random moments.
 
-    # 20 kills, five of them of the server, whose start takes longest; about ten minutes
+    # 20 kills, five of them of the server, whose start takes longest
     PYTHONPATH=tests python tests/kills/serving.py outputs/merged
     PYTHONPATH=tests python tests/kills/serving.py outputs/merged --kills 4 --servers 2 --limit 1
 

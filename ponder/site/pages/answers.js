@@ -12,8 +12,8 @@ const PATTERNS = [
 const GRADES = [["", "right or wrong"], ["right", "right"], ["wrong", "wrong"],
   ["cut", "cut in its thinking"], ["unanswered", "without an answer"]];
 const GRADED = {
-  right: answer => answer.correct, wrong: answer => !answer.correct,
-  cut: answer => answer.capped, unanswered: answer => !answer.answered,
+  right: answer => answer.correct, wrong: answer => answer.correct === false,
+  cut: answer => answer.capped, unanswered: answer => answer.answered === false,
 };
 const WITHOUT_ORIGINALS = "without originals";    // as in ponder/site/results.py
 
