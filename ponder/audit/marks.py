@@ -14,7 +14,7 @@ MARK = re.compile("QX[A-P]{4}XQ")
 AROUND = 40  # characters of a text that are shown before and after a place
 # What makes another number of one when it stands beside it without a space.
 GLUED = re.compile(
-    rf"(?:[\w.+<>=~-]|[^\x00-\x7f])({MARK.pattern})"
+    rf"(?:[\w.+<>~-]|[^\x00-\x7f])({MARK.pattern})"
     rf"|({MARK.pattern})(?:[\w%]|[.,/]\w|[^\x00-\x7f])"
 )
 PERCENT = re.compile("^cited/|/s1/")  # what s1 published in percent, without the sign
