@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,32 @@ def test_a_second_process_that_ends_early_is_no_pass(monkeypatch):
 def killed(*_):
     """Stand in for what a second process does."""
     os._exit(9)
+
+
+ASLEEP = """
+import os, time
+import audit
+def asleep(*_):
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+audit.listed = asleep
+list(audit.side_by_side(["literals", "readings"]))
+"""
+
+
+def test_a_second_process_does_not_outlive_the_first():
+    command = [sys.executable, "-c", ASLEEP]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
+        second = int(first.stdout.readline())
+        first.kill()
+    for _ in range(600):  # a minute at most
+        try:
+            os.kill(second, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.kill(second, signal.SIGKILL)
+    pytest.fail("the second process was still there after a minute")
 
 
 def test_a_word_that_is_no_command_is_one_sentence_and_exit_code_2():
