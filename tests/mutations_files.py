@@ -174,7 +174,7 @@ CASES = {
         None,
     ),
     "a digit in the README's prose": (
-        replaced("README.md", r"(<!--=[^>]*-->)1,000<!--/-->", r"\g<1>2,000<!--/-->"),
+        replaced("README.md", r"(<!--=cited/gpus-->)16<!--/-->", r"\g<1>18<!--/-->"),
         "numbers",
         None,
     ),
