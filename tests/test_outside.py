@@ -165,3 +165,18 @@ def test_the_root_of_a_tree_is_that_of_its_commit_and_changes_with_any_file(rest
     (restored / "Makefile").write_text("all:\n")
     assert told(restored, "root").stdout != root
     assert told(restored, "root", "HEAD").stdout == root
+
+
+def test_a_release_is_looked_up_by_its_name_and_no_name_is_taken_twice():
+    from ponder.audit import roots
+    from ponder.errors import UserError
+
+    first = json.loads(roots.RELEASES.read_text().splitlines()[0])
+    assert roots.commit_of(first["release"]) == first["commit"]
+    assert roots.commit_of("HEAD") == "HEAD", "what is no release is git's to resolve"
+    for name, told in (
+        (first["release"], "is released already"),
+        ("v1", "is no name of a release"),
+    ):
+        with pytest.raises(UserError, match=told):
+            roots.line(name)
