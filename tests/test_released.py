@@ -71,8 +71,12 @@ def test_an_evaluation_used_the_released_weights(folder):
 def test_released_traces_follow_from_the_released_calls(folder):
     (data,) = (ROOT / "data").glob(f"*/{folder.name.rsplit('-', 1)[0]}")
     config = yaml.safe_load((folder / "config.yaml").read_text())
+    delimiters = Delimiters(**config["model"]["delimiters"])
+    special = [delimiters.turn_start, delimiters.turn_end]  # the tokenizer's others end no reply
     chat = SimpleNamespace(
-        delimiters=Delimiters(**config["model"]["delimiters"]), encode=lambda text: []
+        delimiters=delimiters,
+        encode=lambda text: [],
+        tokenizer=SimpleNamespace(all_special_tokens=special),
     )
     teacher = SimpleNamespace(**{"reasoning_ends": None} | config["teacher"])
     calls = {call.id: call for call in rows.read(rows.Call, data / "calls.jsonl.gz")}
