@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import absl.logging
 import pytest
 from hydra import compose, initialize_config_dir
 from hypothesis import settings
@@ -22,6 +23,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "disabled"
 load.wait_briefly()
+# absl, which mlcroissant imports, would keep pytest's stream of the moment, and close it when Hydra
+# sets up logging while another is in its place.
+absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 # A busy machine is no failure, and the same examples every time make a failure one that others see
 # too.
