@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ponder.audit import checks, history, notes
+from ponder.audit import checks, git, history, notes
 
 PLAN = ["question: Does it?", "n: 400"]
 
@@ -48,7 +48,7 @@ def test_the_starts_that_came_to_work_are_told_by_the_clock(rows, wanted, tmp_pa
 def test_the_released_plans_are_what_they_were_but_for_remarks():
     for path in notes.preregistered():
         name = checks.shown(path)
-        commits = checks.git("log", "--format=%H", "--", name)
+        commits = git.git("log", "--format=%H", "--", name)
         if commits is None or not commits.strip():
             pytest.skip("this is no checkout with its history")
         assert notes.gained_remarks(name, commits.split())

@@ -8,7 +8,8 @@ import os
 import platform
 from datetime import UTC, datetime
 
-from ponder.audit.checks import CODE, ROOT, blob, digests, git, git_text
+from ponder.audit.checks import CODE, ROOT, blob, digests
+from ponder.audit.git import git, git_text
 
 
 def facts() -> dict[str, str]:

@@ -11,17 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ponder.audit.checks import (
-    ROOT,
-    STAGES,
-    Findings,
-    Unsupported,
-    commit_times,
-    digests,
-    git_text,
-    need_history,
-    read,
-)
+from ponder.audit.checks import ROOT, STAGES, Findings, Unsupported, digests, read
+from ponder.audit.git import commit_times, git_text, need_history
 from ponder.config import yaml_value
 from ponder.report.released import superseded
 

@@ -17,9 +17,6 @@ from ponder.audit.checks import (
     Findings,
     completed,
     digests,
-    git,
-    git_text,
-    need_history,
     read,
     runs,
     samples,
@@ -28,6 +25,7 @@ from ponder.audit.checks import (
 )
 from ponder.audit.decisions import HEADINGS, Decision, evidence, links
 from ponder.audit.decisions import decisions as decision_records
+from ponder.audit.git import git, git_text, need_history
 from ponder.audit.history import only_remarks
 from ponder.audit.indexes import stale_decisions
 from ponder.report import contrasts, released, sources

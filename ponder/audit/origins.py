@@ -12,11 +12,8 @@ from typing import Any
 
 from ponder.audit.checks import (
     Findings,
-    commit_times,
     completed,
     contents,
-    git_text,
-    need_history,
     place,
     read,
     runs,
@@ -24,6 +21,7 @@ from ponder.audit.checks import (
     shown,
     status,
 )
+from ponder.audit.git import commit_times, git_text, need_history
 from ponder.rows import ABSENT
 
 TASK = re.compile(

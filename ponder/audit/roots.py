@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ponder.audit.checks import ROOT, Findings, digests, git, git_text, need_history, read
+from ponder.audit.checks import ROOT, Findings, digests, read
+from ponder.audit.git import git, git_text, need_history
 from ponder.errors import UserError, user_errors
 from ponder.runs import dump
 
