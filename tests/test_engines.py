@@ -1,8 +1,9 @@
 """The same weights behind two engines: which runs stand beside each other, and what is counted."""
 
 import pytest
+from conftest import ROOT
 
-from ponder.report import engines, front_page, results_page
+from ponder.report import engines, front_page, results_page, sources
 from ponder.report.printed import printed
 from ponder.runs import dump, write_jsonl
 
@@ -49,6 +50,18 @@ def test_the_questions_that_both_answered_are_compared(tmp_path, name):
     assert (entry["all"]["gained"], entry["all"]["lost"], entry["all"]["n"]) == (1, 0, 3)
     assert entry["all"]["difference"] == pytest.approx(1 / 3)
     assert entry["ours_run"] == f"{pair.ours}-0123abcd"
+
+
+@pytest.mark.parametrize(
+    ("pair", "read"),
+    [(engines.PAIRS["student"], engines._answers), (engines.PAIRS["teacher"], engines._traces)],
+)
+def test_the_released_questions_of_one_are_the_first_of_the_other(pair, read):
+    ours, theirs = (
+        [*read(sources.run_folder(pair.stage, label, ROOT / "logs"), ROOT / "data")]
+        for label in (pair.ours, pair.theirs)
+    )
+    assert ours == theirs[: len(ours)] and len(ours) < len(theirs), "documents say: the first"
 
 
 def test_documents_show_both_sides_with_links_to_their_runs(tmp_path):

@@ -243,7 +243,7 @@ def test_results_without_a_public_benchmark_have_the_other_tables():
     known = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())
     known["printed"].pop("public", None)
     names = [table["id"] for table in results.tables(known)]
-    assert names == ["rows", "differences", "methods", "seeds", "votes"]
+    assert names == ["rows", "differences", "methods", "seeds", "votes", "engines"]
     assert results.tables({}) == [] and results.groups({}) == {}
     assert all(
         len(row) == len(table["head"]) for table in results.tables(known) for row in table["rows"]

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from ponder.report.arms import OWN
 from ponder.report.curves import cuts, waits
+from ponder.report.engines import PAIRS
 from ponder.report.links import reader
 
 Cell = str | list[Any]
@@ -30,6 +31,7 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
         methods(*((tree.get("methods") or {}).get("table") or [] for tree in (printed, results))),
         seeds(printed.get("contrasts") or []),
         votes(printed.get("parallel") or {}),
+        engines(printed.get("engines") or []),
     )
     return [table for table in found if table["rows"]]
 
@@ -263,3 +265,28 @@ def votes(parallel: Mapping[str, Any]) -> Table:
     ]
     head = ("samples", "most frequent answer right, %", "any right, %", "thinking tokens")
     return table("votes", "Votes among samples", "", head, body)
+
+
+def engines(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of the same weights behind two engines. The reader has the answers of
+    evaluations alone, so what a teacher gets is text.
+    """
+    body: list[list[Cell]] = []
+    for pair in found:
+        ours, theirs = pair["ours_run"], pair["theirs_run"]
+        texts = [pair[side]["text"] for side in ("ours", "theirs")]
+        cells: list[Cell] = [*texts, pair["all"]["text"]]
+        if PAIRS[pair["name"]].stage == "evaluate":
+            cells = [
+                *(link(text, reader(run)) for text, run in zip(texts, (ours, theirs), strict=True)),
+                difference(pair["all"], theirs, ours, "all"),
+            ]
+        body.append([pair["words"], pair["all"]["n"], *cells])
+    return table(
+        "engines",
+        "The same weights behind two engines",
+        "Right answers with 95% interval, and points of accuracy, llama.cpp minus transformers, "
+        "paired by question.",
+        ("who answers what", "questions", "llama.cpp", "transformers", "points"),
+        body,
+    )
