@@ -19,7 +19,8 @@ WAIT = "logs/evaluate/cpu-trained-wait1-test-1c9529df"
 REJECT = "logs/evaluate/cpu-trained-reject32-sampled1-test-bfaa880a"
 TRAIN = "logs/train/cpu-d57f96ff"
 # The checks of this checkout's code on another tree, asked line by line. What they know of a file
-# goes by its time and size, what they made of several files is forgotten.
+# goes by its time and size, and the grade of a reply by its text; what they made of several files
+# is forgotten.
 WORKER = """
 import functools, json, sys
 sys.path.insert(0, sys.argv[1])
@@ -29,7 +30,7 @@ audit.look_at(sys.argv[2])
 KEPT = {"_contents", "_read", "_samples", "encoded", "tokenizer_at", "_hash"}
 def forget():
     for name, module in list(sys.modules.items()):
-        if name.startswith("ponder."):
+        if name.startswith("ponder.") and not name.startswith("ponder.grading."):
             for name, value in list(vars(module).items()):
                 if isinstance(value, functools._lru_cache_wrapper) and name not in KEPT:
                     value.cache_clear()
@@ -47,7 +48,11 @@ def inputs(logs):
     files += logs.parent.glob("conf/**/*")
     made = ("claims.jsonl", "README.md")
     return tuple((file, checks.stamp(file)) for file in files if file.name not in made)
-from ponder.audit import checks, numbers, seen
+from ponder.audit import answers, checks, numbers, seen
+from ponder.grading import verify
+verify.is_right = functools.cache(verify.is_right)
+KEPT |= {"mark", "is_right"}
+answers.mark = functools.cache(answers.mark)
 numbers.made_numbers = once(numbers.made_numbers, inputs)
 numbers.drawn_again = once(numbers.drawn_again, lambda results: json.dumps(results))
 def paper(logs):

@@ -11,8 +11,8 @@ from ponder.runs import dump
 
 @pytest.mark.slow
 def test_trainings_killed_at_random_moments_end_in_the_files_of_a_straight_run(tmp_path):
-    results = kill_all(tmp_path, runs=3)
-    assert [result["differs"] for result in results] == [[], [], []]
+    results = kill_all(tmp_path, runs=2)
+    assert [result["differs"] for result in results] == [[], []]
     assert all(result["moments"] for result in results), "a run was never killed"
 
 

@@ -6,12 +6,12 @@ against a straight run.
     # a few, two at a time
     PYTHONPATH=tests python tests/kills/evaluation.py --kills 3 --jobs 2
 
-In turn a sweep of the trained model, a sweep of the base with worked examples, and drawn answers. A
-moment is drawn in one of four phases of a process' life: before its first block of questions, in a
-block, while a block is being kept, or after the last one. Every file that a run promises to make
-again must be the bytes of the straight run, and nothing else may be left. What datasets keeps of
-the questions is made anew in every run, so that it is killed too. Exits with 1 unless all are
-identical.
+In turn a sweep of the trained model, answers drawn until they are short, a sweep of the base with
+worked examples, and drawn answers. A moment is drawn in one of four phases of a process' life:
+before its first block of questions, in a block, while a block is being kept, or after the last one.
+Every file that a run promises to make again must be the bytes of the straight run, and nothing else
+may be left. What datasets keeps of the questions is made anew in every run, so that it is killed
+too. Exits with 1 unless all are identical.
 """
 
 import argparse
@@ -41,9 +41,9 @@ QUESTIONS = (
 )  # 32 in blocks of 8
 ARMS = {
     "sweep": ("subject=trained", "sweep=[free,cap16]"),
+    "drawn again": ("subject=trained", "budget=reject16", "decoding=sampled", "decoding.samples=4"),
     "sweep of the base": ("subject=base-4shot", "sweep=[plain,plain-cap16]"),
     "drawn": ("subject=trained", "budget=cap16", "decoding=sampled", "decoding.samples=4"),
-    "drawn again": ("subject=trained", "budget=reject16", "decoding=sampled", "decoding.samples=4"),
 }
 PHASES = ("start", "block", "keep", "end")
 LATE = "after the last manifest"  # a kill that changes nothing any more
