@@ -212,8 +212,8 @@ CHECKS = {
         "readings by code that does not log them",
     ),
 }
-# Those that read documents, history and data cards take as long as all others together.
-DOCUMENTS = ("history", "numbers", "seen", "literals", "cards", "preregistrations")
+# Those of a second process: on documents, history and data sets. They take as long as the others.
+APART = ("history", "numbers", "seen", "literals", "cards", "preregistrations", "funnel")
 STARTED_IN = os.getcwd()
 # Options, with what comes after each.
 OPTIONS = {
@@ -258,22 +258,22 @@ def verdicts(
 def side_by_side(
     names: Sequence[str], full: bool = False, anchors: Sequence[str] = ()
 ) -> Iterator[Verdict]:
-    """Yield what verdicts does; a second process looks at DOCUMENTS, which come last.
+    """Yield what verdicts does; a second process makes those APART, which come last.
 
     Raises UserError where that process is killed.
     """
     from ponder import runs
 
-    apart = [name for name in names if name in DOCUMENTS]
-    others = [name for name in names if name not in DOCUMENTS]
+    apart = [name for name in names if name in APART]
+    others = [name for name in names if name not in APART]
     if not apart or not others:
         yield from verdicts(names, full, anchors)
         return
     with ProcessPoolExecutor(1, initializer=begin, initargs=(str(runs.ROOT),)) as pool:
-        documents = pool.submit(listed, apart, full, anchors)
+        second = pool.submit(listed, apart, full, anchors)
         yield from verdicts(others, full, anchors)
         try:
-            yield from documents.result()
+            yield from second.result()
         except BrokenProcessPool:
             raise UserError(
                 f"the process that looked at {', '.join(apart)} was killed, perhaps for want of "

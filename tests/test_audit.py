@@ -33,12 +33,12 @@ sys.exit(f"imported {heavy}" if heavy else code)
 """
 
 
-@pytest.mark.parametrize("documents", [False, True])
-def test_everything_is_checked_without_network_and_without_torch(documents):
+@pytest.mark.parametrize("apart", [False, True])
+def test_everything_is_checked_without_network_and_without_torch(apart):
     offline = [
         name
         for name in audit.CHECKS
-        if name not in ("history", "preregistrations") and (name in audit.DOCUMENTS) == documents
+        if name not in ("history", "preregistrations") and (name in audit.APART) == apart
     ]
     command = [sys.executable, "-c", ALONE, *offline]  # in one process, whose modules are seen
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -48,7 +48,7 @@ def test_everything_is_checked_without_network_and_without_torch(documents):
 
 def test_a_second_process_gives_the_verdicts_that_one_gives():
     names = ["decisions", "literals", "readings"]
-    assert {*names} & {*audit.DOCUMENTS}
+    assert {*names} & {*audit.APART}
     found = list(audit.side_by_side(names))
     assert [verdict.check for verdict in found] == ["decisions", "readings", "literals"]
     assert audit.in_order(found) == audit.in_order(audit.verdicts(names))
