@@ -1,8 +1,11 @@
-"""Two processes under torchrun train what one trains, and one goes on where two were stopped."""
+"""Two processes under torchrun, on one node or two, train what one trains, and one goes on where they
+were stopped.
+"""
 
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -33,13 +36,16 @@ RECIPES = {
 
 def two(out, *overrides):
     """Start train.py on two processes."""
+    return launched(("--nproc-per-node=2", "--standalone"), out, *overrides)
+
+
+def launched(words, out, *overrides):
+    """Start train.py by torchrun with these words."""
     command = [
         sys.executable,
         "-m",
         "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--standalone",
+        *words,
         "train.py",
         *SMOKE,
         *overrides,
@@ -100,6 +106,25 @@ def test_two_processes_train_what_one_trains(tmp_path, recipe):
     if "bfloat16" in recipe:
         # Products rounded to 8 bits, packs of other rows: equal to that precision and no more.
         return same(run, other, losses=1e-2)
+    same(run, other)
+    same_weights(run, other)
+
+
+@pytest.mark.slow
+def test_two_nodes_that_meet_train_what_one_process_trains(tmp_path):
+    overrides = (*UNEVEN, *RECIPES["full"], "train.epochs=1")
+    one, both = collected(tmp_path / "one", *overrides), collected(tmp_path / "two", *overrides)
+    run = trained(one)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--local-addr=127.0.0.1")
+    words += (f"--rdzv-endpoint=127.0.0.1:{port}",)
+    nodes = [launched(words, both.out, *overrides) for _ in range(2)]
+    outputs = [finished(node) for node in nodes]
+    assert sorted(output.count(" rows, ") for output in outputs) == [0, 1]  # rank 0 alone speaks
+    other = stages.train_run(both)
+    assert other.finished
     same(run, other)
     same_weights(run, other)
 
