@@ -1,4 +1,4 @@
-"""Two processes under torchrun, on one node or two, train what one trains, and one goes on where they
+"""Two processes under torchrun, on one node or two, train what one trains; one goes on where two
 were stopped.
 """
 
