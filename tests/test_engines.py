@@ -76,7 +76,8 @@ def test_documents_show_both_sides_with_links_to_their_runs(tmp_path):
             assert f"(../logs/{pair.stage}/{label}-0123abcd)" in page
     assert "-50.0 [-100.0, +0.0]" in page and "| 0, 1 |" in page
     said = front_page.by_llamacpp(results, "")
-    assert "first 2 of them, by the base behind llama.cpp: [50.0% [" in said
+    assert "The base on the first 2 of them: [50.0% [" in said
+    assert "behind llama.cpp, 100.0% in transformers, -50.0 [" in said
     assert f"(logs/evaluate/{engines.PAIRS['student'].ours}-0123abcd)" in said
 
 

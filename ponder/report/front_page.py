@@ -100,7 +100,8 @@ def in_words(measured: Mapping[str, Any], plan: Mapping[str, Any], root: str) ->
     return [
         f"Then it answers **{accuracy[sides['training']['ours']]}** of {measured['n']} questions "
         f"of GSM8K right, its base {said('training', 'theirs')}. Trained on the same answers "
-        f"without their traces, it gets {said('traces', 'theirs')}; on traces drawn at random, "
+        "without their traces, and asked for answers alone, it gets "
+        f"{said('traces', 'theirs')}; on traces drawn at random, "
         f'{said("choice", "theirs")}. With "Wait" appended once it gets {said("wait", "ours")}; '
         f"with {words[sides['cap']['ours']]} tokens, {said('cap', 'ours')}. How sure: each verdict "
         f"is corrected over all contrasts of the plan, which were "
@@ -117,9 +118,9 @@ def by_llamacpp(results: Mapping[str, Any], root: str) -> str:
         if pair["name"] == "student":
             run = f"{root}logs/evaluate/{pair['ours_run']}"
             return (
-                f" The first {pair['all']['n']} of them, by the base behind llama.cpp: "
-                f"[{pair['ours']['text']}]({run}), {pair['all']['text']} points against "
-                "transformers."
+                f" The base on the first {pair['all']['n']} of them: "
+                f"[{pair['ours']['text']}]({run}) behind llama.cpp, "
+                f"{pair['theirs']['accuracy']} in transformers, {pair['all']['text']} points."
             )
     return ""
 

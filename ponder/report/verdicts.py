@@ -61,6 +61,8 @@ def with_public(finding: Finding, results: Mapping[str, Any]) -> Finding:
             said += f": {contrast['all']['text']} points; expected {contrast['expected']}: "
             said += contrast["outcome"]
             verdict = towards(AS_S1[name], contrast["found"])
+            if name == "cap" and verdict == AGREE:
+                verdict = f"{AGREE}, for less alone"  # no more than usual was thought
         else:
             said += "; no verdict before all runs of the plan are there"
     return replace(finding, public=said, public_verdict=verdict)
