@@ -204,7 +204,7 @@ CHECKS = {
         "notes.preregistrations",
         "what was expected was committed, and unchanged, before the commit that its "
         "runs started from",
-        "that nobody looked at unreleased runs first",
+        "that nobody looked at unreleased runs first, nor at readings told as not finished",
     ),
     "readings": (
         "notes.readings",
