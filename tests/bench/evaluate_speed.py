@@ -1,27 +1,30 @@
-"""What nine budgets cost: in one pass, one by one on our engine, and one by one through lm-eval's
-own `hf` model.
+"""What nine budgets cost: in one pass, one by one on our engine, and one by one by its peers.
 
-    # 120 of the dev questions, one turn; about a quarter of an hour
+    # 120 of the dev questions, one turn; about three quarters of an hour with all peers
     PYTHONPATH=tests python tests/bench/evaluate_speed.py
     # all of them, medians of three turns
     PYTHONPATH=tests python tests/bench/evaluate_speed.py --questions 240 --turns 3
+    # two of the peers
+    PYTHONPATH=tests python tests/bench/evaluate_speed.py --peers vllm openvino
     # a minute: that all is right; its speeds mean nothing
     PYTHONPATH=tests python tests/bench/evaluate_speed.py --model pocket --questions 20
 
-One model with its released adapter merged in, the same network object, float32 and threads for all.
-Seven caps, and one and two ends of thinking ignored. What is forced is the same everywhere:
-budget.forced says it, an engine only answers.
+One model with its released adapter merged in and the same number of threads for all. Seven caps,
+and one and two ends of thinking ignored. What is forced is the same everywhere: budget.forced says
+it, an engine only answers.
 
     sweep      all nine in one pass, as evaluate.py does it (ponder/decode/sweep.py)
     alone      one by one on our engine
-    lm-eval    one by one, each round of requests one call of HFLM.generate_until
+    lm-eval, vllm, llama.cpp-f32, llama.cpp-q4, openvino
+               one by one on each peer that is installed (bench/evaluate_peers.py)
 
-Where there is a choice, lm-eval has the better of it. Its batch size is the fastest of several,
-measured first. Text is token ids, so it encodes nothing and no special token is lost. Stops are
-until, as a task would name them, and eos_token_id too, without which its rows go on after all stops
-but one. Answers wait until no row thinks any more, so that batches are full. A round has one limit,
-the largest of its rows', so that rows with different rests of a budget share batches too; what is
-beyond a row's own is cut off and not counted, which under greedy decoding is exact.
+Where there is a choice, a peer has the better of it: how much it does at once is the fastest of
+several, measured first. lm-eval encodes nothing, for its text is token ids, and no special token
+is lost. Its stops are until, as a task would name them, and eos_token_id too, without which its
+rows go on after all stops but one. Its answers wait until no row thinks any more, so that batches
+are full. A round has one limit, the largest of its rows', so that rows with different rests of a
+budget share batches too; what is beyond a row's own is cut off and not counted, which under greedy
+decoding is exact. The starting of a server is in no time, nor are its first answers.
 
 Useful tokens are those sampled in the samples: no prompt, no forced token, nothing that was thrown
 away. Where token ids differ, the gap is that of the two largest logits at the first that does, from
@@ -39,14 +42,13 @@ import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 
+from bench import evaluate_peers, peer_weights
 from conftest import ROOT, SMOKE, study_of
 
 BUDGETS = ("cap0", "cap8", "cap16", "cap32", "cap64", "cap128", "free", "wait1", "wait2")
 SINGLE = "free"  # the single run whose speed is compared
-ADAPTER = ROOT / "data" / "cpu" / "cpu" / "adapter"
-SIZES = (1, 8, 16, 32, 64)  # of lm-eval's batches
-FEWEST = 16  # questions on which a size is measured; one batch if that is more
-FIRST = 0x10000  # of the characters that stand for token ids, beyond all surrogates
+WARM, WARM_UP = 3, "cap8"  # questions and budget of a peer's first answers
+FEWEST = 16  # questions on which a size is measured; as many as are done at once if that is more
 CHEAPER, LONGEST, FASTER = 5, 2, 2.5
 EQUAL, GAP = 0.995, 1e-3
 
@@ -71,6 +73,28 @@ class Bench:
     points: dict
     rows: int
     threads: int
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What an arm took and said: {budget: seconds of each turn} and {budget: Samples}."""
+
+    seconds: dict
+    samples: dict
+
+    @property
+    def totals(self):
+        """The seconds of all its budgets in each turn."""
+        return [sum(turn) for turn in zip(*self.seconds.values(), strict=True)]
+
+    def rate(self, name):
+        """Return the useful tokens per second of a budget, at its median."""
+        return useful(self.samples[name]) / statistics.median(self.seconds[name])
+
+    @property
+    def total_rate(self):
+        """The useful tokens per second of all its budgets."""
+        return sum(map(useful, self.samples.values())) / statistics.median(self.totals)
 
 
 def made(model, count):
@@ -103,7 +127,7 @@ def made(model, count):
                 point.budget, dataclasses.replace(point.marks, ends=ends, answer_ends=ends)
             )
     else:
-        network = sft.with_weights(network, ADAPTER)
+        network = sft.with_weights(network, peer_weights.ADAPTER)
     asked = drawn.read_split(plan.benchmark.dir, "dev")
     if not 1 <= count <= len(asked):
         raise SystemExit(
@@ -145,109 +169,6 @@ def swept(bench):
     }
 
 
-def text_of(ids):
-    """Return token ids as a text of one character each."""
-    return "".join(chr(FIRST + token) for token in ids)
-
-
-def ids_of(text):
-    """Return the token ids of such a text."""
-    return [ord(character) - FIRST for character in text]
-
-
-def peer(bench, size):
-    """Return lm-eval's `hf` model over the same network, in batches of `size`, with token ids for
-    text.
-    """
-    import torch
-    from lm_eval.models.huggingface import HFLM
-
-    class Ids(HFLM):
-        def tok_encode(self, string, *_, **__):
-            return ids_of(string)
-
-        def tok_batch_encode(self, strings, *_, **__):
-            rows = [ids_of(string) for string in strings]
-            width = max(map(len, rows))
-            return (
-                torch.tensor([[0] * (width - len(row)) + row for row in rows]),
-                torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows]),
-            )
-
-        def tok_decode(self, tokens, *_, **__):
-            return (
-                self.tokenizer.decode([tokens]) if isinstance(tokens, int) else text_of(tokens)
-            )  # an int is its end of text
-
-    return Ids(pretrained=bench.network, tokenizer=bench.chat.tokenizer, batch_size=size)
-
-
-def completion(ids, request):
-    """Return what a Request got, given all that was sampled after it: up to its first stop or its
-    limit.
-    """
-    from ponder.decode import budget as budgets
-
-    for end in range(1, min(len(ids), request.limit) + 1):
-        if stop := budgets.stop_of(ids[:end], request.stops):
-            return budgets.Completion(tuple(ids[:end]), stop)
-    assert len(ids) >= request.limit, "a row ended without a stop"
-    return budgets.Completion(tuple(ids[: request.limit]), ())
-
-
-def through(lm, chat, prompts, point):
-    """Return one Sample per prompt, forced like ours, each round of requests one call of lm-eval's
-    generate_until.
-    """
-    from lm_eval.api.instance import Instance
-
-    from ponder.decode import budget as budgets
-
-    rows = [budgets.forced(point.budget, point.marks) for _ in prompts]
-    held, samples, waiting = [[] for _ in prompts], [None] * len(prompts), {}
-
-    def go_on(i, got):
-        try:
-            request = rows[i].send(got)
-        except StopIteration as end:
-            samples[i] = end.value
-            return
-        assert not request.suppress and all(len(stop) == 1 for stop in request.stops), (
-            "no such budget is measured here"
-        )
-        waiting[i], held[i] = request, [*held[i][: request.keep], *request.ids]
-
-    for i in range(len(prompts)):
-        go_on(i, None)
-    while waiting:
-        asked = {
-            i: request for i, request in waiting.items() if request.limit > point.budget.max_answer
-        } or dict(waiting)
-        limit = max(request.limit for request in asked.values())
-        calls = [
-            Instance(
-                "generate_until",
-                {},
-                (
-                    text_of(prompts[i] + held[i]),
-                    {
-                        "until": [chat.decode(stop) for stop in request.stops],
-                        "eos_token_id": [stop[0] for stop in request.stops],
-                        "max_gen_toks": limit,
-                        "do_sample": False,
-                    },
-                ),
-                i,
-            )
-            for i, request in asked.items()
-        ]
-        for i, reply in zip(asked, lm.generate_until(calls, disable_tqdm=True), strict=True):
-            got = completion(ids_of(reply), waiting.pop(i))
-            held[i] += got.ids
-            go_on(i, got)
-    return samples
-
-
 def timed(work):
     """Return (what `work` returns, the seconds that it took)."""
     began = time.perf_counter()
@@ -260,23 +181,29 @@ def useful(samples):
     return sum(len(sample.ids) - len(sample.forced) for sample in samples)
 
 
-def best_size(bench):
-    """Return the batch size at which lm-eval makes most useful tokens per second."""
+def rates_of(bench, peer):
+    """Return {size: useful tokens per second} of the sizes that a Peer may have; prints each."""
     count, rates = len(bench.prompts), {}
-    for size in dict.fromkeys(min(size, count) for size in SIZES):
+    for size in dict.fromkeys(min(size, count) for size in peer.sizes):
         some = min(count, max(size, FEWEST))
         prompts = [bench.prompts[i * count // some] for i in range(some)]
-        lm = peer(bench, size)
-        samples, seconds = timed(
-            lambda lm=lm, prompts=prompts: through(lm, bench.chat, prompts, bench.points[SINGLE])
-        )
+        with peer.start(size) as answer:
+            answer(bench.prompts[:WARM], bench.points[WARM_UP])
+            samples, seconds = timed(
+                lambda answer=answer, prompts=prompts: answer(prompts, bench.points[SINGLE])
+            )
         rates[size] = useful(samples) / seconds
         print(
-            f"lm-eval, {SINGLE}, batches of {size:>2}: {rates[size]:6.1f} useful tokens/s on "
-            f"{some} questions",
+            f"{peer.name}, {SINGLE}, {size:>2} {peer.at_once}: {rates[size]:6.1f} useful tokens/s "
+            f"on {some} questions",
             flush=True,
         )
-    return max(rates, key=rates.get)
+    return rates
+
+
+def fastest(rates):
+    """Return the size with the most tokens per second, of equal ones the smallest."""
+    return min(rates, key=lambda size: (-rates[size], size))
 
 
 def divergences(bench, ours, theirs):
@@ -320,77 +247,107 @@ def compared(bench, title, ours, theirs):
     return answers, max((gap for *_, gap in found), default=0.0)
 
 
-def measure(bench, size, turns):
-    """Return ({arm: [seconds]}, the samples of the sweep, alone and through lm-eval); an arm is
-    sweep, or (where, budget).
+def measure(bench, peers, sizes, turns):
+    """Return ({arm: Runs}, the samples of the sweep): the arms are "sweep", all nine budgets as
+    one, "alone" and the peers, each with its best size.
     """
-    lm, seconds, own, theirs = peer(bench, size), defaultdict(list), {}, {}
-    for work in (
-        lambda: alone(bench, "cap8"),
-        lambda: through(lm, bench.chat, bench.prompts, bench.points["cap0"]),
-    ):
-        work()  # the first passes of a process are slower
+    alone(bench, WARM_UP)  # the first passes of a process are slower
+    arms = defaultdict(lambda: Runs(defaultdict(list), {}))
+
+    def took(turn, arm, name, work):
+        samples, seconds = timed(work)
+        arms[arm].seconds[name].append(seconds)
+        print(f"turn {turn + 1}, {arm}, {name}: {seconds:.1f} s", flush=True)
+        return samples
+
     for turn in range(turns):
-        together, took = timed(lambda: swept(bench))
-        seconds["sweep"].append(took)
-        print(f"turn {turn + 1}, sweep: {took:.1f} s", flush=True)
-        for name, point in bench.points.items():
-            own[name], took = timed(lambda name=name: alone(bench, name))
-            seconds["alone", name].append(took)
-            theirs[name], other = timed(
-                lambda point=point: through(lm, bench.chat, bench.prompts, point)
+        together = took(turn, "sweep", "all", lambda: swept(bench))
+        arms["sweep"].samples["all"] = [one for samples in together.values() for one in samples]
+        for name in BUDGETS:
+            arms["alone"].samples[name] = took(
+                turn, "alone", name, lambda name=name: alone(bench, name)
             )
-            seconds["lm-eval", name].append(other)
-            print(f"turn {turn + 1}, {name}: alone {took:.1f} s, lm-eval {other:.1f} s", flush=True)
-    return seconds, together, own, theirs
+        for peer in peers:
+            with peer.start(sizes[peer.name]) as answer:
+                answer(bench.prompts[:WARM], bench.points[WARM_UP])
+                for name, point in bench.points.items():
+                    arms[peer.name].samples[name] = took(
+                        turn,
+                        peer.name,
+                        name,
+                        lambda answer=answer, point=point: answer(bench.prompts, point),
+                    )
+    return dict(arms), together
 
 
-def report(seconds, own, theirs):
-    """Print the table of the points; return {arm: median seconds}."""
-    took = {arm: statistics.median(values) for arm, values in seconds.items()}
-    longest = max(BUDGETS, key=lambda name: took["alone", name])
-    print(
-        f"\n{'':<8}{'alone s':>9}{'lm-eval s':>11}{'times':>7}{'useful tokens':>15}"
-        f"{'tokens/s':>10}{'lm-eval':>9}"
-    )
+def report(arms):
+    """Print what each arm took for each budget, and how all of it stands beside ours."""
+    ours = [arm for arm in arms if arm != "sweep"]
+    print(f"\nseconds {'':<8}" + "".join(f"{arm:>15}" for arm in ours))
     for name in BUDGETS:
-        ours, other, tokens = took["alone", name], took["lm-eval", name], useful(own[name])
-        print(
-            f"{name:<8}{ours:9.1f}{other:11.1f}{other / ours:7.1f}{tokens:15,}{tokens / ours:10.1f}"
-            f"{useful(theirs[name]) / other:9.1f}"
-            f"{'   the longest single run' if name == longest else ''}"
-        )
-    ours, other = (sum(took[where, name] for name in BUDGETS) for where in ("alone", "lm-eval"))
+        cells = "".join(f"{statistics.median(arms[arm].seconds[name]):15.1f}" for arm in ours)
+        print(f"{name:<16}{cells}")
     print(
-        f"{'all':<8}{ours:9.1f}{other:11.1f}{other / ours:7.1f}\n{'sweep':<8}{took['sweep']:9.1f}"
+        f"\n{'nine budgets':<15}{'seconds':>9}{'from':>8}{'to':>8}{'/ sweep':>9}{'tokens/s':>10}"
+        f"   {SINGLE:>6} s{'from':>8}{'to':>8}{'/ alone':>9}{'tokens/s':>10}"
     )
-    return took
+    sweep = statistics.median(arms["sweep"].totals)
+    single = statistics.median(arms["alone"].seconds[SINGLE])
+    for arm, runs in arms.items():
+        line = spread(runs.totals, sweep) + f"{runs.total_rate:10.1f}"
+        if arm != "sweep":
+            line += f"   {spread(runs.seconds[SINGLE], single)[1:]}{runs.rate(SINGLE):10.1f}"
+        print(f"{arm:<15}{line}")
 
 
-def verdict(took, own, theirs, answers, gap):
-    """Print each goal with what was reached; return True when all are met."""
-    other = sum(took["lm-eval", name] for name in BUDGETS) / took["sweep"]
-    single = took["sweep"] / max(took["alone", name] for name in BUDGETS)
-    ours, lm = (
-        useful(own[SINGLE]) / took["alone", SINGLE],
-        useful(theirs[SINGLE]) / took["lm-eval", SINGLE],
-    )
-    goals = [
+def spread(seconds, ours):
+    """Return the median of some seconds, the smallest, the largest, and the median over ours."""
+    median = statistics.median(seconds)
+    return f"{median:9.1f}{min(seconds):8.1f}{max(seconds):8.1f}{median / ours:9.2f}"
+
+
+def goals(arms, exact, answers, gap):
+    """Return (goal, what was reached, whether it is met) of each goal.
+
+    `exact` are the names of the peers that answer from our weights in float32; `answers` and `gap`
+    are how far the sweep agrees with separate runs.
+    """
+    sweep, own = statistics.median(arms["sweep"].totals), arms["alone"]
+    lm = arms["lm-eval"]
+    cheaper = statistics.median(lm.totals) / sweep
+    longest = sweep / max(map(statistics.median, own.seconds.values()))
+    faster = own.rate(SINGLE) / lm.rate(SINGLE)
+    peers = [arm for arm in arms if arm not in ("sweep", "alone")]
+    nearest = min(peers, key=lambda arm: statistics.median(arms[arm].totals))
+    ahead = statistics.median(arms[nearest].totals) / sweep
+    rival = max(exact, key=lambda arm: arms[arm].rate(SINGLE))
+    equal = own.rate(SINGLE) / arms[rival].rate(SINGLE)
+    return [
         (
             f"{CHEAPER}x or more",
-            f"one by one through lm-eval takes {other:.2f} times as long as the sweep",
-            other >= CHEAPER,
+            f"one by one through lm-eval takes {cheaper:.2f} times as long as the sweep",
+            cheaper >= CHEAPER,
         ),
         (
             f"{LONGEST}x or less",
-            f"the sweep takes {single:.2f} times as long as the longest single run",
-            single <= LONGEST,
+            f"the sweep takes {longest:.2f} times as long as the longest single run",
+            longest <= LONGEST,
         ),
         (
             f"{FASTER}x or more",
-            f"{SINGLE} alone makes {ours:.0f} useful tokens/s, {ours / lm:.2f} times lm-eval's "
-            f"{lm:.0f}",
-            ours / lm >= FASTER,
+            f"{SINGLE} alone makes {faster:.2f} times lm-eval's useful tokens/s",
+            faster >= FASTER,
+        ),
+        (
+            "above 1x",
+            f"one by one the fastest peer, {nearest}, takes {ahead:.2f} times as long as the sweep",
+            ahead > 1,
+        ),
+        (
+            "1x or more",
+            f"{SINGLE} alone makes {own.rate(SINGLE):.0f} useful tokens/s, {equal:.2f} times those "
+            f"of the fastest exact peer, {rival}",
+            equal >= 1,
         ),
         (
             f"{EQUAL:.1%} or more",
@@ -403,13 +360,23 @@ def verdict(took, own, theirs, answers, gap):
             gap < GAP,
         ),
     ]
-    print()
-    for goal, reached, met in goals:
-        print(f"goal {goal}: {reached}: {'MET' if met else 'MISSED'}")
-    return all(met for *_, met in goals)
 
 
-def main():
+def described(plan, bench):
+    """Return what is measured and on which machine, as two lines."""
+    from ponder import runs
+
+    machine = runs.environment(bench.threads)
+    return (
+        f"{plan.model.name}, {len(bench.prompts)} of the dev questions of {plan.benchmark.dir}, "
+        f"prompts of {min(map(len, bench.prompts))} to {max(map(len, bench.prompts))} tokens\n"
+        f"{machine['cpu']}, {machine['logical_cores']} logical cores, "
+        f"{machine['torch_cpu_capability']}, {bench.threads} threads, float32; "
+        f"at most {bench.rows} rows at once on our engine"
+    )
+
+
+def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=("smollm2-135m", "pocket"), default="smollm2-135m")
     parser.add_argument(
@@ -418,33 +385,42 @@ def main():
     parser.add_argument(
         "--turns", type=int, default=1, help="times that each arm is measured, in turn"
     )
-    asked = parser.parse_args()
+    parser.add_argument(
+        "--peers",
+        nargs="*",
+        choices=evaluate_peers.OTHERS,
+        default=list(evaluate_peers.OTHERS),
+        help="beside lm-eval; all that are installed",
+    )
+    asked = parser.parse_args(words)
     os.chdir(ROOT)
     from transformers.utils import logging as transformers_logging
-
-    from ponder import runs
 
     transformers_logging.set_verbosity_error()
     warnings.simplefilter("ignore", FutureWarning)  # peft's business
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     plan, bench = made(asked.model, asked.questions)
-    machine = runs.environment(bench.threads)
-    print(
-        f"{plan.model.name}, {len(bench.prompts)} of the dev questions of {plan.benchmark.dir}, "
-        "prompts of "
-        f"{min(map(len, bench.prompts))} to {max(map(len, bench.prompts))} "
-        f"tokens\n{machine['cpu']}, "
-        f"{machine['logical_cores']} logical cores, {machine['torch_cpu_capability']}, "
-        f"{bench.threads} threads, float32; "
-        f"at most {bench.rows} rows at once on our engine",
-        flush=True,
-    )
-    size = best_size(bench)
-    seconds, together, own, theirs = measure(bench, size, asked.turns)
-    took = report(seconds, own, theirs)
-    compared(bench, f"alone against lm-eval in batches of {size}", own, theirs)
+    print(described(plan, bench), flush=True)
+    peers = evaluate_peers.installed(plan, bench, asked.peers)
+    sizes = {peer.name: fastest(rates_of(bench, peer)) for peer in peers}
+    arms, together = measure(bench, peers, sizes, asked.turns)
+    report(arms)
+    print()
+    for peer in peers:
+        print(f"{peer.name}: {peer.settings}; {sizes[peer.name]} {peer.at_once}")
+    own = arms["alone"].samples
+    for peer in peers:
+        if peer.exact:
+            title = f"alone against {peer.name}, {sizes[peer.name]} {peer.at_once}"
+            compared(bench, title, own, arms[peer.name].samples)
+        else:
+            print(f"\n{peer.name} has other weights: its token ids are not compared")
     agreement = compared(bench, "the sweep against separate runs", together, own)
-    return 0 if verdict(took, own, theirs, *agreement) else 1
+    print()
+    reached = goals(arms, [peer.name for peer in peers if peer.exact], *agreement)
+    for goal, what, met in reached:
+        print(f"goal {goal}: {what}: {'MET' if met else 'MISSED'}")
+    return 0 if all(met for *_, met in reached) else 1
 
 
 if __name__ == "__main__":
