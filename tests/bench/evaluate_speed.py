@@ -45,9 +45,9 @@ from dataclasses import dataclass
 from bench import evaluate_peers, peer_weights
 from conftest import ROOT, SMOKE, study_of
 
-BUDGETS = ("cap0", "cap8", "cap16", "cap32", "cap64", "cap128", "free", "wait1", "wait2")
-SINGLE = "free"  # the single run whose speed is compared
-WARM, WARM_UP = 3, "cap8"  # questions and budget of a peer's first answers
+SINGLE = "free"  # the single run whose speed is compared: first, before a server has kept prompts
+BUDGETS = (SINGLE, "cap0", "cap8", "cap16", "cap32", "cap64", "cap128", "wait1", "wait2")
+WARM, WARM_UP = 3, "cap8"  # prompts and budget of a peer's first answers
 FEWEST = 16  # questions on which a size is measured; as many as are done at once if that is more
 CHEAPER, LONGEST, FASTER = 5, 2, 2.5
 EQUAL, GAP = 0.995, 1e-3
@@ -181,6 +181,11 @@ def useful(samples):
     return sum(len(sample.ids) - len(sample.forced) for sample in samples)
 
 
+def warm_up(bench, answer):
+    """Let a peer give its first answers, to prompts backwards, so that it has kept none."""
+    answer([prompt[::-1] for prompt in bench.prompts[:WARM]], bench.points[WARM_UP])
+
+
 def rates_of(bench, peer):
     """Return {size: useful tokens per second} of the sizes that a Peer may have; prints each."""
     count, rates = len(bench.prompts), {}
@@ -188,7 +193,7 @@ def rates_of(bench, peer):
         some = min(count, max(size, FEWEST))
         prompts = [bench.prompts[i * count // some] for i in range(some)]
         with peer.start(size) as answer:
-            answer(bench.prompts[:WARM], bench.points[WARM_UP])
+            warm_up(bench, answer)
             samples, seconds = timed(
                 lambda answer=answer, prompts=prompts: answer(prompts, bench.points[SINGLE])
             )
@@ -269,7 +274,7 @@ def measure(bench, peers, sizes, turns):
             )
         for peer in peers:
             with peer.start(sizes[peer.name]) as answer:
-                answer(bench.prompts[:WARM], bench.points[WARM_UP])
+                warm_up(bench, answer)
                 for name, point in bench.points.items():
                     arms[peer.name].samples[name] = took(
                         turn,

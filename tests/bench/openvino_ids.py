@@ -23,7 +23,7 @@ def opened(folder, requests, threads):
     scheduler.max_num_seqs = requests
     scheduler.max_num_batched_tokens = 2048
     scheduler.cache_size = 2
-    scheduler.enable_prefix_caching = False
+    scheduler.enable_prefix_caching = True
     properties = {
         "INFERENCE_PRECISION_HINT": "f32",
         "KV_CACHE_PRECISION": "f32",
