@@ -411,7 +411,7 @@ def test_every_page_is_drawn_from_the_disk_on_a_telephone(site, tmp_path):
             and browser.brightness(told["ground"]) < 60
         )
         assert told["title"] == f"{build.TITLES[name][0]} - ponder"
-    assert seen["index"]["links"] > 200 and seen["index"]["tables"] == 6
+    assert seen["index"]["links"] > 200 and seen["index"]["tables"] == 7
     assert seen["curves"]["curves"] == 2  # one curve, and a gap where the loss is no number
     assert seen["curves"]["readout"].startswith("Step 499 cpu-d57f96ff: ")  # by an arrow key
     assert seen["decisions"]["items"] == len(loaded(site, "decisions")["decisions"])
