@@ -203,8 +203,9 @@ CHECKS = {
     "preregistrations": (
         "notes.preregistrations",
         "what was expected was committed, and unchanged, before the commit that its "
-        "runs started from",
-        "that nobody looked at unreleased runs first, nor at readings told as not finished",
+        "runs started from, and test was read for no other run of their names or hashes",
+        "that nobody looked at unreleased runs first, and that readings which a decision record "
+        "tells as not finished had no result",
     ),
     "readings": (
         "notes.readings",

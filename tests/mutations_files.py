@@ -2,6 +2,8 @@
 must with the manifests recomputed, or None)}.
 """
 
+import json
+
 from falsify import (
     FREE,
     REJECT,
@@ -22,6 +24,16 @@ from falsify import (
     swapped_text,
     value,
 )
+
+
+def read_again(name):
+    """Add a reading of test by another run than the last."""
+
+    def with_one_more(lines):
+        return [*lines, json.dumps(json.loads(lines[-1]) | {"run": name}, sort_keys=True) + "\n"]
+
+    return rows("logs/test-readings.jsonl", with_one_more)
+
 
 # What is done: (the edit, the check that must see it, and the one that must with manifests
 # recomputed, or None).
@@ -452,6 +464,25 @@ CASES = {
     ),
     "a pre-registration of fewer questions": (
         replaced("logs/preregistrations/cpu-s1.yaml", "n: 360", "n: 36"),
+        "preregistrations",
+        None,
+    ),
+    "an unfinished reading that no decision tells": (
+        replaced(
+            "logs/decisions/0056-readings-of-test-that-were-not-finished.md",
+            "cpu-s1-seed1-trained-free-test-a17f8dea",
+            "cpu-s1-seed1-trained-free-test-00000000",
+        ),
+        "preregistrations",
+        None,
+    ),
+    "a reading under the name of a pre-registered run": (
+        read_again("cpu-s1-seed1-trained-cap16-test-00000000"),
+        "preregistrations",
+        None,
+    ),
+    "a reading with the hash of a pre-registered run": (
+        read_again("cpu-s1-trained-cap16-test-e2162679"),
         "preregistrations",
         None,
     ),

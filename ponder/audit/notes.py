@@ -41,6 +41,7 @@ PREREGISTERED = {
     "expected",
     "stop",
 }
+NOT_FINISHED = re.compile(r"^\*\*Not finished\.\*\*.*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
 # A pre-registration of several contrasts between trainings; on public questions with `benchmark`.
 SEVERAL = {
     "question",
@@ -224,7 +225,7 @@ def preregistrations() -> Findings:
     """Whether each pre-registration was committed before the commit that its runs started from,
     and gained dated remarks alone since, each before the work that it speaks of.
     """
-    problems, outcomes = [], []
+    problems, outcomes, excused = [], [], not_finished()
     need_history()
     for path in preregistered():
         plan, name = read(path), shown(path)
@@ -247,10 +248,10 @@ def preregistrations() -> Findings:
         result = outcome(path)
         outcomes.append(f"{path.stem}: {result['outcome']}")
         for folder in to_follow(plan, result):
-            problems += [f"{name}: {rule}" for rule in run_problems(folder, commits)]
+            problems += [f"{name}: {rule}" for rule in run_problems(folder, commits, excused)]
     words = "; ".join(outcomes) or "none"
-    if told := told_unfinished():
-        words += f"; {len(told)} readings of test are told as begun and not finished"
+    if excused:
+        words += f"; {len(excused)} readings of test are told as begun and not finished"
     return Findings(words, problems)
 
 
@@ -279,11 +280,10 @@ def is_unchanged(commit: str, path: Path) -> bool:
     return git_text("rev-parse", f"{commit}:{shown(path)}").strip() == digests(path).blob
 
 
-def run_problems(folder: Path, commits: list[str]) -> Iterator[str]:
+def run_problems(folder: Path, commits: list[str], excused: set[str]) -> Iterator[str]:
     """Yield a sentence where an evaluation, or the training behind it, started from a commit that
     does not follow that of its pre-registration, or came to work from one that does not follow that
-    of its last remark (`commits`, newest first), and where test was read for another run of its
-    name.
+    of its last remark (`commits`, newest first), and what `other_readings` yields.
     """
     for run in (folder, *trained(status(folder)["inputs"])):
         begun = [entry["commit"] for entry in status(run)["commits"]]
@@ -292,50 +292,34 @@ def run_problems(folder: Path, commits: list[str]) -> Iterator[str]:
         for since, commit in pairs:
             if git("merge-base", "--is-ancestor", since, commit) is None:
                 yield f"{shown(run)} started from {commit[:12]}, which does not follow {since[:12]}"
-    label = folder.name[:-9]
-    readings = read(ROOT / "logs" / "test-readings.jsonl")
-    of_it = {row["run"] for row in readings if row["run"][:-9] == label}
-    count = len(of_it - told_unfinished())
-    if count != 1:
-        yield (
-            f"test was read {count} times for {label}; one that was begun and not finished is told "
-            "by its name in a decision record"
-        )
+    yield from other_readings(folder, commits[-1], excused)
 
 
-def worked(run: Path, begun: list[str]) -> list[str]:
-    """Return the commits among those of a run's starts from which anything was made, as its clock
-    tells: a block of answers, a step.
+def other_readings(folder: Path, since: str, excused: set[str]) -> Iterator[str]:
+    """Yield a sentence for each run that read test beside a released one, under its name or with
+    its hash, and is not excused; and where an excused one began before a commit.
     """
-    at, made = -1, set()
-    for row in read(run / "timing.jsonl"):
-        at += row.get("event") == "start"
-        if "event" not in row:
-            made.add(at)
-    return [commit for place, commit in enumerate(begun) if place in made]
+    name, rows = folder.name, read(ROOT / "logs" / "test-readings.jsonl")
+    for row in rows:
+        other = row["run"]
+        if other == name or (other[:-9] != name[:-9] and other[-8:] != name[-8:]):
+            continue
+        if other not in excused:
+            yield (
+                f"test was read for {other} beside {name}; a reading that was begun and not "
+                "finished is told by its name in a decision record, under **Not finished.**"
+            )
+        elif git("merge-base", "--is-ancestor", since, row["commit"]) is None:
+            yield f"{other} read test before {since[:12]}, which says what was expected"
 
 
-def trained(inputs: dict[str, str]) -> list[Path]:
-    """Return the trainings that made the weights among the inputs of an evaluation, one, or
-    none.
+def not_finished() -> set[str]:
+    """Return the names of runs whose reading of test a decision record tells as begun and not
+    finished (decision 0056); what is released is none of them.
     """
-    weights = {digest for name, digest in inputs.items() if name.endswith(".safetensors")}
-    folders = []
-    for folder in runs("train"):
-        files = read(folder / "manifest.json")["files"].values()
-        if weights & {entry["sha256"] for entry in files}:
-            folders.append(folder)
-    return folders
-
-
-def told_unfinished() -> set[str]:
-    """Return the names of runs without a released folder that read test, and that a decision record
-    names (decision 0056).
-    """
-    records = [record.text for record in decision_records().values()]
-    released_runs = {folder.name for folder in runs("evaluate")}
-    names = {row["run"] for row in read(ROOT / "logs" / "test-readings.jsonl")} - released_runs
-    return {name for name in names if any(f"`{name}`" in record for record in records)}
+    texts = [part for it in decision_records().values() for part in NOT_FINISHED.findall(it.text)]
+    told = {name for text in texts for name in re.findall(r"`([^`]+)`", text)}
+    return told - {folder.name for folder in runs("evaluate")}
 
 
 # --- readings and corrections ----------------------------------------------------------
