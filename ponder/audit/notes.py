@@ -295,6 +295,31 @@ def run_problems(folder: Path, commits: list[str], excused: set[str]) -> Iterato
     yield from other_readings(folder, commits[-1], excused)
 
 
+def worked(run: Path, begun: list[str]) -> list[str]:
+    """Return the commits among those of a run's starts from which anything was made, as its clock
+    tells: a block of answers, a step.
+    """
+    at, made = -1, set()
+    for row in read(run / "timing.jsonl"):
+        at += row.get("event") == "start"
+        if "event" not in row:
+            made.add(at)
+    return [commit for place, commit in enumerate(begun) if place in made]
+
+
+def trained(inputs: dict[str, str]) -> list[Path]:
+    """Return the trainings that made the weights among the inputs of an evaluation, one, or
+    none.
+    """
+    weights = {digest for name, digest in inputs.items() if name.endswith(".safetensors")}
+    folders = []
+    for folder in runs("train"):
+        files = read(folder / "manifest.json")["files"].values()
+        if weights & {entry["sha256"] for entry in files}:
+            folders.append(folder)
+    return folders
+
+
 def other_readings(folder: Path, since: str, excused: set[str]) -> Iterator[str]:
     """Yield a sentence for each run that read test beside a released one, under its name or with
     its hash, and is not excused; and where an excused one began before a commit.
