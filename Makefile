@@ -20,7 +20,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate bench-peers reproduce reproduce-all reproduce-qwen release tag hub-folder paper table audit audit-full \
-	audit-page audit-replay site export export-inspect gen trl xllamacpp openvino launch serve serve-vllm lock clean \
+	audit-page audit-replay site export export-inspect gen trl xllamacpp openvino vllm launch serve serve-vllm lock clean \
 	run-is-named runs-are-named release-is-named model-is-named
 
 help:
@@ -75,7 +75,7 @@ model-is-named:
 	@if [ -z "$(MODEL)" ]; then echo "Name the model: make $(MAKECMDGOALS) MODEL=qwen2.5-coder-1.5b" >&2; exit 2; fi
 
 ##@ Measure speed
-bench: setup  ## measure train beside TRL, evaluate beside lm-eval, collect at the size of the paper; fails when a goal is missed
+bench: setup  ## measure train beside TRL, evaluate beside lm-eval and other engines, collect at the size of the paper; fails when a goal is missed
 	@missed=0; for stage in train evaluate collect; do $(MAKE) --no-print-directory bench-$$stage || missed=1; done; exit $$missed
 
 bench-train: setup  ## tokens per second of train.py and of TRL (installed first), and the share of what the machine can do
@@ -85,7 +85,7 @@ bench-train: setup  ## tokens per second of train.py and of TRL (installed first
 bench-collect: setup  ## collect at the size of the paper: 59,029 questions, and ten times as many
 	PYTHONPATH=tests $(PY) tests/bench/collect_speed.py
 
-# Peers that are not installed are left out: make xllamacpp, make openvino and make serve-vllm MODEL=smollm2-135m install them.
+# Peers that are not installed are left out: make xllamacpp, make openvino and make vllm install them.
 bench-evaluate: setup  ## nine budgets in one pass, one by one, and one by one through lm-eval, and vLLM, llama.cpp and OpenVINO where they are installed; up to an hour
 	PYTHONPATH=tests $(PY) tests/bench/evaluate_speed.py
 
@@ -203,7 +203,10 @@ launch: setup  ## install Hydra's launchers: jobs of -m side by side (joblib), o
 serve: model-is-named xllamacpp  ## serve a model of conf/model by llama.cpp on this machine: make serve MODEL=qwen2.5-coder-1.5b
 	@$(PY) -m ponder.serve $(MODEL)
 
-serve-vllm: model-is-named setup outputs/vllm-venv/.ready  ## serve a folder, or a model of conf/model, by vLLM on this machine: make serve-vllm MODEL=outputs/merged; the first time it installs 2.4 GB, minutes
+vllm: setup outputs/vllm-venv/.ready  ## install vLLM, which make serve-vllm starts and make bench-evaluate measures, into an environment of its own; 2.4 GB, minutes
+	@:
+
+serve-vllm: model-is-named vllm  ## serve a folder, or a model of conf/model, by vLLM on this machine: make serve-vllm MODEL=outputs/merged; the first time it installs 2.4 GB, minutes
 	@$(PY) -m ponder.serve_vllm "$(MODEL)"
 
 openvino: setup outputs/openvino-venv/.ready  ## install OpenVINO, which make bench-evaluate measures, into an environment of its own; 1.6 GB, minutes

@@ -66,7 +66,8 @@ def runs(seconds, tokens=100):
 
 def arms(sweep=(10.0,), alone=4.0, **peers):
     """Return arms whose nine budgets take equally long; "free" of a peer may be given as a pair."""
-    made = {"sweep": runs({"all": list(sweep)}), "alone": runs(equal(alone))}
+    together = runs({"all": list(sweep)}, 100 * len(evaluate_speed.BUDGETS))
+    made = {"sweep": together, "alone": runs(equal(alone))}
     for name, seconds in {"lm-eval": 12.0, **peers}.items():
         whole, single = seconds if isinstance(seconds, tuple) else (seconds, seconds)
         made[name] = runs(equal(whole) | {"free": [single]})
@@ -134,9 +135,9 @@ def test_each_size_that_fits_is_tried_on_enough_questions(points):
 
 
 def test_goals_are_met():
-    met = evaluate_speed.goals(arms(vllm=5.0, q4=1.2), ["lm-eval", "vllm"], 1.0, 0.0)
+    met = evaluate_speed.goals(arms(vllm=5.0, q4=1.2), ["lm-eval", "vllm"], 1.0, 1.0, 0.0)
     said = {what: reached for _, what, reached in met}
-    assert len(said) == 7
+    assert len(said) == 8
     assert said.pop("the sweep takes 2.50 times as long as the longest single run") is False
     assert all(said.values()), said
 
@@ -144,35 +145,43 @@ def test_goals_are_met():
 @pytest.mark.parametrize(
     ("given", "exact", "what"),
     [
-        ({"q4": 1.0}, (), "one by one the fastest peer, q4, takes 0.90 times as long"),
+        ({"q4": 1.0}, (), "the sweep makes 0.90 times the useful tokens/s"),
         ({"vllm": (5.0, 3.9)}, ("vllm",), "of the fastest exact peer, vllm"),
         ({"sweep": (30.0,)}, (), "through lm-eval takes 3.60 times as long as the sweep"),
         ({"alone": 6.0}, (), "free alone makes 2.00 times lm-eval's useful tokens/s"),
     ],
 )
 def test_a_goal_that_is_missed_says_so(given, exact, what):
-    reached = evaluate_speed.goals(arms(**given), ["lm-eval", *exact], 1.0, 0.0)
+    reached = evaluate_speed.goals(arms(**given), ["lm-eval", *exact], 1.0, 1.0, 0.0)
     (met,) = [met for _, said, met in reached if what in said]
     assert met is False
 
 
+def test_a_peer_with_other_weights_is_held_to_what_it_says_in_a_second():
+    several = arms(q4=1.2)
+    several["q4"] = runs(several["q4"].seconds, tokens=1000)
+    reached = evaluate_speed.goals(several, ["lm-eval"], 1.0, 1.0, 0.0)
+    assert [met for _, what, met in reached if "one by one, q4" in what] == [False]
+
+
 def test_a_quantised_peer_may_be_faster_in_the_single_run():
-    reached = evaluate_speed.goals(arms(q4=(5.0, 1.0)), ["lm-eval"], 1.0, 0.0)
+    reached = evaluate_speed.goals(arms(q4=(5.0, 1.0)), ["lm-eval"], 1.0, 1.0, 0.0)
     (met,) = [met for _, said, met in reached if "fastest exact peer, lm-eval" in said]
     assert met is True
 
 
 def test_answers_that_differ_and_gaps_miss_their_goals():
-    for answers, gap in ((0.99, 0.0), (1.0, 2e-3)):
-        reached = evaluate_speed.goals(arms(), ["lm-eval"], answers, gap)
-        assert [met for *_, met in reached[-2:]] == [answers == 1.0, gap == 0.0]
+    for shared, answers, gap in ((0.99, 1.0, 0.0), (1.0, 0.99, 0.0), (1.0, 1.0, 2e-3)):
+        reached = evaluate_speed.goals(arms(), ["lm-eval"], shared, answers, gap)
+        met = [met for *_, met in reached[-3:]]
+        assert met == [shared == 1.0, answers == 1.0, gap == 0.0]
 
 
 def test_the_report_has_every_arm_beside_ours(capsys):
     three = arms(sweep=(10.0, 8.0, 30.0), vllm=(6.0, 2.0))
     evaluate_speed.report(three)
     lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
-    assert lines["sweep"][1:] == ["10.0", "8.0", "30.0", "1.00", "10.0"]
+    assert lines["sweep"][1:] == ["10.0", "8.0", "30.0", "1.00", "90.0"]
     assert lines["alone"][1:6] == ["36.0", "36.0", "36.0", "3.60", "25.0"]
     assert lines["vllm"][1:6] == ["50.0", "50.0", "50.0", "5.00", "18.0"]
     assert lines["vllm"][6:] == ["2.0", "2.0", "2.0", "0.50", "50.0"]

@@ -63,9 +63,23 @@ def launched(words, out, *overrides):
 
 
 def finished(process):
-    output, _ = process.communicate(timeout=150)
+    """Return what torchrun printed; where it does not end in time it is killed with all of its."""
+    try:
+        output, _ = process.communicate(timeout=150)
+    except subprocess.TimeoutExpired:
+        killed(process)
+        raise
     assert process.returncode == 0, output[-3000:]
     return output
+
+
+def killed(process):
+    """Kill torchrun, and its workers, which are in sessions of their own."""
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for pid in (process.pid, *map(int, workers)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return workers
 
 
 def same(run, other, losses=1e-5):
@@ -121,7 +135,12 @@ def test_two_nodes_that_meet_train_what_one_process_trains(tmp_path):
     words = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--local-addr=127.0.0.1")
     words += (f"--rdzv-endpoint=127.0.0.1:{port}",)
     nodes = [launched(words, both.out, *overrides) for _ in range(2)]
-    outputs = [finished(node) for node in nodes]
+    try:
+        outputs = [finished(node) for node in nodes]
+    finally:
+        for node in nodes:
+            if node.poll() is None:
+                killed(node)
     assert sorted(output.count(" rows, ") for output in outputs) == [0, 1]  # rank 0 alone speaks
     other = stages.train_run(both)
     assert other.finished
@@ -141,11 +160,7 @@ def test_a_run_stopped_on_two_processes_goes_on_in_one(tmp_path):
         if metrics.exists() and metrics.read_bytes().count(b"\n") >= 4:
             break
         time.sleep(0.005)
-    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    # torchrun starts its workers in sessions of their own.
-    for pid in (process.pid, *map(int, workers)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    workers = killed(process)
     process.communicate()  # ends when the last of them has let go of the output
     assert process.returncode == -signal.SIGKILL and len(workers) >= 2 and not run.finished
     newest = max(

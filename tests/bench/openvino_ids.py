@@ -33,7 +33,10 @@ def opened(folder, requests, threads):
 
 
 def config_of(request):
-    """Return the generation config of a request: greedy, and ended by its stops and limit alone."""
+    """Return the generation config of a request: greedy, and ended by its stops and its limit.
+
+    With stops the model's own ends may end it too: ignore_eos would turn the stops off as well.
+    """
     config = openvino_genai.GenerationConfig()
     config.max_new_tokens = request["limit"]
     config.stop_token_ids = set(request["stops"])
@@ -48,9 +51,11 @@ def main():
     pipeline, lines, running = opened(folder, requests, threads), queue.Queue(), {}
 
     def read():
-        for line in sys.stdin:
-            lines.put(json.loads(line))
-        lines.put(None)
+        try:
+            for line in sys.stdin:
+                lines.put(json.loads(line))
+        finally:
+            lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
     print("ready", flush=True)

@@ -1,13 +1,14 @@
 """The weights that bench-evaluate measures, merged, in the forms that its peers read.
 
 Each is written once into outputs/bench: a folder of safetensors for vLLM, GGUF files for llama.cpp
-and an IR for OpenVINO. Their names end with the hash of the trained weights, so none is ever that
-of others.
+and an IR for OpenVINO. Their names begin with the hash of the trained weights and name what they
+are written as; after a change of the base, or of a program that writes one, delete the folder.
 """
 
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,8 @@ def merged():
 
 def gguf_file(form):
     """Return the same weights as a GGUF file in a form of FILES."""
-    return made_once(f"{form}.gguf", lambda part: write_gguf(part, merged(), *FILES[form]))
+    name = "-".join([form, *FILES[form]]).lower() + ".gguf"
+    return made_once(name, lambda part: write_gguf(part, merged(), *FILES[form]))
 
 
 def write_gguf(path, folder, linear, embeddings):
@@ -93,12 +95,17 @@ def openvino_folder(python):
     def write(part):
         words = ["export", "openvino", "--model", merged(), "--task", "text-generation-with-past"]
         words += ["--weight-format", "fp32", part]
-        done = subprocess.run(
-            [Path(python).parent / "optimum-cli", *words],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        )
+        with tempfile.TemporaryDirectory() as home:
+            # OpenVINO's tools tell what they are used for unless this file says 0
+            # (openvino_telemetry/utils/opt_in_checker.py).
+            (Path(home) / "intel").mkdir()
+            (Path(home) / "intel" / "openvino_telemetry").write_text("0")
+            done = subprocess.run(
+                [Path(python).parent / "optimum-cli", *words],
+                capture_output=True,
+                text=True,
+                env={**os.environ, "HF_HUB_OFFLINE": "1", "HOME": home},
+            )
         if done.returncode:
             raise SystemExit(f"optimum-cli {' '.join(map(str, words))} failed:\n{done.stderr}")
 
