@@ -16,7 +16,7 @@ from conftest import command
 
 import audit
 from ponder import errors, lineage, rows
-from ponder.audit import answers, checks, decisions, explain, indexes, notes, rules
+from ponder.audit import answers, checks, decisions, explain, git, indexes, notes, rules
 
 ROOT = Path(__file__).resolve().parents[1]
 FREE, WAIT = "cpu-trained-free-test-43c273eb", "cpu-trained-wait1-test-1c9529df"
@@ -246,7 +246,7 @@ def test_runs_of_two_stages_and_unknown_runs_are_refused():
 
 
 def test_an_archive_and_a_shallow_clone_are_unsupported_not_failed(tmp_path, monkeypatch):
-    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    monkeypatch.setattr(git, "ROOT", tmp_path)
     assert {verdict.result for verdict in audit.verdicts(["history", "preregistrations"])} == {
         "UNSUPPORTED"
     }
@@ -254,7 +254,7 @@ def test_an_archive_and_a_shallow_clone_are_unsupported_not_failed(tmp_path, mon
         ["git", "clone", "-q", "--depth", "1", f"file://{ROOT}", str(tmp_path / "shallow")],
         check=True,
     )
-    monkeypatch.setattr(checks, "ROOT", tmp_path / "shallow")
+    monkeypatch.setattr(git, "ROOT", tmp_path / "shallow")
     assert all(
         verdict.result == "UNSUPPORTED" and "shallow" in verdict.looked_at
         for verdict in audit.verdicts(["history", "preregistrations"])

@@ -225,8 +225,8 @@ def preregistrations() -> Findings:
     """Whether each pre-registration was committed before the commit that its runs started from,
     and gained dated remarks alone since, each before the work that it speaks of.
     """
-    problems, outcomes, excused = [], [], not_finished()
     need_history()
+    problems, outcomes, excused = [], [], not_finished()
     for path in preregistered():
         plan, name = read(path), shown(path)
         if is_several(plan):
