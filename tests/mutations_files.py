@@ -476,6 +476,14 @@ CASES = {
         "preregistrations",
         None,
     ),
+    "no reading of a pre-registered run on a public benchmark": (
+        rows(
+            "logs/test-readings.jsonl",
+            lambda lines: [line for line in lines if "qwen-trained-math-gsm8k-400" not in line],
+        ),
+        "preregistrations",
+        None,
+    ),
     "a reading under the name of a pre-registered run": (
         read_again("cpu-s1-seed1-trained-cap16-test-00000000"),
         "preregistrations",

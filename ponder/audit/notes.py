@@ -322,9 +322,12 @@ def trained(inputs: dict[str, str]) -> list[Path]:
 
 def other_readings(folder: Path, since: str, excused: set[str]) -> Iterator[str]:
     """Yield a sentence for each run that read test beside a released one, under its name or with
-    its hash, and is not excused; and where an excused one began before a commit.
+    its hash, and is not excused; where an excused one began before the commit `since`; and where
+    the released one has no reading.
     """
     name, rows = folder.name, read(ROOT / "logs" / "test-readings.jsonl")
+    if name not in {row["run"] for row in rows}:
+        yield f"logs/test-readings.jsonl has no reading of test for {name}"
     for row in rows:
         other = row["run"]
         if other == name or (other[:-9] != name[:-9] and other[-8:] != name[-8:]):
