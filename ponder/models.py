@@ -19,7 +19,7 @@ from ponder.hashing import files_sha256
 from ponder.runs import STAMPS, dump
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 HUB_ID = r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?"
 PINNED = r"[A-Za-z0-9][\w.-]*==[A-Za-z0-9][\w.+!-]*"
@@ -235,15 +235,26 @@ def _write_base(model: Model, out: Path, folder: Path, scratch: Path) -> dict[st
     tokenizer.model_max_length = model.context
     tokenizer.chat_template = template(model.delimiters)
     network.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    _save_tokenizer(tokenizer, folder)
     return source
 
 
 def _write_tokenizer(model: Model, folder: Path) -> dict[str, str]:
     tokenizer = weights.hub_tokenizer(model)
     Chat(tokenizer, model.delimiters)
-    tokenizer.save_pretrained(folder)
+    _save_tokenizer(tokenizer, folder)
     return {"source": f"tokenizer of {model.hub} at revision {model.revision}"}
+
+
+def _save_tokenizer(tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
+    """Write the files of a tokenizer, the same bytes with and without a network.
+
+    transformers keeps in tokenizer_config.json whether HF_HUB_OFFLINE was set while it read. It was
+    for the released runs of SmolLM2, so that is what every base says.
+    """
+    if "local_files_only" in tokenizer.init_kwargs:
+        tokenizer.init_kwargs["local_files_only"] = True
+    tokenizer.save_pretrained(folder)
 
 
 def _check_shape(model: Model, shape: Any) -> None:

@@ -213,7 +213,8 @@ def evaluate_run(study: "Study") -> Run:
     }
     groups = ("model", "subject", "control", "budget", "decoding", "benchmark", "hardware")
     training = None if served else _training(study)
-    return _run(study, "evaluate", _label(study), groups, inputs, training, engine=engine)
+    label = _label(study, training)
+    return _run(study, "evaluate", label, groups, inputs, training, engine=engine)
 
 
 def _training(study: "Study") -> dict[str, Any] | None:
@@ -279,13 +280,17 @@ def _evaluate_inputs(study: "Study", served: bool) -> dict[str, str]:
     return inputs | read(study.model, study.out)
 
 
-def _label(study: "Study") -> str:
-    """Return the name of the evaluate run of a study without its hash."""
+def _label(study: "Study", training: dict[str, Any] | None) -> str:
+    """Return the name of the evaluate run of a study without its hash.
+
+    It has the seed of the training that it measures, where one is known.
+    """
     benchmark = study.benchmark
     questions = benchmark.split if benchmark.kind == "drawn" else benchmark.name  # has one split
     own_training = study.subject.kind == "trained" and not study.subject.adapter
+    seed = study.seed if own_training else (training or {}).get("seed") or 0
     return evaluate_label(
-        trained_name(study) if own_training else study.name,
+        seeded(study.name, seed),
         study.subject.name,
         study.control.name,
         study.budget.name,

@@ -105,6 +105,13 @@ def test_a_limit_names_its_run():
     assert stages.evaluate_run(drawn).name.startswith("cpu-trained-free-sampled4-dev-")
 
 
+def test_weights_of_another_seed_name_their_run_with_it():
+    for seed, start in ((0, "cpu-trained-free-dev-"), (1, "cpu-seed1-trained-free-dev-")):
+        weights = f"subject.adapter=data/cpu/{stages.seeded('cpu', seed)}/adapter"
+        plan = study_of("experiment=cpu", "model=pocket", weights)
+        assert stages.evaluate_run(plan).name.startswith(start)
+
+
 def test_the_steps_of_a_trace_are_its_lines():
     assert [TRACE[a:b] for a, b in control.steps(TRACE)] == TRACE.split("\n")
 

