@@ -19,7 +19,7 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test smoke bench bench-train bench-collect bench-evaluate bench-peers reproduce reproduce-all reproduce-qwen release tag hub-folder paper table audit audit-full \
+.PHONY: help setup lint test test-all smoke bench bench-train bench-collect bench-evaluate bench-peers reproduce reproduce-all reproduce-qwen release tag hub-folder paper table audit audit-full \
 	audit-page audit-replay site export export-inspect gen trl xllamacpp openvino vllm launch serve serve-vllm lock clean \
 	run-is-named runs-are-named release-is-named model-is-named
 
@@ -43,8 +43,13 @@ lint: setup  ## check format, style, types and layers; half a minute
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-cache
 
-test: setup  ## run the tests, two files at a time; 20 minutes
-	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
+test: setup  ## run the tests but for those marked slow, two files at a time; 20 minutes
+	$(PYTEST) -m "not slow"
+
+test-all: setup  ## run all tests; half an hour
+	$(PYTEST)
 
 ##@ Reproduce and release
 reproduce: setup  ## reproduce the main result; under an hour

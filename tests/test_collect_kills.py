@@ -6,7 +6,7 @@ The collect stage, killed with kill -9 at random moments, ends in a straight run
 import pytest
 from kills import collection
 
-KILLS = 3
+KILLS = 2
 
 
 @pytest.fixture
@@ -21,6 +21,5 @@ def test_programs_killed_at_random_moments_write_the_bytes_of_a_straight_run(bas
     collection.programs_killed(base, KILLS)
 
 
-@pytest.mark.slow
 def test_calls_killed_at_random_moments_are_made_once_and_give_the_bytes_of_a_straight_run(base):
     collection.calls_killed(base, KILLS)

@@ -198,7 +198,6 @@ def test_a_server_that_lists_no_tokens_is_judged_by_its_texts():
     assert budgets.judge(Seen(answer="4"), Seen(answer="4"), 2, LIMIT) == "not tested"
 
 
-@pytest.mark.slow
 def test_llama_cpp_keeps_both_of_its_fields(monkeypatch, capsys):
     pytest.importorskip("xllamacpp", reason="xllamacpp is not installed: make xllamacpp")
     if not GGUF.exists():

@@ -278,7 +278,6 @@ def test_the_files_for_stock_lm_eval_ask_what_evaluate_asks(out):
             assert set(file) == {"include", "task", "dataset_kwargs"}
 
 
-@pytest.mark.slow
 def test_stock_lm_eval_runs_a_task_from_the_root_and_reads_dev(pocket_folder, tmp_path):
     command = (
         f"{sys.executable} -m lm_eval --include_path ponder/evaluate/tasks --model hf "
@@ -342,7 +341,6 @@ def test_the_same_samples_in_another_folder(base, out, tmp_path):
         assert (again.folder / name).read_bytes() == (base.folder / name).read_bytes()
 
 
-@pytest.mark.slow
 def test_the_real_command_evaluates_though_a_package_has_its_name(out):
     process = command(
         "evaluate",
@@ -372,7 +370,6 @@ def test_what_imports_evaluate_finds_the_package_and_not_our_script():
     assert place.endswith(os.path.join("evaluate", "__init__.py")), process.stderr
 
 
-@pytest.mark.slow
 def test_a_budget_without_room_is_one_line_and_exit_code_2(out):
     process = command("evaluate", *SMOKE, f"out={out}", *BASE, "budget.max_thinking=2000")
     assert process.returncode == 2

@@ -161,7 +161,6 @@ def test_the_command_says_what_inspect_read(tmp_path, monkeypatch, capsys, code,
         assert not words and "1 runs, 480 answers -> out" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     not (inspect_logs.TOOLS / "inspect").exists(),
     reason="Inspect is not installed; make export-inspect does",

@@ -23,7 +23,6 @@ def ran(out, launcher, *words):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_both_jobs_finish_side_by_side(launcher, tmp_path):
     words = [FOLDER.format(tmp_path)] if launcher == "submitit_local" else []
@@ -33,7 +32,6 @@ def test_both_jobs_finish_side_by_side(launcher, tmp_path):
     assert not list(tmp_path.rglob("*%j*"))
 
 
-@pytest.mark.slow
 def test_a_job_that_fails_in_its_process_fails_the_command(tmp_path):
     ended = ran(tmp_path, "submitit_local", "name=one,a/b", FOLDER.format(tmp_path))
     assert ended.returncode != 0 and "a/b" in ended.stderr

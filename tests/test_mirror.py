@@ -282,7 +282,6 @@ def test_runs_that_are_open_together_have_a_mirror_each(tmp_path, monkeypatch):
         assert said["accuracy"] == accuracy
 
 
-@pytest.mark.slow
 def test_the_newest_offline_file_of_wandb_itself_holds_every_step_once(tmp_path):
     program = (
         "import os, signal, sys; from ponder.runs import Run\n"

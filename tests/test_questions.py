@@ -172,7 +172,7 @@ def digests(names, hashseed):
 # seed.
 @pytest.mark.parametrize(
     "names",
-    [pytest.param(OWN, id="own"), pytest.param(TAKEN, id="library", marks=pytest.mark.slow)],
+    [pytest.param(OWN, id="own"), pytest.param(TAKEN, id="library")],
 )
 def test_same_seed_draws_the_same_under_another_hash_seed(names):
     if names is TAKEN:

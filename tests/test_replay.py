@@ -82,7 +82,6 @@ def made_elsewhere(folder):
     path.write_text(dump(json.loads(path.read_text()) | {"cpu": "another processor"}))
 
 
-@pytest.mark.slow
 def test_the_three_stages_of_smoke_make_the_same_bytes_again(released, tmp_path):
     verdict = judged(replay.smoke, tmp_path, released)
     assert (
@@ -92,7 +91,6 @@ def test_the_three_stages_of_smoke_make_the_same_bytes_again(released, tmp_path)
     )
 
 
-@pytest.mark.slow
 def test_a_training_makes_the_same_steps_again(released, tmp_path, monkeypatch):
     faked(monkeypatch, released, "collect")
     verdict = judged(replay.train, tmp_path, released, "smoke")

@@ -1,11 +1,8 @@
 """The three real commands, as a user types them."""
 
-import pytest
 from conftest import SMOKE, collected, command, study_of
 
 from ponder import stages
-
-pytestmark = pytest.mark.slow
 
 
 def test_collect_works_without_reasoning_gym_and_says_finished_the_second_time(tmp_path):

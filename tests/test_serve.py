@@ -72,7 +72,6 @@ def test_without_the_extra_it_is_told_how_to_get_it(joined, monkeypatch):  # noq
         serve.served_name(joined, joined.sha256)
 
 
-@pytest.mark.slow
 def test_a_real_server_teaches_and_the_record_names_its_file(tmp_path):
     pytest.importorskip("xllamacpp", reason="xllamacpp is not installed: make xllamacpp")
     model = study_of("experiment=cpu").model

@@ -676,7 +676,6 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(network, chat,
     assert "PONDER_TEST_KEY" in refused(server, chat, client=client)
 
 
-@pytest.mark.slow
 def test_a_real_transformers_serve_is_refused_because_it_takes_text_alone(
     pocket_folder, chat, tmp_path
 ):

@@ -108,8 +108,10 @@ def same_weights(run, other):
         )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    "recipe",
+    [pytest.param(name, marks=() if name == "lora" else pytest.mark.slow) for name in RECIPES],
+)
 def test_two_processes_train_what_one_trains(tmp_path, recipe):
     overrides = (*UNEVEN, *RECIPES[recipe])
     one, both = collected(tmp_path / "one", *overrides), collected(tmp_path / "two", *overrides)
@@ -124,7 +126,6 @@ def test_two_processes_train_what_one_trains(tmp_path, recipe):
     same_weights(run, other)
 
 
-@pytest.mark.slow
 def test_two_nodes_that_meet_train_what_one_process_trains(tmp_path):
     overrides = (*UNEVEN, *RECIPES["full"], "train.epochs=1")
     one, both = collected(tmp_path / "one", *overrides), collected(tmp_path / "two", *overrides)
@@ -185,7 +186,6 @@ def test_a_process_without_rows_adds_nothing(network):
     )
 
 
-@pytest.mark.slow
 def test_a_base_that_cannot_be_made_stops_both(tmp_path):
     overrides = (*UNEVEN, "model.name=missing", "model.source=hub", "model.hub=nobody/nothing")
     process = two(tmp_path, *overrides)

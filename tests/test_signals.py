@@ -249,7 +249,6 @@ def signalled_first(function):
     return signalled
 
 
-@pytest.mark.slow
 def test_a_training_that_slurm_ends_loses_no_step(tmp_path):
     words = (*SMOKE, *LONG, f"out={tmp_path}")
     plan = collected(tmp_path, *LONG)
@@ -289,8 +288,9 @@ def test_a_training_that_slurm_preempts_and_kills_ends_in_the_same_bytes(straigh
     assert f"goes on after step {step}\n" in (run.folder / "stdout.log").read_text()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("receiver", ["torchrun", "one worker"])
+@pytest.mark.parametrize(
+    "receiver", ["torchrun", pytest.param("one worker", marks=pytest.mark.slow)]
+)
 def test_processes_of_torchrun_leave_together_with_a_checkpoint(receiver, tmp_path):
     plan = collected(tmp_path, *LONG)
     run, process = stages.train_run(plan), two(plan.out, *LONG)

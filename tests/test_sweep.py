@@ -378,7 +378,6 @@ def test_what_is_set_for_a_budget_holds_for_all_of_the_sweep():
     ]
 
 
-@pytest.mark.slow
 def test_the_real_command_sweeps_and_says_what_is_there_already(out, tmp_path):
     folder = linked(out, tmp_path / "command")
     arguments = [*SMOKE, f"out={folder}", *SMALL, "sweep=[cap16,wait1]"]

@@ -3,16 +3,14 @@
 Trainings killed with kill -9 at random moments end in identical weights.
 """
 
-import pytest
 from kills.training import STEPS, kept, kill_all
 
 from ponder.runs import dump
 
 
-@pytest.mark.slow
 def test_trainings_killed_at_random_moments_end_in_the_files_of_a_straight_run(tmp_path):
-    results = kill_all(tmp_path, runs=2)
-    assert [result["differs"] for result in results] == [[], []]
+    results = kill_all(tmp_path, runs=1)
+    assert [result["differs"] for result in results] == [[]]
     assert all(result["moments"] for result in results), "a run was never killed"
 
 

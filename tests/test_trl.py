@@ -77,7 +77,6 @@ def by_trl(plan, steps, folder, **settings):
     return [row for row in trainer.state.log_history if "loss" in row], divisors
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_trl_has_the_losses_and_gradients_of_train_py(ours, tmp_path, shape):
     plan, run = ours
@@ -97,7 +96,6 @@ def test_trl_has_the_losses_and_gradients_of_train_py(ours, tmp_path, shape):
     assert divisors == [row["loss_tokens"] for row in metrics]
 
 
-@pytest.mark.slow
 def test_another_order_of_rows_gives_trl_other_losses(ours, tmp_path):
     plan, run = ours
     first, second, third = read_jsonl(run.folder / "batches.jsonl")

@@ -213,7 +213,6 @@ def served(tmp_path_factory):
         yield url, name
 
 
-@pytest.mark.slow
 def test_a_real_vllm_gives_the_ids_of_hf_under_every_budget(served, tmp_path):
     url, name = served
     count, apart, _, _ = server_ids.compared(tmp_path, 2, url, name)
@@ -222,7 +221,6 @@ def test_a_real_vllm_gives_the_ids_of_hf_under_every_budget(served, tmp_path):
     assert len(apart) <= 1, "two tokens are that near to each other once in thousands"
 
 
-@pytest.mark.slow
 def test_what_the_thinking_budget_of_a_real_vllm_does(served):
     words = [sys.executable, "-m", "ponder.conform", served[0], "--budget", "8", "--tokens", "64"]
     ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)

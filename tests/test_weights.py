@@ -425,7 +425,6 @@ def test_every_model_of_the_configuration_is_whole():
     assert {"qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"} <= set(names)
 
 
-@pytest.mark.slow
 def test_smollm2_has_the_weights_that_its_released_runs_record():
     try:
         folder = models.base_folder(study_of("experiment=cpu").model, "outputs")
