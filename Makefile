@@ -214,7 +214,7 @@ vllm: setup outputs/vllm-venv/.ready  ## install vLLM, which make serve-vllm sta
 serve-vllm: model-is-named vllm  ## serve a folder, or a model of conf/model, by vLLM on this machine: make serve-vllm MODEL=outputs/merged; the first time it installs 2.4 GB, minutes
 	@$(PY) -m ponder.serve_vllm "$(MODEL)"
 
-openvino: setup outputs/openvino-venv/.ready  ## install OpenVINO, which make bench-evaluate measures, into an environment of its own; 1.6 GB, minutes
+openvino: setup outputs/openvino-venv/.ready  ## install OpenVINO, by which engine=openvino decodes, into an environment of its own; 1.6 GB, minutes
 	@:
 
 # Both need torch's CPU build and another transformers than .venv has.

@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from ponder import lineage, models, rows
 from ponder.collect import attempts, contamination, selection
+from ponder.decode import server
 from ponder.errors import RecordError, UserError
 from ponder.hashing import file_sha256
 from ponder.questions import benchmarks, drawn, pools
@@ -191,18 +192,21 @@ def evaluate_run(study: "Study") -> Run:
     model behind a server the tokenizer alone. Raises UserError for parts of a study that do not go
     together.
     """
-    served = study.engine.kind != "hf"  # the weights are the server's, and so is the device
-    if not served:
+    # The weights are the server's, and so is the device.
+    served = isinstance(study.engine, server.ServerEngine)
+    if study.engine.kind == "openvino":
+        _check_openvino(study)
+    elif not served:
         _check_device(study)
-    elif study.subject.kind == "nearest":
+    if study.engine.kind != "hf" and study.subject.kind == "nearest":
         raise UserError(
-            f"subject={study.subject.name} is no model, and engine={study.engine.name} serves one; "
-            "take engine=hf"
+            f"subject={study.subject.name} is no model, and engine={study.engine.name} decodes "
+            "one; take engine=hf"
         )
     _check_control(study)
     _check_draws(study)
     inputs = _evaluate_inputs(study, served)
-    if study.engine.kind != "hf" and study.engine.model is None:
+    if isinstance(study.engine, server.ServerEngine) and study.engine.model is None:
         raise UserError(
             "engine.model is null, but the model that the server answers with is part of what "
             "names a run; name it with engine.model=..., as the server lists it"
@@ -215,6 +219,22 @@ def evaluate_run(study: "Study") -> Run:
     training = None if served else _training(study)
     label = _label(study, training)
     return _run(study, "evaluate", label, groups, inputs, training, engine=engine)
+
+
+def _check_openvino(study: "Study") -> None:
+    """Raise UserError for what OpenVINO was not held to: chance, a GPU, another type."""
+    hardware, decoding = study.hardware, study.decoding
+    wrong = {
+        f"decoding.temperature={decoding.temperature:g}": bool(decoding.temperature),
+        f"hardware.device={hardware.device}": hardware.device != "cpu",
+        f"hardware.decode_compute={hardware.decode_compute}": hardware.decode_compute != "float32",
+    }
+    for words, is_wrong in wrong.items():
+        if is_wrong:
+            raise UserError(
+                f"{words} is none that engine={study.engine.name} decodes at: it takes the "
+                "likeliest token, in float32, on the CPU; take engine=hf"
+            )
 
 
 def _training(study: "Study") -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from ponder.api.client import Client
 from ponder.collect import contamination, domains, selection, teachers
 from ponder.collect.contamination import Decontamination
 from ponder.config import Name, at_least
-from ponder.decode import server
+from ponder.decode import openvino, server
 from ponder.decode.budget import Budget
 from ponder.errors import UserError
 from ponder.models import Model
@@ -169,7 +169,7 @@ class Study:
     control: control.Control
     budget: Budget
     decoding: Decoding
-    engine: server.HfEngine | server.ServerEngine
+    engine: server.HfEngine | server.ServerEngine | openvino.OpenVinoEngine
     benchmark: Benchmark | benchmarks.HubBenchmark
     hardware: Hardware
     machines: Machines

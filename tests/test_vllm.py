@@ -215,7 +215,7 @@ def served(tmp_path_factory):
 
 def test_a_real_vllm_gives_the_ids_of_hf_under_every_budget(served, tmp_path):
     url, name = served
-    count, apart, _, _ = server_ids.compared(tmp_path, 2, url, name)
+    count, apart, _, _ = server_ids.compared(tmp_path, 2, server_ids.server(url, name))
     assert count == 2 * 8 * len(server_ids.BUDGETS)
     assert not [str(parting) for parting in apart if parting.gap > server_ids.ROUNDING]
     assert len(apart) <= 1, "two tokens are that near to each other once in thousands"

@@ -17,12 +17,14 @@ is not told that, ends at the model's own ends too, and is asked again from ther
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import itertools
 import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
 from ponder.api import client as clients
 from ponder.api import limits, wire
@@ -62,6 +64,7 @@ REQUIREMENT = (
 )
 Dialect = Literal["server", "sglang", "llamacpp"]  # how it is asked: as vLLM is, or in its own way
 Row = Generator[Request, Any, Any]
+Result = TypeVar("Result")
 # (number of the call, prompt, limit, stops, barred) -> the ids of one completion
 Call = Callable[[int, list[int], int, list[int], list[int]], Awaitable[tuple[int, ...]]]
 
@@ -140,13 +143,48 @@ def run(
         )
     assert purposes is not None or not temperature, "draws need purposes"
     results = _run(connection, prompts, rows, temperature, purposes or ())
+    with asyncio.Runner() as runner:  # at its end it cancels what is under way
+        yield from in_turn(runner, results)
 
-    async def next_result() -> tuple[int, Any] | None:
+
+def in_turn(runner: asyncio.Runner, results: AsyncGenerator[Result, None]) -> Iterator[Result]:
+    """Yield what an asynchronous generator yields, which runs while the next is waited for."""
+
+    async def next_result() -> Result | None:
         return await anext(results, None)
 
-    with asyncio.Runner() as runner:  # at its end it cancels what is under way
-        while (result := runner.run(next_result())) is not None:
-            yield result
+    while (result := runner.run(next_result())) is not None:
+        yield result
+
+
+async def decode_rows(
+    prompts: Sequence[list[int]],
+    rows: Sequence[Row],
+    at_once: int,
+    call_of: Callable[[int], Call],
+) -> AsyncGenerator[tuple[int, Any], None]:
+    """Yield (index, what the row returned) of each row as it is finished, `at_once` under way.
+
+    `call_of` gives the Call that the row of an index asks.
+    """
+    slots = asyncio.Semaphore(at_once)
+
+    async def decode(index: int) -> Any:
+        async with slots:
+            return await decode_row(prompts[index], rows[index], call_of(index))
+
+    tasks = {asyncio.ensure_future(decode(index)): index for index in range(len(prompts))}
+    waiting = set(tasks)
+    try:
+        while waiting:
+            finished, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(finished, key=lambda task: tasks[task]):
+                yield tasks[task], task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        # Also collects the errors of tasks that failed beside the first, which alone is raised.
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def decode_row(prompt: Sequence[int], row: Row, call: Call) -> Any:
@@ -205,10 +243,10 @@ def read_completion(
         finish, echo = choice.get("finish_reason"), choice.get("prompt_token_ids")
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return (), "returns no single completion"
-    problem = _problem_of_ids(ids, vocabulary)
+    problem = problem_of_ids(ids, vocabulary)
     if not problem and echo is not None and echo != prompt:
         problem = "reads other tokens than those of its prompt"
-    problem = problem or _problem_of_end(ids, finish, limit, stops)
+    problem = problem or problem_of_end(ids, finish, limit, stops)
     return ((), problem) if problem else (tuple(ids), "")
 
 
@@ -228,7 +266,7 @@ def read_sglang(
     return read_completion(text, prompt, limit, ends, vocabulary)
 
 
-def _problem_of_ids(ids: Any, vocabulary: int) -> str:
+def problem_of_ids(ids: Any, vocabulary: int) -> str:
     """Return what is wrong with the token ids of a completion, or ""."""
     if ids is None:
         return "returns text without token ids"
@@ -237,7 +275,7 @@ def _problem_of_ids(ids: Any, vocabulary: int) -> str:
     return f"returns something else than ids of the {vocabulary} tokens of this tokenizer"
 
 
-def _problem_of_end(ids: list[int], finish: Any, limit: int, stops: Sequence[int]) -> str:
+def problem_of_end(ids: list[int], finish: Any, limit: int, stops: Sequence[int]) -> str:
     """Return what is wrong with where a completion ends, or ""."""
     if len(ids) > limit:
         return f"returns {len(ids)} tokens where it was asked for {limit}"
@@ -267,10 +305,9 @@ async def _run(
     purposes: Sequence[str],
 ) -> AsyncGenerator[tuple[int, Any], None]:
     """Yield (index, what the row returned); see `run`."""
-    slots = asyncio.Semaphore(connection.client.concurrency)
     pace = limits.Pace(connection.client.per_minute)
 
-    async def decode(session: Any, index: int) -> Any:
+    def call_of(session: Any, index: int) -> Call:
         async def call(
             number: int, prompt: list[int], limit: int, stops: list[int], barred: list[int]
         ) -> tuple[int, ...]:
@@ -286,24 +323,13 @@ async def _run(
                 _unfit(connection, f"samples a token in spite of a logit_bias of -{BIAS}")
             return ids
 
-        async with slots:
-            return await decode_row(prompts[index], rows[index], call)
+        return call
 
     async with wire.session(connection.url, connection.client) as session:
-        tasks = {
-            asyncio.ensure_future(decode(session, index)): index for index in range(len(prompts))
-        }
-        waiting = set(tasks)
-        try:
-            while waiting:
-                finished, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in sorted(finished, key=lambda task: tasks[task]):
-                    yield tasks[task], task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            # Also collects the errors of tasks that failed beside the first, which alone is raised.
-            await asyncio.gather(*tasks, return_exceptions=True)
+        at_once, own = connection.client.concurrency, functools.partial(call_of, session)
+        async with contextlib.aclosing(decode_rows(prompts, rows, at_once, own)) as results:
+            async for result in results:
+                yield result
 
 
 async def _completion(

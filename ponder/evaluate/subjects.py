@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +15,9 @@ from typing import Any
 from ponder import control, hashing, models, stages
 from ponder.chat import Chat, Marks
 from ponder.decode import budget as budgets
-from ponder.decode import hf, server, sweep
+from ponder.decode import hf, openvino, server, sweep
 from ponder.decode.budget import Budget, Sample
-from ponder.evaluate import harness, nearest
+from ponder.evaluate import exported, harness, nearest
 from ponder.evaluate.harness import Answer, Answerer, BudgetedLM, Key
 from ponder.questions import shots
 from ponder.questions.benchmarks import HubBenchmark
@@ -56,7 +57,8 @@ def _network(plans: list[Study], runs: list[Run]) -> Answerer:
 
     plan = plans[0]
     torch.set_num_threads(plan.hardware.threads)
-    served = plan.engine.kind != "hf"
+    served = isinstance(plan.engine, server.ServerEngine)
+    in_blocks = plan.engine.kind == "hf"
     base = (models.tokenizer_folder if served else models.base_folder)(plan.model, plan.out)
     delimiters = dataclasses.replace(
         plan.model.delimiters, think=plan.subject.think, answer=plan.subject.answer
@@ -65,7 +67,8 @@ def _network(plans: list[Study], runs: list[Run]) -> Answerer:
     sweep_budgets = [plan.budget for plan in plans]
     marks = [chat.marks(budget.nudge) for budget in sweep_budgets]
     examples = worked_examples(plan)
-    decode, facts = (_served if served else _decoded)(plan, base, chat)
+    engines = {"hf": _decoded, "openvino": _exported}
+    decode, facts = engines.get(plan.engine.kind, _served)(plan, base, chat)
     _say_base(plan, runs, base)
     if not served and (busy := load.warning()):
         runs[0].say(busy)
@@ -95,14 +98,15 @@ def _network(plans: list[Study], runs: list[Run]) -> Answerer:
         for run, count in zip(runs, tokens, strict=True):
             run.timing(answers=len(prompts), tokens=count, seconds=seconds, budgets=len(runs))
 
-    # A server's answers are kept one by one, so they need no blocks.
-    block_rows = sys.maxsize if served else BLOCK * plan.hardware.decode_rows
-    return Answerer(prompt, answer, plan.subject.shots > 0, block_rows, whole_blocks=not served)
+    # Answers of another process are kept one by one, so they need no blocks.
+    block_rows = BLOCK * plan.hardware.decode_rows if in_blocks else sys.maxsize
+    by_task = in_blocks and plan.subject.shots > 0
+    return Answerer(prompt, answer, by_task, block_rows, whole_blocks=in_blocks)
 
 
 def _say_base(plan: Study, runs: list[Run], base: Path) -> None:
     """Write base.json, what the base model is, and say it in the log of each run."""
-    if plan.engine.kind != "hf":
+    if isinstance(plan.engine, server.ServerEngine):
         source = {"source": f"what a server calls {plan.engine.model}"}
     else:
         source = models.source_of(base)
@@ -159,12 +163,32 @@ def _decoded(plan: Study, base: Path, chat: Chat) -> tuple[Decode, dict[str, Any
     return decode, _facts(engine, base, adapter)
 
 
+def _exported(plan: Study, base: Path, chat: Chat) -> tuple[Decode, dict[str, Any]]:
+    """Return (decode, facts) of a model that is decoded here by ponder/decode/openvino.py."""
+    assert plan.engine.kind == "openvino"
+    python = openvino.python_of(os.environ.get("PONDER_OPENVINO_VENV"))
+    adapter, size = stages.adapter_folder(plan), plan.hardware.decode_rows
+    folder = exported.folder(plan.model, plan.out, adapter, python)
+    command = openvino.command(python, folder, plan.engine, size, plan.hardware.threads)
+
+    def decode(
+        prompts: list[list[int]], rows: list[sweep.Row], purposes: list[str] | None
+    ) -> Iterator[tuple[int, list[Sample]]]:
+        assert not purposes, "stages.evaluate_run lets nothing be drawn"
+        with openvino.opened(command, len(chat.tokenizer), size, plan.client.timeout) as child:
+            yield from openvino.run(child, prompts, rows)
+
+    installed = openvino.versions(python)
+    engine = ", ".join(f"{name} {installed[name]}" for name in ("openvino-genai", "openvino"))
+    return decode, _facts(f"{engine}, float32", base, adapter)
+
+
 def _served(plan: Study, base: Path, chat: Chat) -> tuple[Decode, dict[str, Any]]:
     """Return (decode, facts) of a model behind a server.
 
     The server says itself what it is; nobody here sees its weights.
     """
-    assert plan.engine.kind != "hf"
+    assert isinstance(plan.engine, server.ServerEngine)
     connection = server.connect(plan.engine, plan.client, chat)
 
     def decode(

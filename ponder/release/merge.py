@@ -17,7 +17,7 @@ from ponder.runs import dump
 from ponder.study import Study
 from ponder.terminal import cli
 from ponder.terminal.overrides import composed
-from ponder.train import sft
+from ponder.train import saved
 
 
 def merge(plan: Study, folder: Path) -> None:
@@ -33,13 +33,10 @@ def merge(plan: Study, folder: Path) -> None:
         raise UserError(f"{folder} exists; name a new folder")
     base, weights = models.base_folder(plan.model, plan.out), stages.adapter_folder(plan)
     assert weights is not None  # a trained subject has one
-    network, chat = models.load(base, plan.model.delimiters)
-    network = sft.with_weights(network, weights)
     part = folder.with_name(folder.name + ".part")  # a server must not open half a folder
     shutil.rmtree(part, ignore_errors=True)
     try:
-        network.save_pretrained(part)
-        chat.tokenizer.save_pretrained(part)
+        saved.merge(base, weights, plan.model.delimiters, part)
         digest = hashing.file_sha256(weights / "adapter_model.safetensors")
         sources = models.source_of(base) | {"weights sha256": digest}
         (part / "source.json").write_text(dump(sources, indent=1))

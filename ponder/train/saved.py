@@ -15,6 +15,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from ponder import models
+from ponder.chat import Delimiters
 from ponder.errors import RecordError
 from ponder.hashing import file_sha256
 
@@ -111,6 +113,13 @@ def with_weights(network: Any, folder: Path) -> Any:
     _check_tensors(folder / WEIGHTS, tensors, shapes)
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, False)
     return network.eval()
+
+
+def merge(base: Path, weights: Path, delimiters: Delimiters, folder: Path) -> None:
+    """Write a base with trained weights as one folder of safetensors with its tokenizer."""
+    network, chat = models.load(base, delimiters)
+    with_weights(network, weights).save_pretrained(folder)
+    chat.tokenizer.save_pretrained(folder)
 
 
 @contextlib.contextmanager

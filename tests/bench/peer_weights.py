@@ -1,15 +1,12 @@
 """The weights that bench-evaluate measures, merged, in the forms that its peers read.
 
-Each is written once into outputs/bench: a folder of safetensors for vLLM, GGUF files for llama.cpp
-and an IR for OpenVINO. Their names begin with the hash of the trained weights and name what they
-are written as; after a change of the base, or of a program that writes one, delete the folder.
+Two are written once into outputs/bench: a folder of safetensors for vLLM and GGUF files for
+llama.cpp. Their names begin with the hash of the trained weights and name what they are written as;
+after a change of the base, or of a program that writes one, delete the folder. OpenVINO reads what
+engine=openvino does.
 """
 
-import os
 import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 
 import numpy as np
 from conftest import ROOT, study_of
@@ -90,23 +87,8 @@ def write_gguf(path, folder, linear, embeddings):
 
 
 def openvino_folder(python):
-    """Return the folder of the same weights as an IR in float32, which that Python converts."""
+    """Return the folder of the same weights that engine=openvino has its process read."""
+    from ponder.evaluate import exported
 
-    def write(part):
-        words = ["export", "openvino", "--model", merged(), "--task", "text-generation-with-past"]
-        words += ["--weight-format", "fp32", part]
-        with tempfile.TemporaryDirectory() as home:
-            # OpenVINO's tools tell what they are used for unless this file says 0
-            # (openvino_telemetry/utils/opt_in_checker.py).
-            (Path(home) / "intel").mkdir()
-            (Path(home) / "intel" / "openvino_telemetry").write_text("0")
-            done = subprocess.run(
-                [Path(python).parent / "optimum-cli", *words],
-                capture_output=True,
-                text=True,
-                env={**os.environ, "HF_HUB_OFFLINE": "1", "HOME": home},
-            )
-        if done.returncode:
-            raise SystemExit(f"optimum-cli {' '.join(map(str, words))} failed:\n{done.stderr}")
-
-    return made_once("openvino", write)
+    plan = study_of("experiment=cpu")
+    return exported.folder(plan.model, plan.out, ADAPTER, python)

@@ -1,7 +1,8 @@
-"""Token ids of an evaluation by a server beside those of `engine=hf`, and where they part.
+"""Token ids of an evaluation by another engine beside those of `engine=hf`, and where they part.
 
     make serve-vllm MODEL=outputs/merged      # in another terminal; it prints its name and address
     PYTHONPATH=tests python tests/bench/server_ids.py http://127.0.0.1:8000/v1 NAME --limit 5
+    PYTHONPATH=tests python tests/bench/server_ids.py openvino    # after make openvino
 
 The sweep of free, cap16 and wait1 by SmolLM2-135M with the released adapter, greedy, in float32,
 on the first dev questions of each family. Where two answers part, the gap between the two largest
@@ -62,19 +63,19 @@ def gap(network, ids):
     return first - second
 
 
-def evaluated(out, limit, *engine):
-    """Return ({(budget, id): sample}, seconds) of the sweep under the folder `out`."""
+def evaluated(out, limit, engine, budgets):
+    """Return ({(budget, id): sample}, seconds) of a sweep under the folder `out`."""
     out.mkdir()
     (out / "models").symlink_to(ROOT / "outputs" / "models")
     began = time.monotonic()
-    asked = [*STUDY, f"out={out}", f"sweep=[{','.join(BUDGETS)}]", f"benchmark.limit={limit}"]
+    asked = [*STUDY, f"out={out}", f"sweep=[{','.join(budgets)}]", f"benchmark.limit={limit}"]
     ended = subprocess.run(
         [sys.executable, "evaluate.py", *asked, *engine], cwd=ROOT, capture_output=True, text=True
     )
     seconds = time.monotonic() - began
     assert ended.returncode == 0, ended.stderr
     samples = {}
-    for budget in BUDGETS:
+    for budget in budgets:
         (path,) = out.glob(f"evaluate/*-{budget}-*/samples.jsonl")
         for line in path.read_text().splitlines():
             sample = json.loads(line)
@@ -105,25 +106,34 @@ def partings(ours, theirs):
     return found
 
 
-def compared(folder, limit, url, name):
-    """Return (samples, partings, seconds of hf, seconds of the server) of both evaluations."""
-    ours, hf_seconds = evaluated(folder / "hf", limit, "engine=hf")
-    engine = ("engine=server", f"engine.url={url}", f"engine.model={name}")
-    theirs, seconds = evaluated(folder / "server", limit, *engine, "client.concurrency=48")
+def server(url, name):
+    """Return the words of evaluate.py that ask a server."""
+    words = ("engine=server", f"engine.url={url}", f"engine.model={name}")
+    return (*words, "client.concurrency=48")
+
+
+def compared(folder, limit, engine, budgets=BUDGETS):
+    """Return (samples, partings, seconds of hf, seconds of the other) of two evaluations.
+
+    `engine` are the words of evaluate.py that choose the other.
+    """
+    ours, hf_seconds = evaluated(folder / "hf", limit, ("engine=hf",), budgets)
+    theirs, seconds = evaluated(folder / "other", limit, engine, budgets)
     return len(ours), partings(ours, theirs), hf_seconds, seconds
 
 
 def main():
     """Print what was found; return 1 where an answer parts at more than rounding."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("url", help="of the server, up to and with /v1")
-    parser.add_argument("model", help="what the server calls it")
+    parser.add_argument("url", help="of the server, up to and with /v1; or openvino")
+    parser.add_argument("model", nargs="?", help="what the server calls it")
     parser.add_argument("--limit", type=int, default=5, help="questions of each family (5)")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        count, apart, ours, theirs = compared(Path(folder), asked.limit, asked.url, asked.model)
+        engine = server(asked.url, asked.model) if asked.model else (f"engine={asked.url}",)
+        count, apart, ours, theirs = compared(Path(folder), asked.limit, engine)
     print(f"{count - len(apart)} of {count} samples have the ids of engine=hf")
-    print(f"engine=hf {ours:.1f} s, engine=server {theirs:.1f} s, with starting")
+    print(f"engine=hf {ours:.1f} s, {engine[0]} {theirs:.1f} s, with starting")
     for parting in apart:
         print(parting)
     return int(any(parting.gap > ROUNDING for parting in apart))
