@@ -74,7 +74,7 @@ def test_what_is_not_installed_is_left_out_with_its_reason(monkeypatch, tmp_path
     assert [peer.name for peer in found] == ["lm-eval"]
     vllm, openvino = capsys.readouterr().out.splitlines()
     assert vllm.startswith(f"vllm is left out: {tmp_path} has no vLLM in it; `make serve-vllm")
-    assert openvino.startswith(f"openvino is left out: {tmp_path} has no openvino-genai with")
+    assert openvino.startswith(f"openvino is left out: {tmp_path} has no openvino-genai in it;")
 
 
 # --- choices and goals -----------------------------------------------------------------

@@ -13,9 +13,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from bench import server_ids
+from bench import evaluate_peers, evaluate_speed, peer_weights, server_ids
 from conftest import ROOT, SMOKE, answered, composed, evaluated, script, study_of
 from kills import evaluation
 from omegaconf import OmegaConf
@@ -27,6 +28,7 @@ from ponder.decode.openvino import OpenVinoEngine
 from ponder.errors import RecordError, ServerError, UserError
 from ponder.evaluate import exported
 from ponder.runs import read_jsonl
+from ponder.terminal import signals
 from ponder.train import sft
 
 WHEELS = ROOT / "outputs" / "models" / "wheels"
@@ -287,23 +289,48 @@ def test_a_process_that_does_not_start_is_one_sentence(monkeypatch, fault, words
         decoded(rows_of(rule(), MARKS, 6))
 
 
-def test_a_process_ends_with_whoever_asks_even_by_kill(tmp_path):
-    """Between two rows, for it has nothing to do then but to read."""
-    parent = f"""
-import sys, time
+# Rows without an end, by a script: a run is open, as an evaluation's is.
+PARENT = f"""
+import sys
 from ponder.decode import openvino
-with openvino.opened([sys.executable, "-I", "-c", {SCRIPTED!r}], 258, 1, 60) as child:
-    print(child.process.pid, flush=True)
-    time.sleep(600)
+from ponder.decode.budget import Request
+from ponder.errors import user_errors
+from ponder.terminal import signals
+
+def row():
+    while True:
+        yield Request(0, (), 8, (), False)
+
+@user_errors
+def main():
+    with signals.handled():
+        signals.run_opened()
+        with openvino.opened([sys.executable, "-I", "-c", {SCRIPTED!r}], 258, 2, 60) as child:
+            print(child.process.pid, flush=True)
+            list(openvino.run(child, [[1], [2], [3]], [row(), row(), row()]))
+
+main()
 """
-    process = subprocess.Popen(
-        [sys.executable, "-c", parent], cwd=ROOT, stdout=subprocess.PIPE, text=True
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_process_ends_with_whoever_asks(number):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    child = int(process.stdout.readline())
+    child = int(parent.stdout.readline())
     assert is_there(child)
-    process.kill()
-    process.wait()
+    time.sleep(0.2)  # it is asked and replies
+    parent.send_signal(number)
+    _, told = parent.communicate()
     assert gone(child)
+    if number != signal.SIGKILL:
+        assert parent.returncode == 128 + number
+        assert told.splitlines() == [signals.MESSAGES[number]]
 
 
 # --- an evaluation, with an environment that is scripted -------------------------------
@@ -330,11 +357,10 @@ def venv(tmp_path_factory):
     """The folder of an environment that is scripted."""
     folder = tmp_path_factory.mktemp("venv")
     site = folder / "lib" / "python3.11" / "site-packages"
-    for name in ("openvino_genai/__init__.py", "optimum/commands/optimum_cli.py"):
-        (site / name).parent.mkdir(parents=True)
-        (site / name).touch()
-    for name, version in (("openvino_genai", "1.2"), ("openvino", "1.1")):
-        (site / f"{name}-{version}.dist-info").mkdir()
+    numbered = {"openvino-genai": "1.2", "openvino": "1.1"}
+    for name in openvino.PACKAGES:
+        version = numbered.get(name, "1.0")
+        (site / f"{name}-{version}.dist-info").mkdir(parents=True)
         text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         (site / f"{name}-{version}.dist-info" / "METADATA").write_text(text)
     (folder / "bin").mkdir()
@@ -459,14 +485,24 @@ def test_after_the_end_of_the_process_the_same_command_goes_on(plan, tmp_path, m
     assert ids[0] == ids[1]
 
 
+def test_the_bench_asks_it_as_an_evaluation_does(plan, chat, tmp_path, monkeypatch):
+    (tmp_path / "openvino_model.bin").touch()
+    monkeypatch.setattr(peer_weights, "openvino_folder", lambda python: tmp_path)
+    peer = evaluate_peers.openvino(plan, SimpleNamespace(chat=chat, threads=1))
+    assert peer.exact and peer.settings.startswith("openvino-genai 1.2, float32")
+    wanted = [by_the_rule(prompt, row) for prompt, row in zip(PROMPTS, rows_of(rule(), MARKS, 6))]
+    with peer.start(2) as answer:
+        for _ in range(2):
+            assert answer(PROMPTS, evaluate_speed.Point(rule(), MARKS)) == wanted
+
+
 def test_without_its_environment_it_is_one_sentence(plan, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PONDER_OPENVINO_VENV", str(tmp_path))
     with pytest.raises(SystemExit) as end:
         script("evaluate").main(composed(*words_of(tmp_path), script="evaluate"))
     error = capsys.readouterr().err
     assert end.value.code == 2 and error.count("\n") == 1
-    assert error.startswith(f"error: {tmp_path} has no openvino-genai with optimum-intel in it; ")
-    assert "`make openvino` makes outputs/openvino-venv" in error
+    assert error.startswith(f"error: {tmp_path} has no openvino-genai in it; `make openvino` ")
     assert not list(tmp_path.rglob("generations.jsonl"))
 
 

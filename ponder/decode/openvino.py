@@ -67,16 +67,17 @@ class OpenVinoEngine:
 def python_of(venv: str | None) -> Path:
     """Return the Python of OpenVINO's environment, VENV where none is named.
 
-    Raises UserError where there is none.
+    Raises UserError where there is none, or not all of PACKAGES.
     """
     folder = Path(venv or VENV)
-    names = ("openvino_genai/__init__.py", "optimum/commands/optimum_cli.py")
-    if not all(any(folder.glob(f"lib/python*/site-packages/{name}")) for name in names):
+    python = folder / "bin" / "python"
+    missing = [name for name in PACKAGES if name not in versions(python)]
+    if missing or not python.exists():
         raise UserError(
-            f"{folder} has no openvino-genai with optimum-intel in it; `make openvino` makes "
-            f"{VENV}, and PONDER_OPENVINO_VENV names another environment"
+            f"{folder} has no {(*missing, 'bin/python')[0]} in it; `make openvino` makes {VENV}, "
+            "and PONDER_OPENVINO_VENV names another environment"
         )
-    return folder / "bin" / "python"
+    return python
 
 
 def versions(python: Path) -> dict[str, str]:
