@@ -90,6 +90,22 @@ def versions(python: Path) -> dict[str, str]:
     return {name: found[name] for name in PACKAGES if name in found}
 
 
+def check_cache(engine: OpenVinoEngine, shape: Any, context: int) -> None:
+    """Raise UserError where a row of `context` tokens has no room: it would be waited for in vain.
+
+    `shape` is what transformers reads of the model's config.json. Several rows may have less room
+    than they need: then some begin again later.
+    """
+    head = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
+    of_token = 2 * 4 * head * shape.num_key_value_heads * shape.num_hidden_layers
+    need = -(-of_token * context // 2**30)
+    if need > engine.cache_gib:
+        raise UserError(
+            f"engine.cache_gib={engine.cache_gib} has no room for the keys and values of "
+            f"model.context={context} tokens; give at least {need}"
+        )
+
+
 def export(python: Path, model: Path, folder: Path) -> None:
     """Write a folder of safetensors as a folder of OpenVINO's form, in float32.
 

@@ -167,6 +167,8 @@ def _exported(plan: Study, base: Path, chat: Chat) -> tuple[Decode, dict[str, An
     """Return (decode, facts) of a model that is decoded here by ponder/decode/openvino.py."""
     assert plan.engine.kind == "openvino"
     python = openvino.python_of(os.environ.get("PONDER_OPENVINO_VENV"))
+    shape = models.config_of(base).get_text_config()
+    openvino.check_cache(plan.engine, shape, plan.model.context)
     adapter, size = stages.adapter_folder(plan), plan.hardware.decode_rows
     folder = exported.folder(plan.model, plan.out, adapter, python)
     command = openvino.command(python, folder, plan.engine, size, plan.hardware.threads)
