@@ -214,6 +214,7 @@ class Child:
         # {number of a request: its ids, None where none come any more, for `problem` then says why}
         self.waiting: dict[int, asyncio.Future[list[Any] | None]] = {}
         self.problem = ""
+        self.reading: asyncio.Future[None] | None = None
 
     async def begin(self) -> None:
         """Wait until the process can be asked, and read its replies from then on."""
@@ -230,6 +231,8 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         await self.process.wait()
+        if self.reading and self.reading.done() and not self.reading.cancelled():
+            self.reading.exception()  # a signal that came while it read is told by whoever asks
 
     async def call(
         self, number: int, prompt: list[int], limit: int, stops: list[int], barred: list[int]
