@@ -289,6 +289,9 @@ def test_a_record_says_whose_weights_were_asked_and_how():
         "name": "transformers",
         "version": packages["transformers"],
     }
+    served = record(EVALUATE / "qwen-base-boxed-math-unforced-llamacpp-gsm8k-400-5ddefde2")[0]
+    engine = served["model_info"]["inference_engine"]
+    assert engine["name"] == "llamacpp" and "xllamacpp 2026.10.11549" in engine["version"]
     sampled, greedy = (
         record(folder)[0]["evaluation_results"][0]["generation_config"]
         for folder in (SAMPLED, MAIN)

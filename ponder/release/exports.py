@@ -156,7 +156,7 @@ def record(folder: Path, weights: Weights, now: int) -> tuple[Record, list[Recor
         "eval_library": {"name": "lm_eval", "version": packages["lm_eval"]},
         "model_info": {
             **model,
-            "inference_engine": {"name": "transformers", "version": packages["transformers"]},
+            "inference_engine": _engine(config, samples, packages["transformers"]),
         },
         "evaluation_results": _scores(folder, title, _settings(config, samples)),
         "detailed_evaluation_results": {
@@ -168,6 +168,19 @@ def record(folder: Path, weights: Weights, now: int) -> tuple[Record, list[Recor
         },
     }
     return aggregate, answers
+
+
+def _engine(
+    config: dict[str, Any], samples: list[SampleRow], transformers: str
+) -> dict[str, str]:
+    """Return what decoded the answers of a run; another engine than ours says its version itself.
+
+    The oldest runs name no engine: there was one.
+    """
+    name = config.get("engine", {}).get("kind", "hf")
+    if name == "hf":
+        return {"name": "transformers", "version": transformers}
+    return {"name": name, "version": samples[0].engine}
 
 
 def _json(folder: Path, name: str) -> Any:
