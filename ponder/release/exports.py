@@ -170,9 +170,7 @@ def record(folder: Path, weights: Weights, now: int) -> tuple[Record, list[Recor
     return aggregate, answers
 
 
-def _engine(
-    config: dict[str, Any], samples: list[SampleRow], transformers: str
-) -> dict[str, str]:
+def _engine(config: dict[str, Any], samples: list[SampleRow], transformers: str) -> dict[str, str]:
     """Return what decoded the answers of a run; another engine than ours says its version itself.
 
     The oldest runs name no engine: there was one.
