@@ -89,7 +89,7 @@ def test_what_is_still_to_be_run_composes_to_the_labels_that_are_looked_for():
     compared = released.methods()
     for run in (compared.parallel, *compared.longer):
         plan = study.read(composed(*reproduce.overrides(run), script="evaluate"))
-        assert stages._label(plan) == run.run_label("test")
+        assert stages._label(plan, None) == run.run_label("test")
 
 
 def test_the_figure_says_in_words_what_it_shows(tmp_path):

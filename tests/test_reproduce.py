@@ -250,7 +250,7 @@ def test_the_command_line_of_every_row_and_method_composes_to_the_run_that_it_na
         parts = (plan.subject, plan.control, plan.budget, plan.decoding)
         names = (plan.name, *(part.name for part in parts))
         assert names == (run.experiment, run.subject, run.control, run.budget, run.decoding)
-        assert stages._label(plan) == run.run_label("test")
+        assert stages._label(plan, None) == run.run_label("test")
 
 
 def test_the_limits_of_the_methods_are_those_of_the_budget_or_of_the_instruction(plans):
