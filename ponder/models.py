@@ -235,18 +235,18 @@ def _write_base(model: Model, out: Path, folder: Path, scratch: Path) -> dict[st
     tokenizer.model_max_length = model.context
     tokenizer.chat_template = template(model.delimiters)
     network.save_pretrained(folder)
-    _save_tokenizer(tokenizer, folder)
+    save_tokenizer(tokenizer, folder)
     return source
 
 
 def _write_tokenizer(model: Model, folder: Path) -> dict[str, str]:
     tokenizer = weights.hub_tokenizer(model)
     Chat(tokenizer, model.delimiters)
-    _save_tokenizer(tokenizer, folder)
+    save_tokenizer(tokenizer, folder)
     return {"source": f"tokenizer of {model.hub} at revision {model.revision}"}
 
 
-def _save_tokenizer(tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
+def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
     """Write the files of a tokenizer, the same bytes with and without a network.
 
     transformers keeps in tokenizer_config.json whether HF_HUB_OFFLINE was set while it read. It was

@@ -1,7 +1,7 @@
 """The engine `openvino`: a scripted process that says token ids, and a real one where it is.
 
-The slow tests run where outputs/openvino-venv is (`make openvino`), or PONDER_OPENVINO_VENV names
-an environment with openvino-genai in it.
+The tests of a real one run where outputs/openvino-venv is (`make openvino`), or
+PONDER_OPENVINO_VENV names an environment with openvino-genai in it.
 """
 
 import dataclasses
@@ -202,6 +202,9 @@ def test_a_context_that_fits_no_cache_is_refused():
     shape.head_dim = 256
     with pytest.raises(UserError, match="=4096 tokens; give at least 4$"):
         openvino.check_cache(engine, shape, 4096)
+    del shape.num_key_value_heads  # as in GPT-NeoX: as many as there are heads
+    with pytest.raises(UserError, match="=4096 tokens; give at least 20$"):
+        openvino.check_cache(engine, shape, 4096)
 
 
 # --- the same tokens, budget for budget ------------------------------------------------
@@ -259,7 +262,7 @@ UNFIT = {
     "short": "ends after 1 of 24 tokens",
     "dies": r"ended with 7 \(out of memory\)",
     "killed": "was ended by SIGKILL",
-    "silent": "says nothing for 0.5 seconds, which is client.timeout",
+    "silent": "gives no reply for 0.5 seconds, which is client.timeout",
 }
 
 

@@ -223,9 +223,13 @@ def test_the_weights_of_an_evaluation_are_found_by_their_hash():
 
 
 def test_a_run_without_a_model_is_not_replayed(tmp_path):
-    name = "cpu-nearest-free-test-15c2604b"
-    verdict = replay.judged("replay", replay.generate, tmp_path, "", "", replay.LOGS, name)
-    assert verdict.result == "NOT_RUN" and "no model answered here" in verdict.looked_at
+    served = "qwen-base-boxed-math-unforced-llamacpp-gsm8k-400-5ddefde2"
+    for name, words in (
+        ("cpu-nearest-free-test-15c2604b", "no model answered here"),
+        (served, "engine=hf did not answer in " + served),
+    ):
+        verdict = replay.judged("replay", replay.generate, tmp_path, "", "", replay.LOGS, name)
+        assert verdict.result == "NOT_RUN" and words in verdict.looked_at
 
 
 def test_a_replayed_run_is_noted_and_the_others_are_told(tmp_path, monkeypatch):

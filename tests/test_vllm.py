@@ -1,7 +1,7 @@
 """vLLM as a server of token ids: how it is started, and what a real one answers where it is.
 
-The slow tests run where outputs/vllm-venv is (`make serve-vllm MODEL=...`), or PONDER_VLLM_VENV
-names an environment with vLLM in it.
+The tests of a real one run where outputs/vllm-venv is (`make serve-vllm MODEL=...`),
+or PONDER_VLLM_VENV names an environment with vLLM in it.
 """
 
 import json

@@ -369,9 +369,13 @@ def planned_again(scratch: Path, folder: Path, adapter: Path | None) -> tuple[An
     from ponder import stages, study
 
     recorded = OmegaConf.load(folder / "config.yaml")
-    elsewhere = OmegaConf.select(recorded, "engine.kind") not in (None, "hf")
-    if recorded.subject.kind == "nearest" or elsewhere:
+    if recorded.subject.kind == "nearest":
         raise UserError(f"no model answered here in {folder.name}; name another run")
+    if OmegaConf.select(recorded, "engine.kind") not in (None, "hf"):
+        raise UserError(
+            f"engine=hf did not answer in {folder.name}, and only its answers are made again; name "
+            "another run"
+        )
     weights = None
     if recorded.subject.kind == "trained":
         weights = str(adapter or weights_of(folder))

@@ -34,8 +34,8 @@ PACKAGES = ("openvino-genai", "openvino", "openvino-tokenizers", "optimum-intel"
 PROGRAM = Path(__file__).with_name("openvino_ids.py")
 # optimum-cli, ended when its input ends: it must not write on for somebody who was killed.
 EXPORT = """
-import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
+import os, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 from optimum.commands.optimum_cli import main
 main()
 """
@@ -71,7 +71,8 @@ def python_of(venv: str | None) -> Path:
     """
     folder = Path(venv or VENV)
     python = folder / "bin" / "python"
-    missing = [name for name in PACKAGES if name not in versions(python)]
+    found = versions(python)
+    missing = [name for name in PACKAGES if name not in found]
     if missing or not python.exists():
         raise UserError(
             f"{folder} has no {(*missing, 'bin/python')[0]} in it; `make openvino` makes {VENV}, "
@@ -97,7 +98,8 @@ def check_cache(engine: OpenVinoEngine, shape: Any, context: int) -> None:
     than they need: then some begin again later.
     """
     head = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
-    of_token = 2 * 4 * head * shape.num_key_value_heads * shape.num_hidden_layers
+    kv_heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
+    of_token = 2 * 4 * head * kv_heads * shape.num_hidden_layers
     need = -(-of_token * context // 2**30)
     if need > engine.cache_gib:
         raise UserError(
@@ -261,7 +263,7 @@ class Child:
         try:
             return await asyncio.wait_for(reply, self.timeout)
         except TimeoutError:
-            _fail(f"says nothing for {self.timeout:g} seconds, which is client.timeout")
+            _fail(f"gives no reply for {self.timeout:g} seconds, which is client.timeout")
 
     async def _read(self) -> None:
         """Hand each reply to what waits for it, until there are no more."""

@@ -171,9 +171,9 @@ def record(folder: Path, weights: Weights, now: int) -> tuple[Record, list[Recor
 
 
 def _engine(config: dict[str, Any], samples: list[SampleRow], transformers: str) -> dict[str, str]:
-    """Return what decoded the answers of a run; another engine than ours says its version itself.
+    """Return the kind of engine that was asked for a run's answers, and its version.
 
-    The oldest runs name no engine: there was one.
+    Another engine than ours says its version itself. The oldest runs name none: there was one.
     """
     name = config.get("engine", {}).get("kind", "hf")
     if name == "hf":

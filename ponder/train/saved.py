@@ -119,7 +119,7 @@ def merge(base: Path, weights: Path, delimiters: Delimiters, folder: Path) -> No
     """Write a base with trained weights as one folder of safetensors with its tokenizer."""
     network, chat = models.load(base, delimiters)
     with_weights(network, weights).save_pretrained(folder)
-    chat.tokenizer.save_pretrained(folder)
+    models.save_tokenizer(chat.tokenizer, folder)
 
 
 @contextlib.contextmanager

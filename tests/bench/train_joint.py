@@ -4,10 +4,11 @@
     PYTHONPATH=tests python tests/bench/train_joint.py
 
 The rows and the recipe are those of `experiment=cpu`, in float32. Each turn is one step of each
-form in one process, on the same rows and weights, in the other order every second time, so that a
-busy machine slows all. It prints the ratio of the seconds of a plain step to those
-of each form: median and quartiles over the turns, with the loss and the norm of the gradient on one
-step. No goal: decision 0060 says why train.py does without it.
+form in one process on the same rows, each on the weights that the one before left, in the other
+order every second time, so that a busy machine slows all. It prints the ratio of the seconds of a
+plain step to those of each form, median and quartiles over the turns, and the loss and the norm of
+the gradient on one step of the same weights. No goal: decision 0060 says why train.py does without
+it.
 
     plain     peft's layers, as train.py trains them
     alone     each layer and its adapter in one function: the adapter's product is added to the
@@ -37,7 +38,7 @@ class Joint(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, scale, sizes, *adapters):
         """Return the outputs of the layers; `weight` is theirs end to end, `adapters` all A, then
-        all B; none of the weights has a gradient.
+        all B. `weight` has no gradient.
         """
         flat, count = x.reshape(-1, x.shape[-1]), len(sizes)
         down, ups = torch.cat(adapters[:count]), adapters[count:]
