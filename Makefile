@@ -48,7 +48,7 @@ PYTEST := $(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 test: setup  ## run the tests but for those marked slow, two files at a time; 20 minutes
 	$(PYTEST) -m "not slow"
 
-test-all: setup  ## run all tests; half an hour
+test-all: setup  ## run all tests; up to an hour
 	$(PYTEST)
 
 ##@ Reproduce and release

@@ -141,6 +141,13 @@ def test_a_quantised_peer_may_be_faster_in_the_single_run():
     assert met is True
 
 
+def test_an_engine_of_ours_is_not_held_against_itself():
+    given = arms(vllm=3.0, openvino=1.5)
+    reached = evaluate_speed.goals(given, ["lm-eval", "vllm", "openvino"], 1.0, 1.0, 0.0)
+    (said,) = [what for _, what, met in reached if "our engines, openvino" in what and met]
+    assert "2.00 times" in said and said.endswith("that is not ours, vllm")
+
+
 def test_answers_that_differ_and_gaps_miss_their_goals():
     for shared, answers, gap in ((0.99, 1.0, 0.0), (1.0, 0.99, 0.0), (1.0, 1.0, 2e-3)):
         reached = evaluate_speed.goals(arms(), ["lm-eval"], shared, answers, gap)
