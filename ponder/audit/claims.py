@@ -48,6 +48,8 @@ ESTIMATORS = {
     "announced": "what became of a pre-registration (ponder/report/comparisons.py: announced)",
     "seeds": "mean over questions, and over seeds of training where there are several, as its "
     "pre-registration says (ponder/report/contrasts.py)",
+    "machines": "share of questions that one of two trainings alone has right, by bootstrap over "
+    "questions (ponder/report/machines.py)",
     "fresh": "as accuracy, without the questions that a template of the training questions was "
     "made from (ponder/report/public.py)",
     "cost": "tokens and seconds of timing.jsonl and metrics.jsonl, at the price of "
@@ -76,6 +78,7 @@ def claims(results: dict[str, Any]) -> list[Claim]:
         *_methods(results),
         *_parallel(results),
         *_engines(results),
+        *_machines(results),
         *_mistakes(results),
         *_others(results),
     ]
@@ -278,6 +281,13 @@ def _engines(results: dict[str, Any]) -> Iterator[Claim]:
         stage = engines.PAIRS[entry["name"]].stage
         runs = [f"{stage}/{entry[side]}" for side in ("ours_run", "theirs_run")]
         yield claim(results, f"engines/{entry['name']}", "difference", runs)
+
+
+def _machines(results: dict[str, Any]) -> Iterator[Claim]:
+    for entry in results["machines"]:
+        made = [seed[side]["run"] for seed in entry["seeds"] for side in ("first", "again")]
+        runs = [f"evaluate/{run}" for run in made]
+        yield claim(results, f"machines/{entry['name']}", "machines", runs, entry["families"])
 
 
 def _mistakes(results: dict[str, Any]) -> Iterator[Claim]:

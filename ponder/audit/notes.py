@@ -42,7 +42,7 @@ PREREGISTERED = {
     "stop",
 }
 NOT_FINISHED = re.compile(r"^\*\*Not finished\.\*\*.*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
-# A pre-registration of several contrasts between trainings; on public questions with `benchmark`.
+# A pre-registration of several contrasts between trainings.
 SEVERAL = {
     "question",
     "written",
@@ -56,6 +56,8 @@ SEVERAL = {
     "correction",
     "stop",
 }
+# What a plan of several contrasts may have: public questions; arms that another plan reads.
+MAY_HAVE = {"benchmark", "read_before"}
 EXPECTED = ("higher", "lower", "no difference")
 COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -180,7 +182,7 @@ def outcome(path: Path) -> Outcome:
 
 def is_several(plan: dict[str, Any]) -> bool:
     """Whether a plan has the fields of one with several contrasts."""
-    return set(plan) - {"benchmark"} == SEVERAL
+    return set(plan) - MAY_HAVE == SEVERAL
 
 
 def of_contrasts(answer: Outcome, plan: dict[str, Any]) -> Outcome:
@@ -245,6 +247,7 @@ def preregistrations() -> Findings:
                 "pre-registration is committed once, and gains but dated remarks"
             )
             continue
+        problems += [f"{name}: {rule}" for rule in unplanned(path.stem, plan)]
         result = outcome(path)
         outcomes.append(f"{path.stem}: {result['outcome']}")
         for folder in to_follow(plan, result):
@@ -255,15 +258,37 @@ def preregistrations() -> Findings:
     return Findings(words, problems)
 
 
+def unplanned(name: str, plan: dict[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each arm that a plan says was read before, and that no other plan has
+    with the same budgets and seeds.
+    """
+    others = [other for stem, other in released.plans() if stem != name]
+    for arm in plan.get("read_before", ()):
+        asked = {key for key in released.planned_labels(plan) if key[0] == arm}
+        elsewhere = [
+            key
+            for other in others
+            if arm not in other.get("read_before", ())
+            for key in released.planned_labels(other)
+        ]
+        if not asked or asked - {*elsewhere}:
+            yield f"{arm} is said to be read before, but no other plan has what is read of it"
+
+
 def to_follow(plan: dict[str, Any], result: Outcome) -> list[Path]:
     """Return the evaluations that must have started after their pre-registration: that which an
-    outcome rests on, all of a plan of contrasts, and of its several seeds all but the first, which
-    was there before.
+    outcome rests on, all of a plan of contrasts but for the arms that it says were read before, and
+    of its several seeds all but the first, which was there before.
     """
     names: list[str] = []
     if is_several(plan):
-        pattern = r"-seed[1-9]\d*-" if len(plan["seeds"]) > 1 else ""
-        names = [name for name in result["runs"] if re.search(pattern, name)]
+        first = plan["seeds"][0] if len(plan["seeds"]) > 1 else None
+        later = {
+            f"evaluate/{label}"
+            for (arm, _, seed), label in released.planned_labels(plan).items()
+            if seed != first and arm not in plan.get("read_before", ())
+        }
+        names = [name for name in result["runs"] if name.rpartition("-")[0] in later]
     elif result["outcome"] in ("met", "not met"):
         names = result["runs"][:1]
     return [ROOT / "logs" / name for name in names]

@@ -12,6 +12,7 @@ from ponder.report import (
     contrasts,
     costs,
     engines,
+    machines,
     parallel,
     public,
     released,
@@ -84,6 +85,12 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
         ),
         "parallel": _parallel(compared, evaluations, logs),
         "engines": engines.engines(logs, data.parent),
+        "machines": [
+            entry
+            for plan, answers in planned.values()
+            if "benchmark" not in plan
+            for entry in machines.machines(plan, answers, logs, drawn)
+        ],
         "mistakes": mistakes(
             {label: run[1] for label, run in table.items()},
             read_split(data / "questions", "test"),

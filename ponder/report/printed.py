@@ -41,6 +41,7 @@ KINDS = {  # of the values under a key
     "coverage": "share",
     "cut_share": "share",
     "detectable": "size",
+    "differing_share": "share",
     "difference": "points",
     "dollars": "dollars",
     "least": "limit",

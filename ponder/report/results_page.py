@@ -17,6 +17,7 @@ def results_page(results: Mapping[str, Any], root: str) -> str:
         *_public(printed["public"], root),
         *_engines(printed["engines"], root),
         *_planned(printed["contrasts"], root),
+        *_machines(printed["machines"], root),
         *_mistakes(printed["mistakes"]),
         *_methods(printed["methods"], printed["cited"], root),
         *_parallel(printed["parallel"], root),
@@ -232,6 +233,37 @@ def _arms(arms: Sequence[Mapping[str, Any]], root: str) -> list[str]:
         f"told from none four times in five. Processors: {_processors(arms)}.",
         "",
     ]
+
+
+def _machines(entries: Sequence[Mapping[str, Any]], root: str) -> list[str]:
+    """Return what another kind of processor turns beside what another seed turns."""
+    if not entries:
+        return []
+    lines = ["## Seed or machine", ""]
+    head = ["trained", "by", "accuracy", "again by", "accuracy", "one alone right"]
+    for entry in entries:
+        cells = []
+        for seed in entry["seeds"]:
+            cell = [f"{entry['arm']}, {seed['name']}"]
+            for side in (seed["first"], seed["again"]):
+                cell += [
+                    side["processor"],
+                    f"[{side['accuracy']}]({root}logs/evaluate/{side['run']})",
+                ]
+            cells.append([*cell, seed["differing_share"]])
+        lines += [
+            *table(head, "lrrrrr", cells),
+            "",
+            "The same rows, recipe and seed, trained and evaluated by two kinds of processor; "
+            f"{entry['n']} test questions, nothing forced. One alone right: the share of "
+            "questions that one of two trainings alone has right, "
+            f"{entry['machine']['differing_share']} with another machine, "
+            f"{entry['seed']['differing_share']} with another seed by one kind of machine "
+            f"({entry['pairs']} pairs): {entry['all']['text']} points, paired by question: "
+            f"{entry['found']}. Exploratory, but named before it was read.",
+            "",
+        ]
+    return lines
 
 
 def _of_contrast(numbers: Mapping[str, str] | None) -> list[str]:
