@@ -10,7 +10,8 @@ from conftest import ROOT
 
 from ponder.audit import notes
 from ponder.errors import UserError
-from ponder.report import contrasts, released, sources
+from ponder.report import contrasts, front_page, numbers, released, sources
+from ponder.report.printed import printed
 from ponder.report.seeds import mcnemar
 from ponder.report.sources import PlannedAnswer
 
@@ -193,6 +194,60 @@ def test_the_released_plan_says_the_same_in_the_audit_and_in_the_documents():
     assert there == set(found["runs"])
     later = notes.to_follow(yaml.safe_load(path.read_text()), found)
     assert later and all("-seed" in folder.name for folder in later)
+
+
+# --- in the README ---------------------------------------------------------------------
+
+
+SHARES = {
+    ("cpu", "free"): 0.6,
+    ("cpu", "cap16"): 0.5,
+    ("cpu", "wait1"): 0.2,
+    ("cpu-answers", "cap0"): 0.3,
+    ("cpu-correct", "free"): 0.6,
+    ("cpu-s1", "free"): 0.95,
+}
+
+
+def with_seeds(shares):
+    """results.json, its plan over seeds come to an end with made-up answers of such shares."""
+    results = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())
+    plan = dict(released.plans())["cpu-seeds"] | {"families": ["t"], "n": 60}
+    plan["budgets"] = {arm: [budget] for arm, budget in SHARES}
+    plan["budgets"]["cpu"] = ["free", "cap16", "wait1"]
+    found = contrasts.outcome("cpu-seeds", plan, runs(shares))
+    others = [entry for entry in results["contrasts"] if entry["name"] != "cpu-seeds"]
+    results["contrasts"] = numbers.rounded([found, *others])
+    results["printed"]["contrasts"] = printed(results["contrasts"])
+    return results, by_name(found["contrasts"])
+
+
+def test_once_all_seeds_have_verdicts_the_readme_says_each_with_its_interval():
+    results, found = with_seeds(SHARES)
+    text = front_page.s1_table(results, "")
+    assert "**How sure.** 4 of these models were trained and evaluated 5 times each" in text
+    for name, ours, theirs in (
+        ("traces", "SFT, no forcing", "SFT on answers only"),
+        ("s1_choice", "SFT on s1's choice of rows, no forcing", "SFT, no forcing"),
+        ("cap", "SFT, thinking cut at 16", "SFT, no forcing"),
+    ):
+        contrast = found[name]
+        assert (
+            f"{ours} minus {theirs} {contrast['all']['text']}, expected {contrast['expected']}, "
+            f"{contrast['outcome']}" in text
+        )
+    rows = {line.split(" |")[0][2:]: line for line in text.splitlines() if line.startswith("| ")}
+    wait = rows['Appending "Wait" lifts 50.0% to 56.7%']
+    assert f"over 5 trainings: {found['wait']['all']['text']} points" in wait
+    assert "| opposite direction |" in wait
+    choice = next(line for words, line in rows.items() if words.startswith("Rows chosen"))
+    assert "over 5 trainings" in choice and "| same direction; pre-registered" in choice
+
+
+def test_before_all_seeds_have_verdicts_the_readme_says_what_one_training_got():
+    results, _ = with_seeds({side: 0.5 for side in SHARES if side[0] != "cpu-s1"})
+    text = front_page.s1_table(results, "")
+    assert "How sure" not in text and "over 5 trainings" not in text
 
 
 def test_each_seed_is_also_counted_by_group_where_groups_are_given():

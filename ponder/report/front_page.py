@@ -7,7 +7,7 @@ from ponder.card.plots import plain
 from ponder.report import links
 from ponder.report.arms import OWN
 from ponder.report.tables import cost_words, picture, spelled, table
-from ponder.report.verdicts import findings
+from ponder.report.verdicts import SEEDS, by_name, findings
 
 ALT = "Accuracy on GSM8K against mean thinking tokens: cuts as a solid line, Wait as a dashed one"
 
@@ -142,8 +142,39 @@ def s1_table(results: Mapping[str, Any], root: str) -> str:
         f"of {results['printed']['base']['name']} on generated questions: directions can be "
         "compared, sizes cannot. Where an interval holds zero, the two are not "
         "distinguishable, which does not say that they are equal.",
+        *over_seeds(results, root),
     ]
     return "\n".join(lines) + "\n"
+
+
+def over_seeds(results: Mapping[str, Any], root: str) -> list[str]:
+    """Return a paragraph on the contrasts between several trainings of each arm, as lines; none
+    before all have verdicts.
+    """
+    plan = by_name(results["printed"]["contrasts"]).get(SEEDS)
+    if plan is None or any(contrast["found"] is None for contrast in plan["contrasts"]):
+        return []
+    labels = {
+        f"{row['experiment']}, {row['budget']}": row["label"]
+        for row in results["rows"]
+        if row["subject"] == "trained"
+    }
+    arms = {arm["name"].partition(",")[0] for arm in plan["arms"]}
+    said = [
+        f"{labels[contrast['ours']]} minus {labels[contrast['theirs']]} {contrast['all']['text']}, "
+        f"expected {contrast['expected']}, {contrast['outcome']}"
+        for contrast in plan["contrasts"]
+    ]
+    return [
+        "",
+        f"**How sure.** {len(arms)} of these models were trained and evaluated {plan['seeds']} "
+        "times each; what would be compared was "
+        f"[written down]({root}logs/preregistrations/{SEEDS}.yaml) before any seed but the first "
+        f"was trained. In points over the {plan['n']} questions of "
+        "the families trained on, with 95% intervals over seeds and questions, each verdict "
+        f"corrected over all: {'; '.join(said)}. [Each seed]({root}paper/results.md"
+        "#pre-registered-contrasts). The other rows are of one training each.",
+    ]
 
 
 def example(results: Mapping[str, Any], root: str) -> str:

@@ -110,8 +110,9 @@ def _comparisons(printed: Mapping[str, Any]) -> list[str]:
             f"Pre-registered ({plan['name']}): {plan['expected']}, {plan['outcome']}. "
             for plan in printed["preregistered"]
         )
-        + "Each model was trained once: the intervals cover the choice of questions, not the "
-        f"training seed. Base: {base['name']} from {base['loaded_from']}. Training: "
+        + "Each line is of trainings with seed 0: the intervals cover the choice of questions, not "
+        "the training seed ([over seeds](#pre-registered-contrasts)). "
+        f"Base: {base['name']} from {base['loaded_from']}. Training: "
         f"{main['rows']} rows, {main['steps']} steps, {main['tokens']} tokens, {main['minutes']} "
         f"minutes ({main['machine']}).",
         "",

@@ -31,6 +31,9 @@ class Finding:
         }
 
 
+# The contrast of logs/preregistrations/cpu-seeds.yaml that asks what a finding does, over seeds of
+# training; s1's direction in it is "higher".
+SEEDS, OVER_SEEDS = "cpu-seeds", {"Appending": "wait", "Rows chosen": "s1_choice"}
 # The contrast of logs/preregistrations/qwen.yaml that asks what a finding does, by its first words.
 PUBLIC = {
     "Appending": "wait",
@@ -40,6 +43,26 @@ PUBLIC = {
 }
 # What s1's direction would be in these; the cut is ours minus theirs without one.
 AS_S1 = {"wait": "higher", "cap": "lower", "choice": "higher", "training": "higher"}
+
+
+def over_seeds(finding: Finding, words: str, results: Mapping[str, Any]) -> Finding:
+    """Return a finding on one training with what several came to, once they have a verdict.
+
+    `words` say what is compared. The difference and the verdict are then those of the
+    pre-registered contrast over seeds and questions; without one it is returned as it is.
+    """
+    plan = by_name(results["printed"]["contrasts"]).get(SEEDS)
+    name = next((OVER_SEEDS[said] for said in OVER_SEEDS if finding.says.startswith(said)), None)
+    contrast = by_name(plan["contrasts"])[name] if plan and name else None
+    if plan is None or contrast is None or contrast["all"] is None:
+        return finding
+    numbers = contrast["all"]
+    here = (
+        f"{words}, over {plan['seeds']} trainings: {numbers['text']} points; of their answers "
+        f"{numbers['lost']} that were right became wrong, {numbers['gained']} wrong ones right"
+    )
+    verdict = towards("higher", contrast["found"])
+    return replace(finding, here=here, section="pre-registered-contrasts", verdict=verdict)
 
 
 def with_public(finding: Finding, results: Mapping[str, Any]) -> Finding:
@@ -127,12 +150,13 @@ def _findings(results: Mapping[str, Any]) -> list[Finding]:
     tuning = (
         f"{printed['cited']['rows']} traces lift a model from {quoted['base']}% to {quoted['sft']}%"
     )
+    one_wait, uniform = "One Wait, families trained on", "s1's choice against a uniform draw"
     choice = compared(
         "Rows chosen for difficulty, diversity and quality teach more than random ones",
         1,
         "s1_choice",
         "trained",
-        "s1's choice against a uniform draw",
+        uniform,
     )
     return [
         compared(
@@ -155,13 +179,17 @@ def _findings(results: Mapping[str, Any]) -> list[Finding]:
             f"(Scaling {forcing['s1']['scaling']})",
             "BF",
         ),
-        compared(
-            f'Appending "Wait" lifts {quoted["sft"]}% to {quoted["forced"]}%',
-            cited["forced"] - cited["sft"],
-            "wait",
-            "trained",
-            "One Wait, families trained on",
-            f"; {flips['lost']} right answers became wrong, {flips['gained']} wrong ones right",
+        over_seeds(
+            compared(
+                f'Appending "Wait" lifts {quoted["sft"]}% to {quoted["forced"]}%',
+                cited["forced"] - cited["sft"],
+                "wait",
+                "trained",
+                one_wait,
+                f"; {flips['lost']} right answers became wrong, {flips['gained']} wrong ones right",
+            ),
+            one_wait,
+            results,
         ),
         Finding(
             f"Forcing controls the length ({forcing['s1']['control']}% of runs), asking for a "
@@ -175,7 +203,7 @@ def _findings(results: Mapping[str, Any]) -> list[Finding]:
             f"Rejection sampling scales the wrong way (Scaling {texts['RS']['s1']['scaling']})",
             "RS",
         ),
-        announced(choice, results["preregistered"]),
+        announced(over_seeds(choice, uniform, results), results["preregistered"]),
     ]
 
 
