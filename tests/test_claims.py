@@ -204,7 +204,9 @@ def test_a_result_typed_by_hand_is_reported(suffix, document, typed):
 
 def test_a_result_inside_a_sentence_of_the_documents_is_reported_at_its_line():
     for text, suffix in ((README, ".md"), (PAPER, ".typ")):
-        place = text.index("training seed" if suffix == ".md" else "budget forcing, ")
+        place = text.index(
+            "questions that programs make" if suffix == ".md" else "budget forcing, "
+        )
         found = literals.stray(f"{text[:place]}49.6% {text[place:]}", suffix, PHRASES)
         assert found == [(text.count("\n", 0, place) + 1, "49.6%")]
 

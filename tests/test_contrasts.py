@@ -225,29 +225,31 @@ def with_seeds(shares):
 def test_once_all_seeds_have_verdicts_the_readme_says_each_with_its_interval():
     results, found = with_seeds(SHARES)
     text = front_page.s1_table(results, "")
-    assert "**How sure.** 4 of these models were trained and evaluated 5 times each" in text
-    for name, ours, theirs in (
-        ("traces", "SFT, no forcing", "SFT on answers only"),
-        ("s1_choice", "SFT on s1's choice of rows, no forcing", "SFT, no forcing"),
-        ("cap", "SFT, thinking cut at 16", "SFT, no forcing"),
+    assert "**How sure.** 4 of these models were trained 5 times each" in text
+    for name, words in (
+        ("traces", "SFT, no forcing minus SFT on answers only"),
+        ("doubt", "SFT with doubt, no forcing minus SFT, no forcing"),
+        ("s1_choice", "SFT on s1's choice of rows, no forcing minus SFT, no forcing"),
+        ("cap", "SFT, thinking cut at 16 minus SFT, no forcing"),
     ):
         contrast = found[name]
-        assert (
-            f"{ours} minus {theirs} {contrast['all']['text']}, expected {contrast['expected']}, "
-            f"{contrast['outcome']}" in text
-        )
+        assert f"{words} {contrast['all']['text']}" in text
+        missed = f"{words} (expected {contrast['expected']}, found {contrast['found']})"
+        assert (missed in text) == (contrast["outcome"] == "not met")
+    assert {found[name]["found"] for name in found} == {"higher", "lower", "no difference"}
     rows = {line.split(" |")[0][2:]: line for line in text.splitlines() if line.startswith("| ")}
     wait = rows['Appending "Wait" lifts 50.0% to 56.7%']
     assert f"over 5 trainings: {found['wait']['all']['text']} points" in wait
     assert "| opposite direction |" in wait
     choice = next(line for words, line in rows.items() if words.startswith("Rows chosen"))
-    assert "over 5 trainings" in choice and "| same direction; pre-registered" in choice
+    assert "over 5 trainings" in choice and "| same direction; of one training pre" in choice
 
 
 def test_before_all_seeds_have_verdicts_the_readme_says_what_one_training_got():
     results, _ = with_seeds({side: 0.5 for side in SHARES if side[0] != "cpu-s1"})
     text = front_page.s1_table(results, "")
     assert "How sure" not in text and "over 5 trainings" not in text
+    assert "Each of these rows is of one training" in text
 
 
 def test_each_seed_is_also_counted_by_group_where_groups_are_given():

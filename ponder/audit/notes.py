@@ -247,7 +247,8 @@ def preregistrations() -> Findings:
                 "pre-registration is committed once, and gains but dated remarks"
             )
             continue
-        problems += [f"{name}: {rule}" for rule in unplanned(path.stem, plan)]
+        if is_several(plan):
+            problems += [f"{name}: {rule}" for rule in unplanned(path.stem, plan, commits)]
         result = outcome(path)
         outcomes.append(f"{path.stem}: {result['outcome']}")
         for folder in to_follow(plan, result):
@@ -258,35 +259,43 @@ def preregistrations() -> Findings:
     return Findings(words, problems)
 
 
-def unplanned(name: str, plan: dict[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each arm that a plan says was read before, and that no other plan has
-    with the same budgets and seeds.
+def unplanned(name: str, plan: dict[str, Any], commits: list[str]) -> Iterator[str]:
+    """Yield a sentence for each arm that a plan says was read before, unless an earlier plan asks
+    for the same evaluations; `commits` are those of this plan, newest first.
     """
-    others = [other for stem, other in released.plans() if stem != name]
-    for arm in plan.get("read_before", ()):
-        asked = {key for key in released.planned_labels(plan) if key[0] == arm}
-        elsewhere = [
-            key
-            for other in others
-            if arm not in other.get("read_before", ())
-            for key in released.planned_labels(other)
-        ]
-        if not asked or asked - {*elsewhere}:
-            yield f"{arm} is said to be read before, but no other plan has what is read of it"
+    before = plan.get("read_before", [])
+    if not (isinstance(before, list) and set(before) <= set(plan["budgets"])):
+        yield f"read_before is {before!r}, which is no list of its arms"
+        return
+    elsewhere: set[str] = set()
+    for stem, other in released.plans():
+        path = f"logs/preregistrations/{stem}.yaml"
+        other_commits = git_text("log", "--format=%H", "--", path).split()
+        if stem != name and other_commits and commits:
+            first = ("merge-base", "--is-ancestor", other_commits[-1], commits[-1])
+            if other_commits[-1] != commits[-1] and git(*first) is not None:
+                said_before = other.get("read_before", ())
+                labels = released.planned_labels(other).items()
+                elsewhere |= {label for (arm, *_), label in labels if arm not in said_before}
+    for arm in before:
+        labels = {
+            label for (of_arm, *_), label in released.planned_labels(plan).items() if of_arm == arm
+        }
+        if labels - elsewhere:
+            yield f"{arm} is said to be read before, but no earlier plan asks for all that is read"
 
 
 def to_follow(plan: dict[str, Any], result: Outcome) -> list[Path]:
     """Return the evaluations that must have started after their pre-registration: that which an
     outcome rests on, all of a plan of contrasts but for the arms that it says were read before, and
-    of its several seeds all but the first, which was there before.
+    of its several seeds all but seed 0, which was there before.
     """
     names: list[str] = []
     if is_several(plan):
-        first = plan["seeds"][0] if len(plan["seeds"]) > 1 else None
         later = {
             f"evaluate/{label}"
             for (arm, _, seed), label in released.planned_labels(plan).items()
-            if seed != first and arm not in plan.get("read_before", ())
+            if (seed or len(plan["seeds"]) == 1) and arm not in plan.get("read_before", ())
         }
         names = [name for name in result["runs"] if name.rpartition("-")[0] in later]
     elif result["outcome"] in ("met", "not met"):

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from ponder import rows
 from ponder.audit.checks import CODE, Verdict, completed, place
+from ponder.config import yaml_value
 from ponder.errors import UserError
 from ponder.hashing import file_sha256
 from ponder.report import released
@@ -211,16 +212,20 @@ def train(
     `span`, and compare each step on the way.
 
     `name` is a run's, or its label. The rows are the released ones where its code knows them by
-    their name; else its code chooses them again.
+    their name, or where a model taught another seed than the first (decision 0062); else its code
+    chooses them again.
     """
     folder = folder_of(logs, "train", name)
     commit = json.loads((folder / "status.json").read_text())["commits"][0]["commit"]
     code = scratch / "code"
     unpack(commit, code)
     put_rows(scratch, folder)
-    experiment, _, seed = label_of(folder).partition("-seed")
-    overrides = [f"experiment={experiment}", *([f"seed={seed}"] if seed else [])]
-    script(scratch, "collect", *overrides, code=code).wait()
+    overrides = overrides_of(label_of(folder), code)
+    chosen = taught_by_a_model(scratch)
+    if chosen and "-seed" in label_of(folder):
+        overrides.append(f"+rows={chosen}")
+    else:
+        script(scratch, "collect", *overrides, code=code).wait()
     recorded: list[dict[str, Any]] = read_jsonl(folder / "metrics.jsonl")[: span[1]]
     with script(scratch, "train", *overrides, code=code) as process:
         try:
@@ -274,6 +279,36 @@ def put_rows(scratch: Path, folder: Path) -> None:
             if source.exists():
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target / name)
+
+
+def overrides_of(label: str, code: Path) -> list[str]:
+    """Return the words that a training was started with, from its label: `<name>-seed<n>`.
+
+    A name that is no experiment of its code is one that was given to an experiment, as in
+    cpu-again: its name begins with that of the experiment.
+    """
+    name, _, seed = label.partition("-seed")
+    experiment = experiment_of(name, code)
+    words = [f"experiment={experiment}"]
+    words += [f"name={name}"] if name != experiment else []
+    return words + ([f"seed={seed}"] if seed else [])
+
+
+def experiment_of(name: str, code: Path) -> str:
+    """Return the experiment of some code whose name begins that of a run, the longest; cpu where
+    none does.
+    """
+    experiments = [path.stem for path in (code / "conf" / "experiment").glob("*.yaml")]
+    known = [experiment for experiment in experiments if f"{name}-".startswith(f"{experiment}-")]
+    return max(known, key=len, default="cpu")
+
+
+def taught_by_a_model(scratch: Path) -> Path | None:
+    """Return the rows of the collection in `scratch` where a model taught it, else None."""
+    for folder in scratch.glob("collect/*"):
+        if yaml_value((folder / "config.yaml").read_text())["teacher"]["kind"] != "solver":
+            return folder / "train.jsonl"
+    return None
 
 
 def first_steps(
@@ -379,10 +414,8 @@ def planned_again(scratch: Path, folder: Path, adapter: Path | None) -> tuple[An
     weights = None
     if recorded.subject.kind == "trained":
         weights = str(adapter or weights_of(folder))
-    experiments = [path.stem for path in (CODE / "conf" / "experiment").glob("*.yaml")]
-    known = [name for name in experiments if f"{folder.name}-".startswith(f"{name}-")]
     with initialize_config_dir(str(CODE / "conf"), version_base="1.3"):
-        config = compose("evaluate", [f"experiment={max(known, key=len, default='cpu')}"])
+        config = compose("evaluate", [f"experiment={experiment_of(folder.name, CODE)}"])
     OmegaConf.set_struct(config, False)  # a run records defaults that conf/ leaves out
     here = {"out": str(scratch), "wandb": "disabled", "subject": {"adapter": weights}}
     plan = study.read(OmegaConf.merge(config, recorded, here))

@@ -143,12 +143,20 @@ def overrides(run: Evaluation) -> list[str]:
         line += numbered("control", "limit", run.control)
     if run.decoding != "greedy":
         line += numbered("decoding", "samples", run.decoding)
-    return line + with_seed(run.seed)
+    return line + with_seed(run.experiment, run.seed)
 
 
-def with_seed(seed: int) -> list[str]:
-    """Return the override of a seed of training, none for the usual one."""
-    return [f"seed={seed}"] if seed else []
+def with_seed(experiment: str, seed: int) -> list[str]:
+    """Return the overrides of a seed of training, none for the usual one.
+
+    Where a model teaches, the other seeds are trained on its released rows (decision 0062).
+    """
+    if not seed:
+        return []
+    line = [f"seed={seed}"]
+    if planned("collect", f"experiment={experiment}").teacher.kind == "solver":
+        return line
+    return [*line, f"+rows={released_rows(experiment).relative_to(runs.ROOT)}"]
 
 
 def numbered(group: str, key: str, name: str) -> list[str]:
@@ -251,15 +259,15 @@ def print_names(rows: dict[str, Evaluation]) -> None:
 # --- the Qwen2.5 scale -----------------------------------------------------------------
 
 
-def qwen_rows() -> Path:
-    """Return the released rows of the main arm of the Qwen2.5 scale; raises UserError without."""
-    folder = runs.released_data(QWEN)
+def released_rows(experiment: str) -> Path:
+    """Return the released rows of an experiment that a model teaches; raises UserError without."""
+    folder = runs.released_data(experiment)
     path = folder / "train.jsonl" if folder else None
     if path is None or not path.exists():
         raise UserError(
-            f"the rows of experiment={QWEN} are not released: this checkout has no "
-            f"data/*/{QWEN}/train.jsonl; make your own in some hours with "
-            f"python collect.py experiment={QWEN}"
+            f"the rows of experiment={experiment} are not released: this checkout has no "
+            f"data/*/{experiment}/train.jsonl; make your own in some hours with "
+            f"python collect.py experiment={experiment}"
         )
     return path
 
@@ -289,7 +297,7 @@ def again_qwen() -> list[bool]:
 
     All its budgets are decoded in one pass.
     """
-    rows, found = qwen_rows(), qwen_runs()
+    rows, found = released_rows(QWEN), qwen_runs()
     base = [f"experiment={QWEN}", f"+rows={rows.relative_to(runs.ROOT)}"]
     script("train", *base)
     print_name(stages.train_run(planned("train", *base)), QWEN)
@@ -319,7 +327,7 @@ def again(which: str) -> list[bool]:
         script("collect", f"experiment={experiment}")
         good.append(same_data(experiment))
         for seed in (seed for other, seed in wanted if other == experiment):
-            line = [f"experiment={experiment}", *with_seed(seed)]
+            line = [f"experiment={experiment}", *with_seed(experiment, seed)]
             script("train", *line)
             run = stages.train_run(planned("train", *line))
             print_name(run, stages.seeded(experiment, seed))

@@ -28,7 +28,8 @@ def outcome(
 ) -> dict[str, Any]:
     """Return what a plan came to; each seed also by groups of families, where they are given.
 
-    {"name", "outcome": in words, "arms": each arm under each budget with the seeds that are there,
+    {"name", "outcome": in words, "read_before": the arms that another plan reads, in words,
+    "arms": each arm under each budget with the seeds that are there,
     "contrasts": each with its "outcome" (met, not met, void, or "not run" with what is missing),
     what was "found" and under "all" its numbers, both None without a verdict}.
     """
@@ -53,6 +54,7 @@ def outcome(
         "seeds": len(plan["seeds"]),
         "families": list(plan["families"]),
         "n": plan["n"],
+        "read_before": ", ".join(plan.get("read_before", ())),
         "arms": [
             _arm(side, plan, runs, groups or {})
             for side in sides

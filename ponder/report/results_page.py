@@ -203,13 +203,25 @@ def _planned(plans: Sequence[Mapping[str, Any]], root: str) -> list[str]:
         head = ["primary contrast", "expected", "points", "p (Holm)", "detectable", "outcome"]
         lines += [
             f"[{plan['name']}]({root}logs/preregistrations/{plan['name']}.yaml), over {plan['n']} "
-            f"test questions of {', '.join(map(spelled, plan['families']))}: {plan['outcome']}.",
+            f"test questions of {', '.join(map(spelled, plan['families']))}: {plan['outcome']}."
+            + read_before(plan),
             "",
             *table(head, "lrrrrl", verdicts),
             "",
             *(_arms(plan["arms"], root) if plan["arms"] else ()),
         ]
     return lines
+
+
+def read_before(plan: Mapping[str, Any]) -> str:
+    """Return a sentence on what was read before a plan was written, "" where nothing is told."""
+    if not plan["read_before"]:
+        return ""
+    return (
+        f" Read before this plan was written, by another one: {plan['read_before']}; and seed 0 of "
+        'each arm. Of so few seeds "no difference" says that none was found, not that there is '
+        "none."
+    )
 
 
 def _arms(arms: Sequence[Mapping[str, Any]], root: str) -> list[str]:
@@ -259,9 +271,9 @@ def _machines(entries: Sequence[Mapping[str, Any]], root: str) -> list[str]:
             f"{entry['n']} test questions, nothing forced. One alone right: the share of "
             "questions that one of two trainings alone has right, "
             f"{entry['machine']['differing_share']} with another machine, "
-            f"{entry['seed']['differing_share']} with another seed by one kind of machine "
-            f"({entry['pairs']} pairs): {entry['all']['text']} points, paired by question: "
-            f"{entry['found']}. Exploratory, but named before it was read.",
+            f"{entry['seed']['differing_share']} with another seed by one kind of machine (seeds "
+            f"{entry['pairs']}): {entry['all']['text']} points, paired by question: "
+            f"{entry['found']}. The interval is over questions, for these trainings. Exploratory.",
             "",
         ]
     return lines

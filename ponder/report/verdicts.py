@@ -58,8 +58,9 @@ def over_seeds(finding: Finding, words: str, results: Mapping[str, Any]) -> Find
         return finding
     numbers = contrast["all"]
     here = (
-        f"{words}, over {plan['seeds']} trainings: {numbers['text']} points; of their answers "
-        f"{numbers['lost']} that were right became wrong, {numbers['gained']} wrong ones right"
+        f"{words}, over {plan['seeds']} trainings: {numbers['text']} points; of {plan['seeds']} x "
+        f"{plan['n']} answers {numbers['lost']} are right without it alone, {numbers['gained']} "
+        "with it alone"
     )
     verdict = towards("higher", contrast["found"])
     return replace(finding, here=here, section="pre-registered-contrasts", verdict=verdict)
@@ -211,7 +212,7 @@ def announced(finding: Finding, preregistered: list[Mapping[str, str]]) -> Findi
     """Return the finding on the choice of rows with the outcome of its pre-registration."""
     for plan in preregistered:
         if plan["comparison"] == "s1_choice":
-            outcome = f"pre-registered as {plan['expected']}: {plan['outcome']}"
+            outcome = f"of one training pre-registered as {plan['expected']}: {plan['outcome']}"
             return Finding(
                 finding.says, finding.here, finding.section, f"{finding.verdict}; {outcome}"
             )
