@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 from conftest import ROOT
 
 from ponder import runs
@@ -79,6 +80,12 @@ def test_tasks_restrict_the_questions(capsys):
     [
         (["no-such-run"], "no finished evaluation is called 'no-such-run'"),
         ([FREE, "--tasks", "chess"], "answered nothing of chess"),
+        ([FREE, "--tasks", "boolean,chess"], "answered nothing of chess"),
+        ([FREE, "--against", "logs/evaluate/cpu-trained-cap*-test-*"], "names 4 arms: cpu-"),
+        ([FREE, "--plot", "picture.foo"], "is no picture"),
+        ([FREE, "--plot", "nowhere/picture.svg"], "is no picture"),
+        ([FREE, "--without", "data/qwen/gsm8k-originals.jsonl"], "names no question"),
+        (["cpu-seed1-trained-free-test", "--against", "cpu-s1-trained-free-test"], "in common"),
         (
             [FREE, "--against", "logs/evaluate/cpu-trained-free-dev-*"],
             "answered different questions",
@@ -91,8 +98,50 @@ def test_a_mistake_is_a_sentence(arguments, words, capsys):
     assert stop.value.code == 2 and words in capsys.readouterr().err
 
 
-def evaluation(folder, seed, correct):
-    """An Evaluation of four questions by a training of some seed."""
+PLAN = yaml.safe_load((ROOT / "logs/preregistrations/cpu-seeds.yaml").read_text())
+
+
+def test_the_seeds_of_each_planned_arm_are_one_row_with_the_number_of_the_documents(capsys):
+    results = json.loads((ROOT / "paper/generated/results.json").read_text())
+    plan = next(plan for plan in results["contrasts"] if plan["name"] == "cpu-seeds")
+    tasks = ",".join(PLAN["families"])
+    for arm in plan["arms"]:
+        runs_of = [f"logs/evaluate/{seed['run']}" for seed in reversed(arm["seeds"])]
+        text = printed(capsys, *runs_of, "--tasks", tasks, "--format", "csv")
+        (row,) = csv.DictReader(io.StringIO(text))
+        assert row["seeds"] == str(len(arm["seeds"])) and row["n"] == str(PLAN["n"])
+        assert row["seed numbers"].split() == [seed["name"][5:] for seed in arm["seeds"]]
+        for key in ("accuracy", "low", "high"):
+            assert float(row[key]) == pytest.approx(arm["all"][key], abs=1e-6), arm["name"]
+
+
+def test_a_difference_of_single_runs_is_that_of_the_documents(capsys):
+    results = json.loads((ROOT / "paper/generated/results.json").read_text())
+    pair = next(pair for pair in results["comparisons"] if pair["name"] == "wait")
+    tasks = ",".join(PLAN["families"])
+    wait = "logs/evaluate/cpu-trained-wait1-test-*"
+    text = printed(capsys, wait, "--against", FREE, "--tasks", tasks, "--format", "csv")
+    row = next(csv.DictReader(io.StringIO(text)))
+    for ours, theirs in (("difference", "difference"), ("difference low", "low")):
+        assert float(row[ours]) == pytest.approx(pair["trained"][theirs], abs=1e-6)
+
+
+def test_several_samples_of_a_question_are_one_question(capsys):
+    text = printed(capsys, "cpu-trained-free-sampled4-test", "--against", FREE, "--format", "csv")
+    row = next(csv.DictReader(io.StringIO(text)))
+    assert row["n"] == "480" and row["gained"] == row["lost"] == ""
+    assert float(row["high"]) - float(row["low"]) > 0.07  # 1,920 answers alike would be at 0.045
+
+
+def test_the_text_says_what_its_numbers_are(capsys):
+    wait = "logs/evaluate/cpu-trained-wait1-test-*"
+    text = printed(capsys, wait, "--against", FREE)
+    assert "minus cpu-trained-free-test" in text and "over the 1 rows compared" in text
+    assert "Exploratory" in text and "Difference" not in printed(capsys, wait)
+
+
+def evaluation(folder, seed, correct, lr=1, adapter=None):
+    """An Evaluation of some questions by a training of some seed; by none where it is None."""
     values = dict(
         task="t",
         question="q",
@@ -112,8 +161,49 @@ def evaluation(folder, seed, correct):
         ("t", str(at), 0): table.SampleRow(**values, id=str(at), correct=right)
         for at, right in enumerate(correct)
     }
-    training = table.Training(f"x-{seed}", seed, {"lr": 1})
-    return table.Evaluation(ROOT / folder, "x-free-dev", {"budget": "free"}, training, samples)
+    training = None if seed is None else table.Training(f"x-{seed}", seed, {"lr": lr})
+    config = {"budget": "free", "subject": {"adapter": adapter}}
+    return table.Evaluation(ROOT / folder, "x-free-dev", config, training, samples)
+
+
+def test_where_the_weights_lay_makes_no_other_arm():
+    runs = [evaluation("a", 0, [1, 0], adapter="data/x"), evaluation("b", 1, [1, 1], adapter=None)]
+    assert len(table.arms(runs)) == 1
+
+
+def test_arms_of_one_label_say_in_what_they_differ():
+    runs = [evaluation("a", 0, [1, 0], lr=0.1), evaluation("b", 0, [1, 1], lr=0.2)]
+    assert [arm.label for arm in table.arms(runs)] == ["x-free-dev (lr=0.1)", "x-free-dev (lr=0.2)"]
+
+
+def test_seeds_are_paired_by_their_number_in_whatever_order_they_are_named():
+    first, second = [1, 1, 0, 0, 1, 0, 1, 0], [0, 1, 1, 0, 1, 1, 0, 0]
+    ours = [evaluation("a", 0, first), evaluation("b", 1, second)]
+    theirs = [evaluation("c", 1, second, 2), evaluation("d", 0, first, 2)]
+    mine, reference = table.arms([*ours, *theirs])
+    found = table.difference(mine, reference)
+    assert (found["gained"], found["lost"], found["seeds paired"]) == (0, 0, "0, 1")
+
+
+def test_only_the_seeds_that_both_have_are_paired():
+    ours = [evaluation("a", 0, [1, 1, 0, 0]), evaluation("b", 1, [1, 1, 1, 1])]
+    mine, reference = table.arms([*ours, evaluation("c", 0, [0, 1, 0, 0], 2)])
+    found = table.difference(mine, reference)
+    assert (found["seeds paired"], found["gained"], found["p"]) == ("0", 1, 1.0)
+
+
+def test_what_is_not_trained_stands_beside_each_seed_and_has_none_itself():
+    ours = [evaluation("a", 0, [1, 1, 0, 0]), evaluation("b", 1, [1, 1, 1, 0])]
+    mine, base = table.arms([*ours, evaluation("c", None, [0, 1, 0, 0])])
+    found = table.difference(mine, base)
+    assert (found["seeds paired"], found["gained"], found["difference"]) == ("0, 1", 3, 3 / 8)
+    assert table.line(base)["seeds"] is None
+
+
+def test_a_copy_of_what_is_not_trained_is_no_second_seed():
+    runs = [evaluation(f"{place}/evaluate/c", None, [0, 1]) for place in ("logs", "outputs")]
+    with pytest.raises(UserError, match="x-free-dev is twice: "):
+        table.arms(runs)
 
 
 def test_seeds_of_one_recipe_are_one_arm():

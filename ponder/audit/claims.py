@@ -284,6 +284,8 @@ def _engines(results: dict[str, Any]) -> Iterator[Claim]:
 
 
 def _machines(results: dict[str, Any]) -> Iterator[Claim]:
+    if not results["machines"]:  # none was made again: the list alone is a claim
+        yield claim(results, "machines", "machines")
     for entry in results["machines"]:
         made = [seed[side]["run"] for seed in entry["seeds"] for side in ("first", "again")]
         runs = [f"evaluate/{run}" for run in made]
