@@ -713,7 +713,7 @@ def test_a_pre_registration_is_met_by_the_interval_alone(measured, expected, out
     }
     pairs = json.loads(json.dumps(measured["comparisons"]))
     wait = next(pair for pair in pairs if pair["name"] == "wait")
-    wait["trained"]["verdict"] = comparisons.verdict({"low": -0.3, "high": -0.2})
+    wait["trained"] |= {"low": -0.3, "high": -0.2, "verdict": comparisons.NONE}
     other = plan | {"runs": {"ours": "another-test", "theirs": "cpu-trained-free-test"}}
     assert comparisons.announced([("x", plan), ("y", other)], released.rows(), pairs) == [
         {"name": "x", "comparison": "wait", "expected": expected, "outcome": outcome}

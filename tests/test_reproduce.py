@@ -121,6 +121,7 @@ def steps(monkeypatch):
     monkeypatch.setattr(reproduce, "planned", lambda stage, *overrides: None)
     monkeypatch.setattr(reproduce.released, "run_folder", lambda stage, label: None)
     monkeypatch.setattr(reproduce.released, "groups", lambda: GROUPS)
+    monkeypatch.setattr(reproduce, "taught_by_a_model", lambda name: name == "cpu-distilled")
     return called
 
 
@@ -154,9 +155,10 @@ def test_everything_trains_every_arm_and_released_seed_and_no_run_comes_twice(st
     seeds = [re.fullmatch(r"(.+)-seed(\d+)-\w{8}", name).groups() for name in folders]
     others = sorted(overrides for overrides in trained if len(overrides) > 1)
     qwen = [["experiment=qwen", "+rows=data/qwen/qwen/train.jsonl"]]
-    assert others == sorted(
-        qwen + [[f"experiment={arm}", f"seed={seed}"] for arm, seed in seeds if arm in arms]
-    )
+    again = [[f"experiment={arm}", f"seed={seed}"] for arm, seed in seeds if arm in arms]
+    for line in again:  # a model's rows are the released ones, for it writes others elsewhere
+        line += ["+rows=data/cpu/cpu-distilled/train.jsonl"] * ("distilled" in line[0])
+    assert others == sorted(qwen + again)
     assert sum(name == "collect" for name, *_ in steps) == 7
     everything = [*released.rows(), *released.methods().named().values()]
     everything += reproduce.released_seeds()
@@ -233,6 +235,13 @@ def test_all_of_it_has_the_qwen_arm_where_it_is_released(steps, qwen):
     assert exit_code("all") == 0
     assert [step[1] for step in steps].count("experiment=qwen") == 2
     assert sum(step[0] == "collect" for step in steps) == 7
+
+
+def test_another_seed_of_a_model_s_rows_is_trained_on_the_released_ones():
+    rows = "+rows=data/cpu/cpu-distilled/train.jsonl"
+    assert reproduce.with_seed("cpu-distilled", 1) == ["seed=1", rows]
+    assert reproduce.with_seed("cpu-distilled", 0) == []
+    assert reproduce.with_seed("cpu-s1", 2) == ["seed=2"]
 
 
 @pytest.fixture(scope="module")

@@ -275,8 +275,11 @@ def unplanned(name: str, plan: dict[str, Any], commits: list[str]) -> Iterator[s
             first = ("merge-base", "--is-ancestor", other_commits[-1], commits[-1])
             if other_commits[-1] != commits[-1] and git(*first) is not None:
                 said_before = other.get("read_before", ())
-                labels = released.planned_labels(other).items()
-                elsewhere |= {label for (arm, *_), label in labels if arm not in said_before}
+                elsewhere |= {
+                    label
+                    for (arm, *_), label in released.planned_labels(other).items()
+                    if arm not in said_before
+                }
     for arm in before:
         labels = {
             label for (of_arm, *_), label in released.planned_labels(plan).items() if of_arm == arm

@@ -11,6 +11,7 @@ inside the released run's 95% interval. What must be there to compare with is lo
 anything runs.
 """
 
+import functools
 import json
 import re
 import subprocess
@@ -154,9 +155,17 @@ def with_seed(experiment: str, seed: int) -> list[str]:
     if not seed:
         return []
     line = [f"seed={seed}"]
-    if planned("collect", f"experiment={experiment}").teacher.kind == "solver":
-        return line
-    return [*line, f"+rows={released_rows(experiment).relative_to(runs.ROOT)}"]
+    if taught_by_a_model(experiment):
+        line.append(f"+rows={released_rows(experiment).relative_to(runs.ROOT)}")
+    return line
+
+
+@functools.cache
+def taught_by_a_model(experiment: str) -> bool:
+    """Return whether the rows of an experiment are a model's, which are other bytes on another
+    kind of machine.
+    """
+    return planned("collect", f"experiment={experiment}").teacher.kind != "solver"
 
 
 def numbered(group: str, key: str, name: str) -> list[str]:

@@ -12,6 +12,8 @@ from ponder.report.sources import Evaluation, published
 from ponder.statistics import Sample
 
 MAIN = "SFT, no forcing"
+LEVEL = 0.05  # a corrected p-value below it tells a difference from none
+NONE = "not distinguishable from"
 WIDE = 0.5  # an interval of an accuracy as wide as half of its scale determines nothing
 COMPARISONS = {  # the name in the paper's prose: the row, and the row that is subtracted from it
     "nearest": (MAIN, "Nearest training question"),
@@ -78,28 +80,44 @@ def difference(ours: Sequence[Sample], theirs: Sequence[Sample], purpose: str) -
     """Return the paired difference of two lists of samples, its verdict and its text.
 
     "gained" are the answers that only `ours` has right, "lost" those that only `theirs` has. Votes
-    may be right in part, where they are tied; `purpose` then names the resamples of the interval.
+    may be right in part, where they are tied; `purpose` then names the resamples of the interval,
+    and "p" is Student's of the paired differences, not McNemar's exact one.
     """
     flags, others = ([s["correct"] for s in samples] for samples in (ours, theirs))
+    paired = [a - b for a, b in zip(flags, others, strict=True)]
+    gained, lost = sum(value > 0 for value in paired), sum(value < 0 for value in paired)
     if {*flags, *others} <= {0, 1}:
         interval = statistics.difference(flags, others)
+        p = seeds.mcnemar(gained, lost)
     else:
-        drawn = statistics.interval([a - b for a, b in zip(flags, others, strict=True)], purpose)
+        drawn = statistics.interval(paired, purpose)
         interval = {"difference": drawn.pop("value"), **drawn}
+        p = seeds.crossed([paired]).p
     return interval | {
         "n": len(flags),
-        "gained": sum(a > b for a, b in zip(flags, others, strict=True)),
-        "lost": sum(a < b for a, b in zip(flags, others, strict=True)),
+        "gained": gained,
+        "lost": lost,
+        "p": p,
         "verdict": verdict(interval),
         "text": difference_text(interval),
     }
+
+
+def corrected(found: Sequence[dict[str, Any]]) -> None:
+    """Put "p_holm" into some differences, each p-value corrected over all of them by Holm, and let
+    their verdicts say no more than it does.
+    """
+    for entry, p in zip(found, seeds.holm([entry["p"] for entry in found]), strict=True):
+        entry["p_holm"] = p
+        if p >= LEVEL:
+            entry["verdict"] = NONE
 
 
 def verdict(interval: Mapping[str, float]) -> str:
     """Return what the interval of a difference says, to stand between two names."""
     if interval["low"] > 0:
         return "higher than"
-    return "lower than" if interval["high"] < 0 else "not distinguishable from"
+    return "lower than" if interval["high"] < 0 else NONE
 
 
 def compare(
@@ -107,13 +125,12 @@ def compare(
 ) -> list[dict[str, Any]]:
     """Return each of COMPARISONS within each scope, None in one without a family.
 
-    `rows` are {label: samples}. In the scope "trained" there is also McNemar's exact "p" and its
-    correction over all comparisons by Holm, "p_holm"; "units" are its families as units.
+    `rows` are {label: samples}. The p-values of a scope are corrected over all comparisons within
+    it; "units" are the families of the scope "trained" as units.
     """
     pairs = [_pair(name, rows, scopes) for name in COMPARISONS]
-    chances = [seeds.mcnemar(p["trained"]["gained"], p["trained"]["lost"]) for p in pairs]
-    for pair, p, corrected in zip(pairs, chances, seeds.holm(chances), strict=True):
-        pair["trained"] |= {"p": p, "p_holm": corrected}
+    for scope in scopes:
+        corrected([pair[scope] for pair in pairs if pair[scope]])
     return pairs
 
 
@@ -183,16 +200,18 @@ def compare_methods(
     votes = methods.voting(samples(compared.voting), compared.votes)
     for point in votes:
         sides[point["k"]] = [{"correct": score} for score in point.pop("scores")]
+    compared_pairs: list[dict[str, Any]] = [
+        {"name": name, "all": difference(sides[ours], sides[theirs], f"paper/{name}/all")}
+        for name, (ours, theirs) in PAIRS.items()
+    ]
+    corrected([pair["all"] for pair in compared_pairs])
     return {
         "steps": steps,
         "unasked": unasked,
         "table": table,
         "source": cited["table3"]["source"],
         "voting": votes,
-        "comparisons": [
-            {"name": name, "all": difference(sides[ours], sides[theirs], f"paper/{name}/all")}
-            for name, (ours, theirs) in PAIRS.items()
-        ],
+        "comparisons": compared_pairs,
     }
 
 
@@ -224,7 +243,7 @@ def announced(
     met = {
         "higher": "higher than",
         "lower": "lower than",
-        "no difference": "not distinguishable from",
+        "no difference": NONE,
     }
     outcomes = []
     for name, plan in plans:
@@ -232,7 +251,7 @@ def announced(
         if entry is None:
             continue
         assert entry["trained"]["n"] == plan["n"], f"{name} speaks of other questions"
-        reached = entry["trained"]["verdict"] == met[plan["expected"]]
+        reached = verdict(entry["trained"]) == met[plan["expected"]]
         outcomes.append(
             {
                 "name": name,

@@ -11,11 +11,10 @@ from typing import Any
 
 from ponder import statistics
 from ponder.report import seeds
-from ponder.report.comparisons import summary, within
+from ponder.report.comparisons import LEVEL, summary, within
 from ponder.report.printed import difference_text, share_text
 from ponder.report.sources import PlannedAnswer, PlannedAnswers
 
-LEVEL = 0.05  # a corrected p-value below it tells a difference from none
 Side = tuple[str, str]  # arm, budget
 Table = list[list[int]]  # ours minus theirs: a row for each seed, a column for each question
 
@@ -147,9 +146,12 @@ def _over_questions(table: Table) -> dict[str, Any]:
     (row,) = table
     flags = [cell > 0 for cell in row], [cell < 0 for cell in row]
     interval = statistics.difference(*flags)
-    return {**interval, "p": seeds.mcnemar(*map(sum, flags))} | dict.fromkeys(
-        ("detectable", "between_seeds")
-    )
+    return {
+        **interval,
+        "p": seeds.mcnemar(*map(sum, flags)),
+        "detectable": seeds.crossed([row]).detectable,
+        "between_seeds": None,
+    }
 
 
 Estimator = Callable[[Table], dict[str, Any]]

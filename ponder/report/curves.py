@@ -148,7 +148,9 @@ def _group(panel: Any, rows: Rows, constant: float, theme: Theme, named: bool) -
 def _seeds(panel: Any, plans: Sequence[Mapping[str, Any]], group: str, theme: Theme) -> None:
     """Draw what other seeds of training got as dots, in the colour of their arm."""
     colours = {experiment: colour for experiment, colour in ARMS.values()}
-    for arm in (arm for plan in plans for arm in plan["arms"]):
+    # What two plans read is drawn once.
+    arms = {arm["name"]: arm for plan in reversed(plans) for arm in plan["arms"]}
+    for arm in arms.values():
         experiment = arm["name"].partition(", ")[0]
         points = [seed["groups"].get(group) for seed in arm["seeds"] if seed["name"] != "seed 0"]
         points = [point for point in points if point]

@@ -11,7 +11,7 @@ from typing import Any
 
 from ponder import statistics
 from ponder.report import released, sources
-from ponder.report.comparisons import difference
+from ponder.report.comparisons import corrected, difference
 from ponder.report.printed import share_text
 from ponder.runs import read_jsonl
 from ponder.statistics import Sample
@@ -54,6 +54,7 @@ def engines(logs: Path, data: Path) -> list[dict[str, Any]]:
         ours, theirs = (read(folder, data) for folder in folders)
         runs = {"ours_run": folders[0].name, "theirs_run": folders[1].name}
         found.append({"name": name, "words": pair.words, **runs, **beside(ours, theirs)})
+    corrected([entry["all"] for entry in found])
     return found
 
 

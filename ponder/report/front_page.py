@@ -30,7 +30,11 @@ def public_table(results: Mapping[str, Any], root: str) -> str:
             f"{contrast['name']}: {contrast['ours_words']} minus {contrast['theirs_words']}",
             contrast["expected"],
             contrast["found"] or "-",
-            contrast["all"]["text"] if contrast["all"] else "-",
+            *(
+                (contrast["all"]["text"], contrast["all"]["p_holm"])
+                if contrast["all"]
+                else ("-", "-")
+            ),
             contrast["outcome"],
         ]
         for contrast in plan["contrasts"]
@@ -46,7 +50,11 @@ def public_table(results: Mapping[str, Any], root: str) -> str:
         "after `make site`, "
         f"the same one in `{links.SITE}index.html` opens its answers, each with its thinking.",
         "",
-        *table(["pre-registered", "expected", "found", "points", "outcome"], "lllll", verdicts),
+        *table(
+            ["pre-registered", "expected", "found", "points", "p (Holm)", "outcome"],
+            "llllrl",
+            verdicts,
+        ),
         "",
         cost_words(measured["cost"]),
     ]

@@ -10,7 +10,7 @@ from typing import Any
 from ponder.report import canvas, curves, methods
 from ponder.report.asked import powers
 from ponder.report.canvas import NORMAL, SMALL, Theme
-from ponder.report.comparisons import difference, summary
+from ponder.report.comparisons import corrected, difference, summary
 from ponder.report.released import MethodRun
 from ponder.report.sources import Evaluation
 from ponder.statistics import Sample
@@ -30,8 +30,8 @@ def parallel(
     `samples` are those of the run with several answers to each question, `runs` and `evaluations`
     the runs of budget forcing by their names, with one answer to each. {"run", "samples": of a
     question, "votes": methods.voting, "sequential": each run of budget forcing with its summary,
-    under "votes" and "votes_tokens" the vote whose tokens are nearest to its own by their ratio,
-    and under "all" that vote minus the run}.
+    under "votes" and "votes_tokens" the vote whose tokens are nearest to its own by their "ratio",
+    and under "all" that vote minus the run, corrected over all runs}.
     """
     points = methods.voting(list(samples), votes)
     scores = [point.pop("scores") for point in points]
@@ -42,10 +42,15 @@ def parallel(
         entry = {"name": name, "run": folder.name, "budget": forced.budget, **_summary(answers)}
         at = _nearest(points, entry["thinking_tokens"])
         voted = [{"correct": score} for score in scores[at]]
-        nearest = {"votes": points[at]["k"], "votes_tokens": points[at]["tokens"]}
+        nearest = {
+            "votes": points[at]["k"],
+            "votes_tokens": points[at]["tokens"],
+            "ratio": points[at]["tokens"] / max(entry["thinking_tokens"], 1),
+        }
         sequential.append(
             entry | nearest | {"all": difference(voted, answers, f"paper/parallel/{name}")}
         )
+    corrected([entry["all"] for entry in sequential])
     asked = len({(sample["task"], sample["id"]) for sample in samples})
     return {
         "run": run,

@@ -18,6 +18,7 @@ from ponder.report.links import reader
 Cell = str | list[Any]
 Table = dict[str, Any]
 WITHOUT_ORIGINALS = "without originals"  # of a public benchmark; the reader's word for it, too
+ENDS = {"cut": "right if cut", "completed": "right if completed"}
 SCOPES = ("all", "trained", "within reach", "out of reach", "transfer")
 
 
@@ -26,11 +27,15 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
     printed = results.get("printed") or {}
     found = (
         *plans(printed.get("public") or []),
-        rows(printed.get("rows") or []),
+        rows(printed.get("rows") or [], printed.get("groups") or {}),
         differences(printed.get("comparisons") or [], printed.get("rows") or []),
+        contrasts(printed.get("contrasts") or []),
         methods(*((tree.get("methods") or {}).get("table") or [] for tree in (printed, results))),
         seeds(printed.get("contrasts") or []),
+        machines(printed.get("machines") or []),
         votes(printed.get("parallel") or {}),
+        forcing(printed.get("parallel") or {}),
+        *mistakes(printed.get("mistakes") or {}, printed.get("rows") or []),
         engines(printed.get("engines") or []),
     )
     return [table for table in found if table["rows"]]
@@ -119,27 +124,34 @@ def table(name: str, title: str, note: str, head: Sequence[str], rows: list[list
     return {"id": name, "title": title, "note": note, "head": [*head], "rows": rows}
 
 
-def rows(found: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the table of the main runs, with the accuracy of each group of families."""
+def rows(found: Sequence[Mapping[str, Any]], of_groups: Mapping[str, Any]) -> Table:
+    """Return the table of the main runs, with the accuracy of each group of families; `of_groups`
+    says what a constant guess of each would get.
+    """
     names = [*found[0].get("groups", {})] if found else []
     body: list[list[Cell]] = []
     for row in found:
-        of_groups: list[Cell] = [
+        accuracies: list[Cell] = [
             link(row["groups"][name]["text"], reader(row["run"], family=name)) for name in names
         ]
         body.append(
             [
                 row["label"],
                 link(row["all"]["text"], reader(row["run"])),
-                *of_groups,
+                *accuracies,
                 *lengths(row),
+                *(((row.get("ends") or {}).get(key) or {}).get("text", "") for key in ENDS),
             ]
         )
-    head = ("who answers", "all", *names, "thinking tokens", "cut", "no answer")
+    head = ("who answers", "all", *names, "thinking tokens", "cut", "no answer", *ENDS.values())
+    guesses = ", ".join(
+        f"{of_groups[name]['constant']} {name}" for name in names if name in of_groups
+    )
     return table(
         "rows",
         "On questions that programs make",
-        "Accuracy with 95% interval on test. Each opens the answers that it counts.",
+        "Accuracy with 95% interval on test, of the training with seed 0. Each opens the answers "
+        f"that it counts. A constant guess gets {guesses}.",
         head,
         body,
     )
@@ -166,13 +178,16 @@ def differences(found: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, 
         ours, theirs = runs[pair["ours"]], runs[pair["theirs"]]
         cells = [difference(pair.get(name), theirs, ours, name) for name in scopes]
         address = f"compare.html#{urlencode([('a', theirs), ('b', ours)])}"
-        body.append([pair["ours"], pair["theirs"], link("configs", address), *cells])
+        units = (pair.get("units") or {}).get("text", "")
+        body.append([pair["ours"], pair["theirs"], link("configs", address), *cells, units])
     return table(
         "differences",
         "Differences",
         "Points of accuracy, ours minus theirs, paired by question, with 95% interval. Gained: "
-        "wrong in theirs and right in ours; lost: the other way round.",
-        ("ours", "theirs", "compared", *scopes),
+        "wrong in theirs and right in ours; lost: the other way round. p is McNemar's, corrected "
+        "by Holm over the lines of its column; exploratory but for what was pre-registered, and of "
+        "trainings with seed 0. Families as units: the interval is over the trained families.",
+        ("ours", "theirs", "compared", *scopes, "families as units"),
         body,
     )
 
@@ -191,7 +206,8 @@ def difference(scope: Any, theirs: str, ours: str, name: str) -> Cell:
         {"text": f"{scope[kind]} {kind}", "href": reader(theirs, ours, pattern=kind, **family)}
         for kind in ("gained", "lost")
     ]
-    return [f"{scope['text']}: ", parts[0], ", ", parts[1]]
+    p = f", p {scope['p_holm']}" if "p_holm" in scope else ""
+    return [f"{scope['text']}{p}: ", parts[0], ", ", parts[1]]
 
 
 def methods(found: Sequence[Mapping[str, Any]], unprinted: Sequence[Mapping[str, Any]]) -> Table:
@@ -239,17 +255,90 @@ def plans(public: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Iterator[T
         )
 
 
+def contrasts(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of the pre-registered contrasts with their verdicts."""
+    body: list[list[Cell]] = []
+    for plan in found:
+        for contrast in plan.get("contrasts") or []:
+            numbers = contrast.get("all") or {}
+            sides = f"{contrast['ours']} minus {contrast['theirs']}"
+            keys = ("text", "p_holm", "detectable")
+            body.append(
+                [
+                    plan["name"],
+                    f"{contrast['name']}: {sides}",
+                    contrast["expected"],
+                    contrast.get("found") or "",
+                    *(numbers.get(key) or "" for key in keys),
+                    contrast["outcome"],
+                ]
+            )
+    head = ("pre-registration", "contrast", "expected", "found", "points", "p (Holm)")
+    return table(
+        "contrasts",
+        "Pre-registered contrasts",
+        "Points with 95% interval, over seeds and questions where there are several seeds; p is "
+        "corrected over the contrasts of a plan. Detectable: the smallest true difference, in "
+        "points, that would be told from none four times in five.",
+        (*head, "detectable", "outcome"),
+        body,
+    )
+
+
+def machines(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of trainings that another kind of processor made again."""
+    body: list[list[Cell]] = []
+    for entry in found:
+        for seed in entry["seeds"]:
+            made: list[Cell] = []
+            for side in (seed["first"], seed["again"]):
+                made += [side["processor"], link(side["accuracy"], reader(side["run"]))]
+            arm = f"{entry['arm']}, {seed['name']}"
+            both = reader(seed["first"]["run"], seed["again"]["run"])
+            body.append([arm, *made, link(seed["differing_share"], both), entry["found"]])
+    return table(
+        "machines",
+        "Seed or machine",
+        "The same rows, recipe and seed by two kinds of processor, on the trained families.",
+        (
+            "trained",
+            "by",
+            "accuracy",
+            "again by",
+            "accuracy",
+            "one alone right",
+            "which moves more",
+        ),
+        body,
+    )
+
+
 def seeds(found: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of the arms that were trained with several seeds."""
     body: list[list[Cell]] = [
-        [plan["name"], arm["name"], seed["name"], link(seed["text"], reader(seed["run"]))]
+        [
+            plan["name"],
+            arm["name"],
+            seed["name"],
+            link(seed["text"], reader(seed["run"])),
+            seed.get("processor") or "",
+            (arm.get("all") or {}).get("text", ""),
+            (arm.get("all") or {}).get("between_seeds") or "",
+        ]
         for plan in found
         for arm in plan.get("arms") or []
         for seed in arm.get("seeds") or []
         if "run" in seed and "text" in seed
     ]
     head = ("pre-registration", "arm and budget", "seed", "accuracy over its families")
-    return table("seeds", "Pre-registered arms by seed", "", head, body)
+    return table(
+        "seeds",
+        "Pre-registered arms by seed",
+        "Over all seeds that are there with their 95% interval over seeds and questions, and the "
+        "standard deviation of the seeds in points; who trained each.",
+        (*head, "trained by", "over all seeds", "spread"),
+        body,
+    )
 
 
 def votes(parallel: Mapping[str, Any]) -> Table:
@@ -265,6 +354,96 @@ def votes(parallel: Mapping[str, Any]) -> Table:
     ]
     head = ("samples", "most frequent answer right, %", "any right, %", "thinking tokens")
     return table("votes", "Votes among samples", "", head, body)
+
+
+def forcing(parallel: Mapping[str, Any]) -> Table:
+    """Return the table of the votes nearest in tokens to each run of budget forcing."""
+    body: list[list[Cell]] = [
+        [
+            entry["name"],
+            entry["thinking_tokens"],
+            link(entry["text"], reader(entry["run"])),
+            entry["votes"],
+            entry["votes_tokens"],
+            entry.get("ratio") or "",
+            difference(entry["all"], entry["run"], parallel["run"], "all")
+            if entry["votes"] == "1"
+            else entry["all"]["text"],
+            entry["all"].get("p_holm") or "",
+        ]
+        for entry in parallel.get("sequential", [])
+    ]
+    head = ("budget forcing", "tokens", "accuracy", "nearest votes", "their tokens", "times")
+    return table(
+        "votes-forcing",
+        "Votes beside budget forcing",
+        "One vote is one sample, drawn where forcing is greedy. p is corrected by Holm over these "
+        "lines; exploratory, of the training with seed 0.",
+        (*head, "votes minus forcing", "p (Holm)"),
+        body,
+    )
+
+
+STEPS = {
+    "n": "answers",
+    "right_answers": "right answers",
+    "right": "every step right",
+    "followed": "and the answer too",
+    "value": "another value",
+    "step": "another step",
+    "missing": "ended early",
+    "extra": "went on",
+}
+NUDGES = {
+    "n": "nudged",
+    "operation": '"Wait:" as one more operation',
+    "followed": "its value is the answer",
+    "again": "the line before again",
+    "value": "with another value",
+    "step": "another step",
+    "nothing": "nothing",
+    "other": "other words",
+}
+
+
+def mistakes(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+    """Yield the tables of what goes wrong, counted by rule (ponder/report/mistakes.py): the first
+    wrong step, what follows a nudge, answers of the wrong type.
+    """
+    runs = {row["label"]: row["run"] for row in rows}
+
+    def whose(name: str) -> Cell:
+        label, _, family = name.partition(": ")
+        if label not in runs:
+            return name
+        return link(
+            name.replace("_", " "), reader(runs[label], **({"family": family} if family else {}))
+        )
+
+    for part, title, columns in (
+        ("steps", "The first wrong step", STEPS),
+        ("nudges", "What is said after a nudge", NUDGES),
+    ):
+        body: list[list[Cell]] = [
+            [whose(entry["name"]), *(entry[key] for key in columns)]
+            for entry in found.get(part) or []
+        ]
+        note = "Counted by rule; no rule looks at who answered. On trained families."
+        if part == "nudges":
+            note = "Counted by rule; no rule looks at who answered. After the last nudge."
+        yield table(f"mistakes-{part}", title, note, ("who answers", *columns.values()), body)
+    types = found.get("types") or []
+    families = [*types[0]["families"]] if types else []
+    yield table(
+        "mistakes-types",
+        "Answers of the wrong type",
+        "What the right answers of a family are, numbers, lists or a few words, is its type.",
+        ("who answers", *(family.replace("_", " ") for family in families)),
+        [
+            [whose(entry["name"]), *(entry["families"][family]["wrong"] for family in families)]
+            for entry in types
+        ],
+    )
 
 
 def engines(found: Sequence[Mapping[str, Any]]) -> Table:
