@@ -205,6 +205,24 @@ def test_the_code_of_a_commit_is_its_own_and_of_an_unknown_one_there_is_none(tmp
 # --- what is drawn ---------------------------------------------------------------------
 
 
+def test_a_training_is_started_with_the_words_that_its_name_tells():
+    known = {
+        "cpu": ["experiment=cpu"],
+        "cpu-s1-seed3": ["experiment=cpu-s1", "seed=3"],
+        "cpu-again-seed1": ["experiment=cpu", "name=cpu-again", "seed=1"],
+        "qwen-again": ["experiment=qwen-again"],
+    }
+    assert {label: replay.overrides_of(label, ROOT) for label in known} == known
+
+
+def test_only_where_a_model_taught_are_the_released_rows_given(tmp_path):
+    folder = tmp_path / "collect" / "x-01234567"
+    folder.mkdir(parents=True)
+    for kind, rows in (("hf", folder / "train.jsonl"), ("solver", None)):
+        (folder / "config.yaml").write_text(f"teacher: {{kind: {kind}}}\n")
+        assert replay.taught_by_a_model(tmp_path) == rows
+
+
 def test_a_seed_draws_answers_and_steps_from_the_whole_run():
     folder = ROOT / "logs/train/cpu-d57f96ff"
     drawn = {replay.drawn_steps(folder, str(seed)) for seed in range(300)}

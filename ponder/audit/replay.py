@@ -31,6 +31,7 @@ from ponder.config import yaml_value
 from ponder.errors import UserError
 from ponder.hashing import file_sha256
 from ponder.report import released
+from ponder.report.machines import AGAIN
 from ponder.rows import SampleRow
 from ponder.runs import ROOT, dump, environment, plain, read_jsonl
 from ponder.terminal import progress
@@ -284,23 +285,14 @@ def put_rows(scratch: Path, folder: Path) -> None:
 def overrides_of(label: str, code: Path) -> list[str]:
     """Return the words that a training was started with, from its label: `<name>-seed<n>`.
 
-    A name that is no experiment of its code is one that was given to an experiment, as in
-    cpu-again: its name begins with that of the experiment.
+    A name that is no experiment of its code, and ends with what says that another machine made an
+    experiment again, is that experiment under another name.
     """
     name, _, seed = label.partition("-seed")
-    experiment = experiment_of(name, code)
-    words = [f"experiment={experiment}"]
-    words += [f"name={name}"] if name != experiment else []
+    words = [f"experiment={name}"]
+    if name.endswith(AGAIN) and not (code / "conf" / "experiment" / f"{name}.yaml").exists():
+        words = [f"experiment={name.removesuffix(AGAIN)}", f"name={name}"]
     return words + ([f"seed={seed}"] if seed else [])
-
-
-def experiment_of(name: str, code: Path) -> str:
-    """Return the experiment of some code whose name begins that of a run, the longest; cpu where
-    none does.
-    """
-    experiments = [path.stem for path in (code / "conf" / "experiment").glob("*.yaml")]
-    known = [experiment for experiment in experiments if f"{name}-".startswith(f"{experiment}-")]
-    return max(known, key=len, default="cpu")
 
 
 def taught_by_a_model(scratch: Path) -> Path | None:
@@ -414,8 +406,10 @@ def planned_again(scratch: Path, folder: Path, adapter: Path | None) -> tuple[An
     weights = None
     if recorded.subject.kind == "trained":
         weights = str(adapter or weights_of(folder))
+    experiments = [path.stem for path in (CODE / "conf" / "experiment").glob("*.yaml")]
+    known = [name for name in experiments if f"{folder.name}-".startswith(f"{name}-")]
     with initialize_config_dir(str(CODE / "conf"), version_base="1.3"):
-        config = compose("evaluate", [f"experiment={experiment_of(folder.name, CODE)}"])
+        config = compose("evaluate", [f"experiment={max(known, key=len, default='cpu')}"])
     OmegaConf.set_struct(config, False)  # a run records defaults that conf/ leaves out
     here = {"out": str(scratch), "wandb": "disabled", "subject": {"adapter": weights}}
     plan = study.read(OmegaConf.merge(config, recorded, here))
