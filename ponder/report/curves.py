@@ -145,15 +145,26 @@ def _group(panel: Any, rows: Rows, constant: float, theme: Theme, named: bool) -
     panel.tick_params(axis="x", labelsize=SMALL)
 
 
+def other_seeds(plans: Sequence[Mapping[str, Any]], group: str) -> dict[str, list[Any]]:
+    """Return {"arm, budget": what each of its seeds but the first got in a group of families}; what
+    two plans read is there once.
+    """
+    arms = {arm["name"]: arm for plan in reversed(plans) for arm in plan["arms"]}
+    return {
+        name: [
+            seed["groups"][group]
+            for seed in arm["seeds"]
+            if seed["name"] != "seed 0" and seed["groups"].get(group)
+        ]
+        for name, arm in arms.items()
+    }
+
+
 def _seeds(panel: Any, plans: Sequence[Mapping[str, Any]], group: str, theme: Theme) -> None:
     """Draw what other seeds of training got as dots, in the colour of their arm."""
     colours = {experiment: colour for experiment, colour in ARMS.values()}
-    # What two plans read is drawn once.
-    arms = {arm["name"]: arm for plan in reversed(plans) for arm in plan["arms"]}
-    for arm in arms.values():
-        experiment = arm["name"].partition(", ")[0]
-        points = [seed["groups"].get(group) for seed in arm["seeds"] if seed["name"] != "seed 0"]
-        points = [point for point in points if point]
+    for name, points in other_seeds(plans, group).items():
+        experiment = name.partition(", ")[0]
         if experiment in colours and points:
             panel.plot(
                 [point["thinking_tokens"] for point in points],

@@ -1,10 +1,12 @@
-"""Each model by group of families, as dots with intervals, and a constant guess. Reads nothing."""
+"""Each model by group of families, as dots with intervals, other seeds of its training as crosses
+below, and a constant guess. Reads nothing.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ponder.report import canvas
+from ponder.report import canvas, curves
 from ponder.report.canvas import NORMAL, SMALL, Theme
 
 MODELS = {  # how the figure names a row of the table
@@ -41,6 +43,15 @@ def draw(path: Path, results: Mapping[str, Any], groups: Sequence[str], theme: T
             _panel(
                 panel, entries, results["groups"][name]["constant"], getattr(theme, colour), theme
             )
+            seeds = curves.other_seeds(results["contrasts"], name)
+            for place, row in enumerate(rows[label] for label in MODELS):
+                if row["subject"] == "trained":
+                    points = seeds.get(f"{row['experiment']}, {row['budget']}", [])
+                    accuracies = [100 * point["accuracy"] for point in points]
+                    panel.plot(
+                        accuracies, [place + 0.28] * len(points), color=getattr(theme, colour),
+                        linestyle="none", marker="x", markersize=3.5, alpha=0.75,
+                    )  # fmt: skip
             panel.set_title(name, fontsize=NORMAL, fontweight="bold", loc="left", pad=16)
             size = f"n={results['groups'][name]['n']}"
             panel.text(0, 1.03, size, fontsize=SMALL, transform=panel.transAxes)

@@ -9,7 +9,10 @@ from ponder.report.arms import OWN
 from ponder.report.tables import cost_words, picture, spelled, table
 from ponder.report.verdicts import SEEDS, by_name, findings
 
-ALT = "Accuracy on GSM8K against mean thinking tokens: cuts as a solid line, Wait as a dashed one"
+ALT = (
+    "Accuracy on GSM8K against mean thinking tokens, each model trained once: cuts as a solid "
+    "line, Wait as a dashed one"
+)
 
 
 def public_table(results: Mapping[str, Any], root: str) -> str:
