@@ -259,10 +259,17 @@ def test_the_dot_plot_marks_the_constant_guess_of_each_group(monkeypatch, tmp_pa
     assert labels == list(dots.MODELS.values())
     rows = {entry["label"]: entry for entry in RESULTS["rows"]}
     for panel, name in zip(panels, GROUPS, strict=True):
-        points, guess = panel.lines
+        points, guess, *others = panel.lines
         wanted = [100 * rows[label]["groups"][name]["accuracy"] for label in dots.MODELS]
         assert list(points.get_xdata()) == wanted
         assert guess.get_xdata()[0] == 100 * RESULTS["groups"][name]["constant"]
+        seeds = curves.other_seeds(RESULTS["contrasts"], name)
+        labelled = [rows[label] for label in dots.MODELS if rows[label]["subject"] == "trained"]
+        arms = [f"{row['experiment']}, {row['budget']}" for row in labelled]
+        assert len(seeds["cpu, free"]) == 4 and any(arm in seeds for arm in arms[1:])
+        assert [list(line.get_xdata()) for line in others] == [
+            [100 * point["accuracy"] for point in seeds[arm]] for arm in arms if seeds.get(arm)
+        ]
 
 
 def test_tokens_got_stand_against_tokens_asked_with_the_diagonal(monkeypatch, tmp_path):

@@ -45,8 +45,8 @@ def draw(path: Path, results: Mapping[str, Any], groups: Sequence[str], theme: T
             )
             seeds = curves.other_seeds(results["contrasts"], name)
             for place, row in enumerate(rows[label] for label in MODELS):
-                if row["subject"] == "trained":
-                    points = seeds.get(f"{row['experiment']}, {row['budget']}", [])
+                points = seeds.get(f"{row['experiment']}, {row['budget']}", [])
+                if row["subject"] == "trained" and points:
                     accuracies = [100 * point["accuracy"] for point in points]
                     panel.plot(
                         accuracies, [place + 0.28] * len(points), color=getattr(theme, colour),
