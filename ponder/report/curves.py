@@ -149,14 +149,13 @@ def other_seeds(plans: Sequence[Mapping[str, Any]], group: str) -> dict[str, lis
     """Return {"arm, budget": what each of its seeds but the first got in a group of families}; what
     two plans read is there once.
     """
-    arms = {arm["name"]: arm for plan in reversed(plans) for arm in plan["arms"]}
+    found: dict[str, dict[str, Any]] = {}
+    for arm in (arm for plan in plans for arm in plan["arms"]):
+        got = {seed["name"]: seed["groups"].get(group) for seed in arm["seeds"]}
+        found.setdefault(arm["name"], {}).update(got)
     return {
-        name: [
-            seed["groups"][group]
-            for seed in arm["seeds"]
-            if seed["name"] != "seed 0" and seed["groups"].get(group)
-        ]
-        for name, arm in arms.items()
+        name: [got for seed, got in sorted(of_seeds.items()) if seed != "seed 0" and got]
+        for name, of_seeds in found.items()
     }
 
 
