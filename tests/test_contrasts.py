@@ -225,7 +225,7 @@ def with_seeds(shares):
 def test_once_all_seeds_have_verdicts_the_readme_says_each_with_its_interval():
     results, found = with_seeds(SHARES)
     text = front_page.s1_table(results, "")
-    assert "**How sure.** 4 of these models were trained 5 times each" in text
+    assert "**How sure.** The models compared here were trained 5 times each" in text
     for name, words in (
         ("traces", "SFT, no forcing minus SFT on answers only"),
         ("doubt", "SFT with doubt, no forcing minus SFT, no forcing"),

@@ -164,31 +164,27 @@ def over_seeds(results: Mapping[str, Any], root: str) -> str:
     all have verdicts, that each row is of one training.
     """
     alone = "their intervals cover the choice of questions, not the seed of the training."
-    plan = by_name(results["printed"]["contrasts"]).get(SEEDS)
+    plan = by_name(results["contrasts"]).get(SEEDS)
     if plan is None or any(contrast["found"] is None for contrast in plan["contrasts"]):
         return f"Each of these rows is of one training: {alone}"
+    printed = by_name(results["printed"]["contrasts"])[SEEDS]
     labels = {
-        f"{row['experiment']}, {row['budget']}": row["label"]
-        for row in results["rows"]
+        f"{row['experiment']}, {row['budget']}": texts["label"]
+        for row, texts in zip(results["rows"], results["printed"]["rows"], strict=True)
         if row["subject"] == "trained"
     }
-    contrasts = {
-        f"{labels[contrast['ours']]} minus {labels[contrast['theirs']]}": contrast
-        for contrast in plan["contrasts"]
-    }
-    said = [f"{words} {contrast['all']['text']}" for words, contrast in contrasts.items()]
-    missed = [
-        f"{words} (expected {contrast['expected']}, found {contrast['found']})"
-        for words, contrast in contrasts.items()
-        if contrast["outcome"] != "met"
-    ]
+    said, missed = [], []
+    for contrast, texts in zip(plan["contrasts"], printed["contrasts"], strict=True):
+        words = f"{labels[contrast['ours']]} minus {labels[contrast['theirs']]}"
+        said.append(f"{words} {texts['all']['text']}")
+        if contrast["outcome"] != "met":
+            missed.append(f"{words} (expected {contrast['expected']}, found {contrast['found']})")
     but = f", but {' and '.join(missed)}" if missed else ""
-    arms = {arm["name"].partition(",")[0] for arm in plan["arms"]}
     return (
-        f"**How sure.** {len(arms)} of these models were trained {plan['seeds']} times each. What "
+        f"**How sure.** The models compared here were trained {printed['seeds']} times each. What "
         f"would be compared was [written down]({root}logs/preregistrations/{SEEDS}.yaml) before "
         "any seed but the first was trained; in points over seeds and questions, with 95% "
-        f"intervals: {'; '.join(said)}. By p-values corrected over these {len(said)}, all came out "
+        f"intervals: {'; '.join(said)}. By p-values corrected over all of these, all came out "
         f"as expected{but} "
         f"([each seed]({root}paper/results.md#pre-registered-contrasts)). The other rows are of "
         f"one training each: {alone}"

@@ -109,8 +109,8 @@ def _comparisons(printed: Mapping[str, Any]) -> list[str]:
             f"Pre-registered ({plan['name']}): {plan['expected']}, {plan['outcome']}. "
             for plan in printed["preregistered"]
         )
-        + "Each line is of trainings with seed 0: the intervals cover the choice of questions, not "
-        "the training seed ([over seeds](#pre-registered-contrasts)). "
+        + "Each line is of trainings with seed zero: the intervals cover the choice of questions, "
+        "not the training seed ([over seeds](#pre-registered-contrasts)). "
         f"Base: {base['name']} from {base['loaded_from']}. Training: "
         f"{main['rows']} rows, {main['steps']} steps, {main['tokens']} tokens, {main['minutes']} "
         f"minutes ({main['machine']}).",
@@ -218,8 +218,8 @@ def read_before(plan: Mapping[str, Any]) -> str:
     if not plan["read_before"]:
         return ""
     return (
-        f" Read before this plan was written, by another one: {plan['read_before']}; and seed 0 of "
-        'each arm. Of so few seeds "no difference" says that none was found, not that there is '
+        f" Read before this plan was written, by another one: {plan['read_before']}; and seed zero "
+        'of each arm. Of so few seeds "no difference" says that none was found, not that there is '
         "none."
     )
 
@@ -467,6 +467,6 @@ def _parallel(found: Mapping[str, Any], root: str) -> list[str]:
         "",
         "For each run of budget forcing the vote whose tokens are nearest to its own, how many "
         "times its own they are, and the difference in points, paired by question, with p "
-        "corrected by Holm over these lines. One vote is one sample, drawn at temperature 1 where "
-        "forcing is greedy. All of the training with seed 0; exploratory.",
+        "corrected by Holm over these lines. One vote is one sample, drawn where "
+        "forcing is greedy. All of the training with seed zero; exploratory.",
     ]
