@@ -281,8 +281,7 @@ def _machines(entries: Sequence[Mapping[str, Any]], root: str) -> list[str]:
 
 def _with_p(difference: Mapping[str, str]) -> str:
     """Return a difference with its corrected p-value."""
-    p = difference["p_holm"]
-    return f"{difference['text']}, p {p if p.startswith('<') else f'= {p}'}"
+    return f"{difference['text']}, p {difference['p_holm']}"
 
 
 def _of_contrast(numbers: Mapping[str, str] | None) -> list[str]:
