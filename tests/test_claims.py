@@ -323,6 +323,11 @@ def test_every_row_of_the_front_table_follows_from_results():
         for scope in ("trained", "transfer"):
             low, high = pair[scope]["low"], pair[scope]["high"]
             pair[scope] |= {"low": -high, "high": -low}
+    turned = {"higher": "lower", "lower": "higher"}
+    for plan in results["printed"]["contrasts"]:
+        if plan["name"] == verdicts.SEEDS:
+            for contrast in plan["contrasts"]:
+                contrast["found"] = turned.get(contrast["found"], contrast["found"])
     for method in results["methods"]["table"]:
         if scaling := method["scaling"]:
             low, high = scaling["low"], scaling["high"]
