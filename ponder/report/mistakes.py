@@ -35,6 +35,28 @@ NUDGED = (WAIT, "Distilled student, Wait x1", "SFT with doubt, Wait x1", "SFT wi
 TYPED = ("Base, zero-shot", "Base, 4 worked examples", "SFT on answers only", *FREE)
 Answers = Mapping[tuple[str, str, int], Sample]
 
+# How the documents and the site name what is counted, in the order of their columns.
+STEP_COLUMNS = {
+    "n": "answers",
+    "right_answers": "right answers",
+    "right": "every step right",
+    "followed": "and the answer too",
+    "value": "another value",
+    "step": "another step",
+    "missing": "ended early",
+    "extra": "went on",
+}
+NUDGE_COLUMNS = {
+    "n": "nudged",
+    "operation": "`Wait:` as one more operation",
+    "followed": "its value is the answer",
+    "again": "the line before again",
+    "value": "with another value",
+    "step": "another step",
+    "nothing": "nothing",
+    "other": "other words",
+}
+
 
 def mistakes(
     rows: Mapping[str, Answers],

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ponder.report import engines
+from ponder.report.mistakes import NUDGE_COLUMNS, STEP_COLUMNS
 from ponder.report.numbers import GROUPS
 from ponder.report.tables import cost_words, picture, spelled, table
 
@@ -311,8 +312,6 @@ def _processors(arms: Sequence[Mapping[str, Any]]) -> str:
 
 def _mistakes(mistakes: Mapping[str, Any]) -> list[str]:
     """Return what goes wrong in answers, counted by rule."""
-    steps = ("n", "right_answers", "right", "followed", "value", "step", "missing", "extra")
-    nudges = ("n", "operation", "followed", "again", "value", "step", "nothing", "other")
     families = list(mistakes["types"][0]["families"])
     types = [
         [entry["name"], *(_type_cell(entry["families"][family]) for family in families)]
@@ -325,20 +324,10 @@ def _mistakes(mistakes: Mapping[str, Any]) -> list[str]:
         "at who answered.",
         "",
         *table(
-            [
-                "the first wrong step, trained families",
-                "answers",
-                "right answers",
-                "every step right",
-                "and the answer too",
-                "another value",
-                "another step",
-                "ended early",
-                "went on",
-            ],
+            ["the first wrong step, trained families", *STEP_COLUMNS.values()],
             "lrrrrrrrr",
             [
-                [spelled(entry["name"]), *(entry[key] for key in steps)]
+                [spelled(entry["name"]), *(entry[key] for key in STEP_COLUMNS)]
                 for entry in mistakes["steps"]
             ],
         ),
@@ -348,20 +337,10 @@ def _mistakes(mistakes: Mapping[str, Any]) -> list[str]:
         "word, so a letter that is left out makes it another step.",
         "",
         *table(
-            [
-                "after the last nudge",
-                "nudged",
-                "`Wait:` as one more operation",
-                "its value is the answer",
-                "the line before again",
-                "with another value",
-                "another step",
-                "nothing",
-                "other words",
-            ],
+            ["after the last nudge", *NUDGE_COLUMNS.values()],
             "lrrrrrrrr",
             [
-                [spelled(entry["name"]), *(entry[key] for key in nudges)]
+                [spelled(entry["name"]), *(entry[key] for key in NUDGE_COLUMNS)]
                 for entry in mistakes["nudges"]
             ],
         ),

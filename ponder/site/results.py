@@ -14,6 +14,7 @@ from ponder.report.arms import OWN
 from ponder.report.curves import cuts, waits
 from ponder.report.engines import PAIRS
 from ponder.report.links import reader
+from ponder.report.mistakes import NUDGE_COLUMNS, STEP_COLUMNS
 
 Cell = str | list[Any]
 Table = dict[str, Any]
@@ -384,28 +385,6 @@ def forcing(parallel: Mapping[str, Any]) -> Table:
     )
 
 
-STEPS = {
-    "n": "answers",
-    "right_answers": "right answers",
-    "right": "every step right",
-    "followed": "and the answer too",
-    "value": "another value",
-    "step": "another step",
-    "missing": "ended early",
-    "extra": "went on",
-}
-NUDGES = {
-    "n": "nudged",
-    "operation": '"Wait:" as one more operation',
-    "followed": "its value is the answer",
-    "again": "the line before again",
-    "value": "with another value",
-    "step": "another step",
-    "nothing": "nothing",
-    "other": "other words",
-}
-
-
 def mistakes(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
     """Yield the tables of what goes wrong, counted by rule (ponder/report/mistakes.py): the first
     wrong step, what follows a nudge, answers of the wrong type.
@@ -421,8 +400,8 @@ def mistakes(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Ite
         )
 
     for part, title, columns in (
-        ("steps", "The first wrong step", STEPS),
-        ("nudges", "What is said after a nudge", NUDGES),
+        ("steps", "The first wrong step", STEP_COLUMNS),
+        ("nudges", "What is said after a nudge", NUDGE_COLUMNS),
     ):
         body: list[list[Cell]] = [
             [whose(entry["name"]), *(entry[key] for key in columns)]
@@ -431,7 +410,13 @@ def mistakes(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Ite
         note = "Counted by rule; no rule looks at who answered. On trained families."
         if part == "nudges":
             note = "Counted by rule; no rule looks at who answered. After the last nudge."
-        yield table(f"mistakes-{part}", title, note, ("who answers", *columns.values()), body)
+        yield table(
+            f"mistakes-{part}",
+            title,
+            note,
+            ("who answers", *(words.replace("`", '"') for words in columns.values())),
+            body,
+        )
     types = found.get("types") or []
     families = [*types[0]["families"]] if types else []
     yield table(
