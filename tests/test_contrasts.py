@@ -252,9 +252,10 @@ def test_before_all_seeds_have_verdicts_the_readme_says_what_one_training_got():
     assert "Each of these rows is of one training" in text
 
 
-def test_each_seed_is_also_counted_by_group_where_groups_are_given():
-    groups = {"within reach": ["t"], "transfer": ["other family"], "out of reach": []}
-    found = contrasts.outcome("plan", PLAN, runs(seeds=[0, 1]), groups)
+def test_each_seed_has_its_place_in_every_scope_that_is_given():
+    scopes = {"within reach": ["t"], "transfer": ["other family"], "out of reach": []}
+    found = contrasts.outcome("plan", PLAN, runs(seeds=[0, 1]), scopes)
     for seed in found["arms"][0]["seeds"]:
-        assert seed["groups"]["within reach"]["accuracy"] == seed["accuracy"]
-        assert seed["groups"]["transfer"]["n"] == 1 and seed["groups"]["out of reach"] is None
+        at = seed["scopes"]
+        assert at["within reach"] == {key: seed[key] for key in ("thinking_tokens", "accuracy")}
+        assert at["transfer"]["accuracy"] in (0, 1) and at["out of reach"] is None

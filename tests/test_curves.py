@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import yaml
 
 from ponder.errors import UserError
-from ponder.report import asked, canvas, curves, dots, figures
+from ponder.report import asked, canvas, curves, dots, figures, parallel
 from ponder.report.numbers import GROUPS
 from ponder.statistics import accuracy
 
@@ -146,7 +147,7 @@ def test_the_same_rows_give_the_same_bytes_in_another_process(drawn, tmp_path):
 
 def test_a_cut_is_solid_and_wait_is_dashed_from_the_point_without_forcing(monkeypatch, tmp_path):
     aime, *_ = panels_of(
-        monkeypatch, curves.draw_families, tmp_path / "a.svg", ours(), PUBLISHED, canvas.LIGHT
+        monkeypatch, curves.draw_families, tmp_path / "a.svg", ours(), {}, PUBLISHED, canvas.LIGHT
     )
     styles = {
         tuple(line.get_xdata()): line.get_linestyle()
@@ -167,6 +168,7 @@ def test_the_figure_by_family_holds_our_intervals_and_the_published_points(monke
         lambda *a: drawn.append(curves.draw_families(*a)),
         tmp_path / "a.svg",
         ours(),
+        {},
         PUBLISHED,
         canvas.LIGHT,
     )
@@ -208,7 +210,7 @@ def test_published_points_have_intervals_only_where_the_paper_has_points():
 def test_a_name_is_text_and_no_mark_up(monkeypatch, tmp_path):
     bad = {"$\\frac{\n": {"</svg><script>": [row(4, 1, 3, "cap16")]}}
     path = tmp_path / "a.svg"
-    panel, *_ = panels_of(monkeypatch, curves.draw_families, path, bad, PUBLISHED, canvas.DARK)
+    panel, *_ = panels_of(monkeypatch, curves.draw_families, path, bad, {}, PUBLISHED, canvas.DARK)
     title = panel.get_title(loc="left")
     assert title == "$\\\\frac{\\n (n=3)"  # as JSON would write it, on one line
     ElementTree.parse(path)
@@ -218,7 +220,7 @@ def test_a_name_is_text_and_no_mark_up(monkeypatch, tmp_path):
 def test_runs_that_thought_not_at_all_or_all_equally_are_drawn(tmp_path):
     for tokens in (0, 0.3, 1, 250_000):
         rows = {"t": {"x": [row(tokens, 1, 3, "cap16")] * 2}}
-        counts = curves.draw_families(tmp_path / "a.svg", rows, PUBLISHED, canvas.LIGHT)
+        counts = curves.draw_families(tmp_path / "a.svg", rows, {}, PUBLISHED, canvas.LIGHT)
         assert counts["t"]["ours"] == 2
 
 
@@ -234,7 +236,7 @@ def test_runs_that_thought_not_at_all_or_all_equally_are_drawn(tmp_path):
 def test_a_row_that_cannot_be_is_refused_with_its_task_and_curve(tmp_path, change):
     rows = {"t": {"x": [row(4, 1, 3, "cap16") | change]}}
     with pytest.raises(UserError, match=r"^t, x: .*cannot be"):
-        curves.draw_families(tmp_path / "a.svg", rows, PUBLISHED, canvas.LIGHT)
+        curves.draw_families(tmp_path / "a.svg", rows, {}, PUBLISHED, canvas.LIGHT)
     assert not (tmp_path / "a.svg").exists()
 
 
@@ -273,12 +275,10 @@ def test_the_dot_plot_marks_the_constant_guess_of_each_group(monkeypatch, tmp_pa
 
 
 def test_tokens_got_stand_against_tokens_asked_with_the_diagonal(monkeypatch, tmp_path):
-    panels = panels_of(
-        monkeypatch, asked.draw, tmp_path / "a.svg", RESULTS["methods"], canvas.LIGHT
-    )
+    panels = panels_of(monkeypatch, asked.draw, tmp_path / "a.svg", RESULTS, canvas.LIGHT)
     table = {entry["name"]: entry["points"] for entry in RESULTS["methods"]["table"]}
     for left, looks in zip(panels[::2], asked.LINES.values(), strict=True):
-        diagonal, *lines = left.lines
+        diagonal, *lines = (line for line in left.lines if line.get_marker() != "x")
         assert list(diagonal.get_xdata()) == list(diagonal.get_ydata())
         assert left.get_xlim() == left.get_ylim() == tuple(diagonal.get_xdata())
         drawn = {
@@ -296,6 +296,54 @@ def test_tokens_got_stand_against_tokens_asked_with_the_diagonal(monkeypatch, tm
         assert [text.get_text() for text in right.texts] == [
             asked.NAMES.get(name, name) for name in looks
         ]
+
+
+def test_other_seeds_stand_beside_the_curves_they_are_seeds_of(monkeypatch, tmp_path):
+    def crosses(panels):
+        return [
+            [
+                point
+                for line in panel.lines
+                if line.get_marker() == "x"
+                for point in zip(line.get_xdata(), line.get_ydata(), strict=True)
+            ]
+            for panel in panels
+        ]
+
+    arms = {
+        arm["name"]: arm["seeds"][1:]
+        for plan in RESULTS["contrasts"]
+        if plan["name"] == "cpu-seeds"
+        for arm in plan["arms"]
+    }
+    budgets = ("cap16", "cap32", "cap64", "free", "wait1")
+    seeds = [seed["scopes"] for budget in budgets for seed in arms[f"cpu, {budget}"]]
+    assert len(seeds) == 4 * len(budgets)
+    got = [seed["all"] for seed in seeds]
+    wanted = [(point["thinking_tokens"], 100 * point["accuracy"]) for point in got]
+    sizes = {name: RESULTS["groups"][name]["n"] for name in GROUPS}
+    for seed in seeds:  # every question counts once, over groups and over families
+        right = sum(sizes[name] * seed[name]["accuracy"] for name in GROUPS)
+        assert right == pytest.approx(sum(sizes.values()) * seed["all"]["accuracy"], abs=1e-3)
+        of_family = [seed[family]["accuracy"] for family in RESULTS["families"]]
+        assert seed["all"]["accuracy"] == pytest.approx(np.mean(of_family), abs=1e-5)
+
+    left, right, *others = crosses(
+        panels_of(monkeypatch, asked.draw, tmp_path / "a.svg", RESULTS, canvas.LIGHT)
+    )
+    assert sorted(right) == sorted(wanted) and not any(others)
+    cut = [seed["scopes"]["all"] for seed in arms["cpu, cap16"]]
+    assert {got for limit, got in left if limit == 16} == {one["thinking_tokens"] for one in cut}
+
+    path = tmp_path / "b.svg"
+    (votes,) = crosses(panels_of(monkeypatch, parallel.draw, path, RESULTS, canvas.LIGHT))
+    assert sorted(votes) == sorted(wanted)
+
+    arguments = (path, figures.by_family(RESULTS), figures.seeds_by_family(RESULTS))
+    by_family = panels_of(monkeypatch, curves.draw_families, *arguments, PUBLISHED, canvas.LIGHT)
+    for name, points in zip(RESULTS["families"], crosses(by_family), strict=False):
+        got = [seed[name] for seed in seeds]
+        assert sorted(points) == sorted((p["thinking_tokens"], 100 * p["accuracy"]) for p in got)
 
 
 def test_wait_goes_on_dashed_from_the_run_before_it():
@@ -318,7 +366,7 @@ def test_powers_of_two_span_the_tokens():
 def test_other_seeds_are_crosses_and_the_first_is_on_the_line(monkeypatch, tmp_path):
     results = json.loads(json.dumps(RESULTS))
     seeds = [
-        {"name": f"seed {at}", "groups": {"within reach": row(20, 30 + at, 60, "free")}}
+        {"name": f"seed {at}", "scopes": {"within reach": row(20, 30 + at, 60, "free")}}
         for at in range(3)
     ]
     arms = [{"name": "cpu, free", "seeds": seeds}, {"name": "cpu-s1, free", "seeds": seeds}]

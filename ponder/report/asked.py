@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ponder.report import canvas
+from ponder.report import canvas, curves
 from ponder.report.canvas import NORMAL, SMALL, Theme
 
 Rows = Sequence[Mapping[str, Any]]
@@ -53,9 +53,9 @@ def points(methods: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return rows
 
 
-def draw(path: Path, methods: Mapping[str, Any], theme: Theme) -> None:
+def draw(path: Path, results: Mapping[str, Any], theme: Theme) -> None:
     """Write the figure of methods: for each kind of control two panels beside each other."""
-    rows = points(methods)
+    rows = points(results["methods"])
     shown = [name for methods_of in LINES.values() for name in methods_of]
     for name in shown:
         canvas.check(name, rows[name])
@@ -75,10 +75,11 @@ def draw(path: Path, methods: Mapping[str, Any], theme: Theme) -> None:
             right.set_xlabel("mean thinking tokens" if last else "", fontsize=NORMAL)
             left.set_ylabel("tokens got", fontsize=SMALL, labelpad=1)
             right.set_ylabel("accuracy", fontsize=SMALL, labelpad=0)
+        _seeds(panels[0], results["contrasts"], rows["BF"], theme)
         panels[0, 0].text(
             0.97,
-            0.06,
-            "dotted: as asked",
+            0.04,
+            "dotted: as asked\ncrosses: other seeds",
             transform=panels[0, 0].transAxes,
             color=theme.faint,
             fontsize=SMALL,
@@ -87,6 +88,17 @@ def draw(path: Path, methods: Mapping[str, Any], theme: Theme) -> None:
         drawing.subplots_adjust(
             left=0.105, right=0.985, top=0.955, bottom=0.08, hspace=0.55, wspace=0.32
         )
+
+
+def _seeds(panels: Any, plans: Rows, rows: Rows, theme: Theme) -> None:
+    """Draw what other seeds of the main arm got under budget forcing in its two panels."""
+    seeds = curves.other_seeds(plans, curves.ALL)
+    for row in rows:
+        points = curves.of_curve(seeds, curves.MAIN, [row])
+        canvas.seeds(panels[1], points, theme.blue)
+        if row["asked"] is not None:
+            got = [point["thinking_tokens"] for point in points]
+            canvas.crosses(panels[0], [row["asked"]] * len(got), got, theme.blue)
 
 
 def powers(tokens: Sequence[float]) -> list[int]:

@@ -139,6 +139,20 @@ def line(
     )
 
 
+def crosses(panel: Any, across: Sequence[float], up: Sequence[float], colour: str) -> None:
+    """Draw what other seeds of training got, if any."""
+    if across:
+        panel.plot(
+            across, up, color=colour, linestyle="none", marker="x", markersize=3.5, alpha=0.75
+        )
+
+
+def seeds(panel: Any, points: Sequence[Mapping[str, Any]], colour: str) -> None:
+    """Draw other seeds beside a `line`: tokens against accuracy in percent."""
+    tokens = [point["thinking_tokens"] for point in points]
+    crosses(panel, tokens, [100 * point["accuracy"] for point in points], colour)
+
+
 def percent_axis(panel: Any, theme: Theme, labels: bool = True, step: int = 25) -> None:
     """Set up the axis of accuracy, from 0 to 100 percent; without `labels` its lines alone."""
     panel.set_ylim(-3, 103)

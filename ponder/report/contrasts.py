@@ -23,9 +23,10 @@ def outcome(
     name: str,
     plan: Mapping[str, Any],
     runs: PlannedAnswers,
-    groups: Mapping[str, list[str]] | None = None,
+    scopes: Mapping[str, list[str]] | None = None,
 ) -> dict[str, Any]:
-    """Return what a plan came to; each seed also by groups of families, where they are given.
+    """Return what a plan came to; each seed also over the families of other scopes,
+    as a figure draws it.
 
     {"name", "outcome": in words, "read_before": the arms that another plan reads, in words,
     "arms": each arm under each budget with the seeds that are there,
@@ -55,7 +56,7 @@ def outcome(
         "n": plan["n"],
         "read_before": ", ".join(plan.get("read_before", ())),
         "arms": [
-            _arm(side, plan, runs, groups or {})
+            _arm(side, plan, runs, scopes or {})
             for side in sides
             if len(lacking[side]) < len(plan["seeds"])
         ],
@@ -205,7 +206,7 @@ def found(mean: float, corrected: float) -> str:
 
 
 def _arm(
-    side: Side, plan: Mapping[str, Any], runs: PlannedAnswers, groups: Mapping[str, list[str]]
+    side: Side, plan: Mapping[str, Any], runs: PlannedAnswers, scopes: Mapping[str, list[str]]
 ) -> dict[str, Any]:
     """Return what is said of an arm under a budget: each seed, and all that are there together.
 
@@ -221,9 +222,7 @@ def _arm(
             "run": run.folder.name,
             "processor": run.processor,
             **(summary(within(run.samples, families)) or {}),
-            "groups": {
-                group: summary(within(run.samples, members)) for group, members in groups.items()
-            },
+            "scopes": {name: _point(run, members) for name, members in scopes.items()},
         }
         for seed, run in there.items()
     ]
@@ -236,3 +235,9 @@ def _arm(
         together = {"accuracy": estimate.mean, "low": estimate.low, "high": estimate.high}
         together |= {"between_seeds": estimate.between_seeds, "text": share_text(together)}
     return {"name": spelled(side), "seeds": of_seeds, "all": together}
+
+
+def _point(run: PlannedAnswer, families: list[str]) -> dict[str, float] | None:
+    """Return the place of a run in a figure, None where it answered nothing of the families."""
+    found = summary(within(run.samples, families))
+    return found and {key: found[key] for key in ("thinking_tokens", "accuracy")}

@@ -23,6 +23,8 @@ LEVELS = {
 LEVEL_ENDS = 0.74  # of the width of the panel with names: where the lines of LEVELS end
 COLUMNS = 3  # panels of families beside each other
 PAPER = "s1-32B as published"
+ALL = "all"  # the scope of every family
+MAIN = "cpu"  # the experiment whose budgets are drawn by family, by method and beside votes
 
 
 def cuts(rows: Rows) -> list[Mapping[str, Any]]:
@@ -145,13 +147,13 @@ def _group(panel: Any, rows: Rows, constant: float, theme: Theme, named: bool) -
     panel.tick_params(axis="x", labelsize=SMALL)
 
 
-def other_seeds(plans: Sequence[Mapping[str, Any]], group: str) -> dict[str, list[Any]]:
-    """Return {"arm, budget": what each of its seeds but the first got in a group of families}; what
-    two plans read is there once.
+def other_seeds(plans: Sequence[Mapping[str, Any]], scope: str) -> dict[str, list[Any]]:
+    """Return {"arm, budget": what each of its seeds but the first got in a scope: a group of
+    families, a family or ALL}; what two plans read is there once.
     """
     found: dict[str, dict[str, Any]] = {}
     for arm in (arm for plan in plans for arm in plan["arms"]):
-        got = {seed["name"]: seed["groups"].get(group) for seed in arm["seeds"]}
+        got = {seed["name"]: seed.get("scopes", {}).get(scope) for seed in arm["seeds"]}
         found.setdefault(arm["name"], {}).update(got)
     return {
         name: [got for seed, got in sorted(of_seeds.items()) if seed != "seed 0" and got]
@@ -159,21 +161,20 @@ def other_seeds(plans: Sequence[Mapping[str, Any]], group: str) -> dict[str, lis
     }
 
 
+def of_curve(
+    seeds: Mapping[str, list[Any]], experiment: str, rows: Rows
+) -> list[Mapping[str, Any]]:
+    """Return the points of other seeds that belong to the rows of an experiment's curve."""
+    return [point for row in rows for point in seeds.get(f"{experiment}, {row['budget']}", [])]
+
+
 def _seeds(panel: Any, plans: Sequence[Mapping[str, Any]], group: str, theme: Theme) -> None:
-    """Draw what other seeds of training got as dots, in the colour of their arm."""
+    """Draw what other seeds of training got, in the colour of their arm."""
     colours = {experiment: colour for experiment, colour in ARMS.values()}
     for name, points in other_seeds(plans, group).items():
         experiment = name.partition(", ")[0]
-        if experiment in colours and points:
-            panel.plot(
-                [point["thinking_tokens"] for point in points],
-                [100 * point["accuracy"] for point in points],
-                color=getattr(theme, colours[experiment]),
-                linestyle="none",
-                marker="x",
-                markersize=3.5,
-                alpha=0.75,
-            )
+        if experiment in colours:
+            canvas.seeds(panel, points, getattr(theme, colours[experiment]))
 
 
 def _arm(panel: Any, rows: Rows, colour: str) -> None:
@@ -208,11 +209,16 @@ def _names(panel: Any, word: str, rows: Rows, colour: str) -> None:
 
 
 def draw_families(
-    path: Path, ours: Mapping[str, Mapping[str, Rows]], published: Mapping[str, Any], theme: Theme
+    path: Path,
+    ours: Mapping[str, Mapping[str, Rows]],
+    seeds: Mapping[str, Rows],
+    published: Mapping[str, Any],
+    theme: Theme,
 ) -> dict[str, dict[str, int]]:
     """Write the figure by family, and return the number of points drawn in each panel.
 
-    `ours` is {family: {name of a curve: rows}}, at most two curves; a row has its budget. The
+    `ours` is {family: {name of a curve: rows}}, at most two curves; a row has its budget. `seeds`
+    are, by family, the points of other seeds of the first curve. The
     tasks of s1's figure 1 come in panels of their own behind ours, where `ours` lacks them.
     """
     s1_rows = {task: published_rows(published, task) for task in [*ours, *published["figure1"]]}
@@ -227,7 +233,7 @@ def draw_families(
     with canvas.figure(path, height, theme, title, plain(words, 2000)) as drawing:
         panels = drawing.subplots(lines, COLUMNS, squeeze=False).ravel()
         for at, (panel, (task, curves)) in enumerate(zip(panels, shown.items(), strict=False)):
-            _family(panel, curves, s1_rows[task], theme)
+            _family(panel, curves, seeds.get(task, []), s1_rows[task], theme)
             canvas.percent_axis(panel, theme, labels=at % COLUMNS == 0)
             sizes = sorted({row["n"] for rows in [*curves.values(), s1_rows[task]] for row in rows})
             n = " to ".join(str(size) for size in dict.fromkeys((sizes[0], sizes[-1])))
@@ -247,7 +253,9 @@ def draw_families(
     }
 
 
-def _family(panel: Any, curves: Mapping[str, Rows], s1_rows: Rows, theme: Theme) -> None:
+def _family(
+    panel: Any, curves: Mapping[str, Rows], seeds: Rows, s1_rows: Rows, theme: Theme
+) -> None:
     if s1_rows:
         canvas.line(panel, s1_rows, theme.faint, "-", "D", 3)
     for rows, colour in zip(curves.values(), (theme.blue, theme.orange), strict=False):
@@ -255,7 +263,9 @@ def _family(panel: Any, curves: Mapping[str, Rows], s1_rows: Rows, theme: Theme)
         if waits(rows):
             canvas.line(panel, waits(rows), colour, "--", "", 3)
             canvas.line(panel, waits(rows)[1:], colour, "none", "^", 3.5)
-    tokens = [row["thinking_tokens"] for rows in [*curves.values(), s1_rows] for row in rows]
+    canvas.seeds(panel, seeds, theme.blue)
+    shown = [*curves.values(), seeds, s1_rows]
+    tokens = [row["thinking_tokens"] for rows in shown for row in rows]
     edge = max([1, *tokens])
     panel.set_xlim(-0.06 * edge, 1.08 * edge)
     panel.locator_params(axis="x", nbins=4)
@@ -272,6 +282,7 @@ def _key(
         (PAPER, theme.faint),
         ("solid: cut at a cap", theme.ink),
         ('dashed: "Wait" appended', theme.ink),
+        ("crosses: other seeds", theme.ink),
     ]
     for number, (text, colour) in enumerate(entries):
-        panel.text(0.02, 0.92 - 0.2 * number, text, color=colour, fontsize=SMALL, va="center")
+        panel.text(0.02, 0.94 - 0.175 * number, text, color=colour, fontsize=SMALL, va="center")

@@ -46,12 +46,10 @@ def draw(path: Path, results: Mapping[str, Any], groups: Sequence[str], theme: T
             seeds = curves.other_seeds(results["contrasts"], name)
             for place, row in enumerate(rows[label] for label in MODELS):
                 points = seeds.get(f"{row['experiment']}, {row['budget']}", [])
-                if row["subject"] == "trained" and points:
+                if row["subject"] == "trained":
                     accuracies = [100 * point["accuracy"] for point in points]
-                    panel.plot(
-                        accuracies, [place + 0.28] * len(points), color=getattr(theme, colour),
-                        linestyle="none", marker="x", markersize=3.5, alpha=0.75,
-                    )  # fmt: skip
+                    below = [place + 0.28] * len(points)
+                    canvas.crosses(panel, accuracies, below, getattr(theme, colour))
             panel.set_title(name, fontsize=NORMAL, fontweight="bold", loc="left", pad=16)
             size = f"n={results['groups'][name]['n']}"
             panel.text(0, 1.03, size, fontsize=SMALL, transform=panel.transAxes)

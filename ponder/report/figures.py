@@ -22,8 +22,10 @@ def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
         arms.draw(path["qwen"], results["public"][0], theme)
         curves.draw_groups(path["scaling"], results, GROUPS, theme)
         dots.draw(path["models"], results, GROUPS, theme)
-        curves.draw_families(path["families"], by_family(results), cited, theme)
-        asked.draw(path["methods"], results["methods"], theme)
+        curves.draw_families(
+            path["families"], by_family(results), seeds_by_family(results), cited, theme
+        )
+        asked.draw(path["methods"], results, theme)
         parallel.draw(path["parallel"], results, theme)
         paths += path.values()
     return paths
@@ -31,9 +33,7 @@ def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
 
 def by_family(results: Mapping[str, Any]) -> dict[str, dict[str, list[dict]]]:
     """Return {family: {curve: rows}}: budget forcing with and without fine-tuning."""
-    trained = [
-        row for row in results["rows"] if (row["experiment"], row["subject"]) == ("cpu", "trained")
-    ]
+    trained = _trained(results)
     plain = next(row for row in results["methods"]["table"] if row["name"] == PLAIN)["points"]
     return {
         family: {
@@ -42,3 +42,17 @@ def by_family(results: Mapping[str, Any]) -> dict[str, dict[str, list[dict]]]:
         }
         for family in results["families"]
     }
+
+
+def seeds_by_family(results: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return {family: the points of other seeds of the main arm}, for the curve after SFT."""
+    rows = _trained(results)
+    return {
+        family: curves.of_curve(curves.other_seeds(results["contrasts"], family), curves.MAIN, rows)
+        for family in results["families"]
+    }
+
+
+def _trained(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = results["rows"]
+    return [row for row in rows if (row["experiment"], row["subject"]) == (curves.MAIN, "trained")]

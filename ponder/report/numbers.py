@@ -11,6 +11,7 @@ from ponder.report import (
     comparisons,
     contrasts,
     costs,
+    curves,
     engines,
     machines,
     parallel,
@@ -51,6 +52,7 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
     trained_families = groups["within reach"] + groups["out of reach"]
     scopes = {"trained": trained_families, **groups}
     families = sorted(drawn["families"])
+    seen = {**groups, **{family: [family] for family in families}, curves.ALL: families}
     decode = decoder(data / "tokenizer.json")
     pairs = comparisons.compare({label: run[1] for label, run in table.items()}, scopes)
     planned = {
@@ -70,7 +72,7 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
         "contrasts": [
             public.worded(contrasts.outcome(name, plan, answers))
             if "benchmark" in plan
-            else contrasts.outcome(name, plan, answers, groups)
+            else contrasts.outcome(name, plan, answers, seen)
             for name, (plan, answers) in planned.items()
         ],
         "public": [

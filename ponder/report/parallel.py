@@ -105,10 +105,14 @@ def draw(path: Path, results: Mapping[str, Any], theme: Theme) -> None:
     )
     title = "Accuracy against thinking tokens spent: longer thinking, and several samples"
     ticks = powers([point["thinking_tokens"] for points, *_ in rows.values() for point in points])
+    seeds = curves.other_seeds(results["contrasts"], curves.ALL)
     with canvas.figure(path, 3.2, theme, title, words) as drawing:
         panel = drawing.subplots()
         for points, colour, style, mark in rows.values():
             canvas.line(panel, points, colour, style, mark, 4)
+        canvas.seeds(panel, curves.of_curve(seeds, curves.MAIN, curves.cuts(forced)), theme.blue)
+        longer = curves.waits(forced)[1:]
+        canvas.seeds(panel, curves.of_curve(seeds, curves.MAIN, longer), theme.orange)
         panel.set_xscale("log")
         panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks], fontsize=SMALL)
         panel.set_xticks([], minor=True)
@@ -120,4 +124,8 @@ def draw(path: Path, results: Mapping[str, Any], theme: Theme) -> None:
             for name, (points, colour, *_) in rows.items()
         ]
         canvas.end_labels(panel, labels)
+        panel.text(
+            0.02, 0.95, "crosses: other seeds", color=theme.faint, fontsize=SMALL,
+            transform=panel.transAxes, va="top",
+        )  # fmt: skip
         drawing.subplots_adjust(left=0.095, right=0.78, top=0.97, bottom=0.16)
