@@ -12,7 +12,7 @@ from test_benchmarks import public_sample
 from ponder import rows
 from ponder.grading.families import extract
 from ponder.release import inspect_logs
-from ponder.report import table
+from ponder.report import evaluations
 from ponder.runs import read_jsonl, write_jsonl
 
 EVALUATE = ROOT / "logs" / "evaluate"
@@ -34,7 +34,7 @@ HOSTILE = (
 
 
 def log_of(folder):
-    return inspect_logs.log_of(folder, table.makers([folder]))
+    return inspect_logs.log_of(folder, evaluations.makers([folder]))
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def test_a_log_says_who_answered_when_and_by_which_code():
 
 def test_every_released_run_has_a_log_of_its_own():
     configs = [yaml.safe_load(path.read_text()) for path in EVALUATE.glob("*/config.yaml")]
-    folders = table.folders(f"{EVALUATE}/*")
-    made = table.makers(folders)
+    folders = evaluations.folders(f"{EVALUATE}/*")
+    made = evaluations.makers(folders)
     names = set()
     for folder in folders:
         config = yaml.safe_load((folder / "config.yaml").read_text())

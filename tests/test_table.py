@@ -11,7 +11,8 @@ from conftest import ROOT
 
 from ponder import runs
 from ponder.errors import UserError
-from ponder.report import seeds, table
+from ponder.report import evaluations, seeds, table
+from ponder.rows import SampleRow
 
 FREE = "logs/evaluate/cpu-trained-free-test-*"  # released: outputs/ may hold the same, made again
 
@@ -56,7 +57,7 @@ def test_a_difference_has_its_flips_and_holm_over_the_lines(capsys):
 
 def test_questions_that_a_file_names_are_left_out(capsys, tmp_path):
     whole, part = tmp_path / "all.jsonl", tmp_path / "part.jsonl"
-    ids = [row["id"] for row in runs.read_jsonl(table.folders(FREE)[0] / "samples.jsonl")]
+    ids = [row["id"] for row in runs.read_jsonl(evaluations.folders(FREE)[0] / "samples.jsonl")]
     runs.write_jsonl(whole, [{"id": ident} for ident in ids])
     runs.write_jsonl(part, [{"id": ident} for ident in ids[:50]])
     (line,) = csv.DictReader(
@@ -158,43 +159,46 @@ def evaluation(folder, seed, correct, lr=1, adapter=None):
         prompt_sha256="",
     )
     samples = {
-        ("t", str(at), 0): table.SampleRow(**values, id=str(at), correct=right)
+        ("t", str(at), 0): SampleRow(**values, id=str(at), correct=right)
         for at, right in enumerate(correct)
     }
-    training = None if seed is None else table.Training(f"x-{seed}", seed, {"lr": lr})
+    training = None if seed is None else evaluations.Training(f"x-{seed}", seed, {"lr": lr})
     config = {"budget": "free", "subject": {"adapter": adapter}}
-    return table.Evaluation(ROOT / folder, "x-free-dev", config, training, samples)
+    return evaluations.Evaluation(ROOT / folder, "x-free-dev", config, training, samples)
 
 
 def test_where_the_weights_lay_makes_no_other_arm():
     runs = [evaluation("a", 0, [1, 0], adapter="data/x"), evaluation("b", 1, [1, 1], adapter=None)]
-    assert len(table.arms(runs)) == 1
+    assert len(evaluations.arms(runs)) == 1
 
 
 def test_arms_of_one_label_say_in_what_they_differ():
     runs = [evaluation("a", 0, [1, 0], lr=0.1), evaluation("b", 0, [1, 1], lr=0.2)]
-    assert [arm.label for arm in table.arms(runs)] == ["x-free-dev (lr=0.1)", "x-free-dev (lr=0.2)"]
+    assert [arm.label for arm in evaluations.arms(runs)] == [
+        "x-free-dev (lr=0.1)",
+        "x-free-dev (lr=0.2)",
+    ]
 
 
 def test_seeds_are_paired_by_their_number_in_whatever_order_they_are_named():
     first, second = [1, 1, 0, 0, 1, 0, 1, 0], [0, 1, 1, 0, 1, 1, 0, 0]
     ours = [evaluation("a", 0, first), evaluation("b", 1, second)]
     theirs = [evaluation("c", 1, second, 2), evaluation("d", 0, first, 2)]
-    mine, reference = table.arms([*ours, *theirs])
+    mine, reference = evaluations.arms([*ours, *theirs])
     found = table.difference(mine, reference)
     assert (found["gained"], found["lost"], found["seeds paired"]) == (0, 0, "0, 1")
 
 
 def test_only_the_seeds_that_both_have_are_paired():
     ours = [evaluation("a", 0, [1, 1, 0, 0]), evaluation("b", 1, [1, 1, 1, 1])]
-    mine, reference = table.arms([*ours, evaluation("c", 0, [0, 1, 0, 0], 2)])
+    mine, reference = evaluations.arms([*ours, evaluation("c", 0, [0, 1, 0, 0], 2)])
     found = table.difference(mine, reference)
     assert (found["seeds paired"], found["gained"], found["p"]) == ("0", 1, 1.0)
 
 
 def test_what_is_not_trained_stands_beside_each_seed_and_has_none_itself():
     ours = [evaluation("a", 0, [1, 1, 0, 0]), evaluation("b", 1, [1, 1, 1, 0])]
-    mine, base = table.arms([*ours, evaluation("c", None, [0, 1, 0, 0])])
+    mine, base = evaluations.arms([*ours, evaluation("c", None, [0, 1, 0, 0])])
     found = table.difference(mine, base)
     assert (found["seeds paired"], found["gained"], found["difference"]) == ("0, 1", 3, 3 / 8)
     assert table.line(base)["seeds"] is None
@@ -203,12 +207,12 @@ def test_what_is_not_trained_stands_beside_each_seed_and_has_none_itself():
 def test_a_copy_of_what_is_not_trained_is_no_second_seed():
     runs = [evaluation(f"{place}/evaluate/c", None, [0, 1]) for place in ("logs", "outputs")]
     with pytest.raises(UserError, match="x-free-dev is twice: "):
-        table.arms(runs)
+        evaluations.arms(runs)
 
 
 def test_seeds_of_one_recipe_are_one_arm():
     runs = [evaluation("a", 0, [1, 1, 0, 0]), evaluation("b", 1, [1, 0, 0, 0])]
-    (arm,) = table.arms(runs)
+    (arm,) = evaluations.arms(runs)
     line = table.line(arm)
     assert (line["seeds"], line["n"], line["accuracy"]) == (2, 4, 3 / 8)
     low, high = line["interval"]
@@ -222,7 +226,7 @@ def test_a_seed_that_is_there_twice_is_refused():
         for folder, seed in zip(folders, (0, 1, 0), strict=True)
     ]
     with pytest.raises(UserError) as error:
-        table.arms(runs)
+        evaluations.arms(runs)
     assert f"seed 0 is twice: {ROOT}/{folders[0]} and {ROOT}/{folders[2]};" in str(error.value)
     assert f"a path such as {ROOT}/outputs/evaluate/... narrows a pattern" in str(error.value)
     assert folders[1] not in str(error.value)
@@ -230,7 +234,7 @@ def test_a_seed_that_is_there_twice_is_refused():
 
 def test_seeds_that_answered_different_questions_are_refused():
     with pytest.raises(UserError, match="different questions"):
-        table.arms([evaluation("a", 0, [1, 1, 0, 0]), evaluation("b", 1, [1, 0])])
+        evaluations.arms([evaluation("a", 0, [1, 1, 0, 0]), evaluation("b", 1, [1, 0])])
 
 
 @pytest.mark.parametrize("between_seeds, questions", [(0.0, 360), (0.03, 360), (0.1, 200)])
@@ -289,9 +293,9 @@ def test_the_record_says_whose_weights_answered_before_the_lineage_does(tmp_path
     made = ROOT / "logs/train/cpu-seed1-3d521cbd"
     status = {"inputs": {"adapter_model.safetensors": "w"}, "training": said}
     (folder / "status.json").write_text(json.dumps(status))
-    training = table._training(folder, {"w": made})
+    training = evaluations._training(folder, {"w": made})
     assert (training.name, training.seed) == ("x-1", 1)
     assert training.recipe == {"rows": "r", "lr": 0.5}
     (folder / "status.json").write_text(json.dumps({"inputs": status["inputs"]}))
-    training = table._training(folder, {"w": made})
+    training = evaluations._training(folder, {"w": made})
     assert (training.name, training.seed, training.recipe["lr"]) == (made.name, 1, 0.001)

@@ -23,7 +23,7 @@ import yaml
 from ponder import rows
 from ponder.errors import UserError, user_errors
 from ponder.grading.families import extract
-from ponder.report import table
+from ponder.report import evaluations
 from ponder.rows import ABSENT, SampleRow
 from ponder.runs import ROOT, read_jsonl
 
@@ -64,8 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"Inspect is not in {TOOLS.relative_to(ROOT)}; run make export-inspect, which "
             "installs it there"
         )
-    folders = list(dict.fromkeys(place for name in options.runs for place in table.folders(name)))
-    makers = table.makers(folders)
+    folders = list(
+        dict.fromkeys(place for name in options.runs for place in evaluations.folders(name))
+    )
+    makers = evaluations.makers(folders)
     shutil.rmtree(OUT, ignore_errors=True)
     counts = dict(write(log_of(folder, makers), OUT) for folder in folders)
     if faults := misread(counts):
@@ -84,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def log_of(folder: Path, makers: dict[str, Path]) -> Record:
     """Return an evaluate run as Inspect's EvalLog has it, ready for JSON.
 
-    `makers` are the train runs by their weights, as table.makers returns them.
+    `makers` are the train runs by their weights, as evaluations.makers returns them.
     """
     config = yaml.safe_load((folder / "config.yaml").read_text())
     status, results = _json(folder, "status"), _json(folder, "results")

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from ponder import statistics
 from ponder.report import seeds
 from ponder.report.comparisons import LEVEL, summary, within
 from ponder.report.printed import difference_text, share_text
+from ponder.report.seeds import Estimate
 from ponder.report.sources import PlannedAnswer, PlannedAnswers
 
 Side = tuple[str, str]  # arm, budget
@@ -129,36 +129,10 @@ def _judge(
         contrast["outcome"] = "met" if contrast["found"] == contrast["expected"] else "not met"
 
 
-def _over_seeds(table: Table) -> dict[str, Any]:
-    """Return the numbers of seeds.crossed."""
-    estimate = seeds.crossed(table)
-    return {
-        "difference": estimate.mean,
-        "low": estimate.low,
-        "high": estimate.high,
-        "p": estimate.p,
-        "detectable": estimate.detectable,
-        "between_seeds": estimate.between_seeds,
-    }
-
-
-def _over_questions(table: Table) -> dict[str, Any]:
-    """Return the paired difference of a single seed of questions, with McNemar's p-value."""
-    (row,) = table
-    flags = [cell > 0 for cell in row], [cell < 0 for cell in row]
-    interval = statistics.difference(*flags)
-    return {
-        **interval,
-        "p": seeds.mcnemar(*map(sum, flags)),
-        "detectable": seeds.crossed([row]).detectable,
-        "between_seeds": None,
-    }
-
-
-Estimator = Callable[[Table], dict[str, Any]]
+Estimator = Callable[[Table], Estimate]
 ESTIMATORS: dict[str, Estimator] = {  # as plans name them
-    "two-way random effects, seed by question, Satterthwaite": _over_seeds,
-    "paired by question, McNemar exact": _over_questions,
+    "two-way random effects, seed by question, Satterthwaite": seeds.crossed,
+    "paired by question, McNemar exact": lambda table: seeds.one_seed(*table),
 }
 
 
@@ -183,14 +157,20 @@ def _flags(run: PlannedAnswer, families: Sequence[str]) -> dict[tuple[str, str, 
     return {key: s["correct"] for key, s in run.samples.items() if key[0] in families}
 
 
-def _numbers(numbers: dict[str, Any], table: Table) -> dict[str, Any]:
-    """Return what an estimator gives with what it rests on, and its text."""
+def _numbers(estimate: Estimate, table: Table) -> dict[str, Any]:
+    """Return an estimate of ours minus theirs with what it rests on, and its text."""
     cells = [cell for row in table for cell in row]
-    return numbers | {
+    numbers: dict[str, Any] = {
+        "difference": estimate.mean,
+        "low": estimate.low,
+        "high": estimate.high,
+        "p": estimate.p,
+        "detectable": estimate.detectable,
+        "between_seeds": estimate.between_seeds if len(table) > 1 else None,
         "gained": sum(cell > 0 for cell in cells),
         "lost": sum(cell < 0 for cell in cells),
-        "text": difference_text(numbers),
     }
+    return numbers | {"text": difference_text(numbers)}
 
 
 def found(mean: float, corrected: float) -> str:

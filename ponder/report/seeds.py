@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from ponder import statistics
+
 LEVEL = 0.95  # of every interval
 POWER = 0.8  # of the smallest difference that would be detected
 
@@ -87,6 +89,16 @@ def _variance(values: np.ndarray) -> tuple[float, float]:
         parts += ms_question**2 / freedoms[1] + ms_rest**2 / freedoms[2]
     freedom = combined**2 / parts if parts else float(freedoms[1])
     return combined / values.size, float(freedom)
+
+
+def one_seed(values: Sequence[float]) -> Estimate:
+    """Return the Estimate of paired differences of one seed, each 1 (gained), -1 (lost) or 0: the
+    bootstrap's interval and McNemar's exact p-value; what is detectable is that of `crossed`.
+    """
+    gained, lost = [value > 0 for value in values], [value < 0 for value in values]
+    interval = statistics.difference(gained, lost)
+    p = mcnemar(sum(gained), sum(lost))
+    return replace(crossed([values]), low=interval["low"], high=interval["high"], p=p)
 
 
 def mcnemar(gained: int, lost: int) -> float:
