@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ponder.report import arms, front_page, public, tables, verdicts
+from ponder.report import arms, front_page, plans, public, tables, verdicts
 from ponder.report.canvas import THEMES
 from ponder.report.printed import printed
 from ponder.report.sources import PlannedAnswer
@@ -116,7 +116,7 @@ def test_the_figure_names_every_arm_and_is_the_same_twice(measured, theme, tmp_p
 
 
 def test_every_arm_and_budget_of_the_pre_registration_has_a_name():
-    (name, plan), *_ = [(n, p) for n, p in public.released.plans() if "benchmark" in p]
+    (name, plan), *_ = [(n, p) for n, p in plans.read() if "benchmark" in p]
     assert name in public.COSTS and set(plan["budgets"]) == set(public.ARMS)
     assert {budget for some in plan["budgets"].values() for budget in some} == set(public.BUDGETS)
     assert set(arms.COLOURS) == set(public.ARMS.values())

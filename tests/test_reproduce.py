@@ -12,6 +12,7 @@ from ponder import stages
 from ponder.errors import UserError
 from ponder.release import reproduce
 from ponder.report import released
+from ponder.report.plans import seed_runs
 from ponder.runs import Run
 
 GROUPS = {"within reach": ["facing"], "transfer": ["coin"]}
@@ -150,7 +151,7 @@ def test_everything_trains_every_arm_and_released_seed_and_no_run_comes_twice(st
         "experiment=cpu-token-conditional",
         "experiment=cpu-step-conditional",
     ]
-    arms = {run.experiment for run in released.seed_runs()}
+    arms = {run.experiment for run in seed_runs()}
     folders = [folder.name for folder in (ROOT / "logs" / "train").glob("*-seed[1-9]*")]
     seeds = [re.fullmatch(r"(.+)-seed(\d+)-\w{8}", name).groups() for name in folders]
     others = sorted(overrides for overrides in trained if len(overrides) > 1)
@@ -194,6 +195,7 @@ def qwen(monkeypatch, tmp_path):
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
     (folder / "train.jsonl").write_text("{}\n")
+    (tmp_path / "data" / "cpu").symlink_to(ROOT / "data" / "cpu")
     monkeypatch.setattr(reproduce.runs, "ROOT", tmp_path)
     labels = {"qwen-trained-math-test", "qwen-trained-cap64-test"}
     found = reproduce.released.run_folders

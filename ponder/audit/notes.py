@@ -28,7 +28,7 @@ from ponder.audit.decisions import decisions as decision_records
 from ponder.audit.git import git, git_text, need_history
 from ponder.audit.history import only_remarks
 from ponder.audit.indexes import stale_decisions
-from ponder.report import contrasts, released, sources
+from ponder.report import contrasts, plans, released, sources
 
 PREREGISTERED = {
     "question",
@@ -42,23 +42,6 @@ PREREGISTERED = {
     "stop",
 }
 NOT_FINISHED = re.compile(r"^\*\*Not finished\.\*\*.*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
-# A pre-registration of several contrasts between trainings.
-SEVERAL = {
-    "question",
-    "written",
-    "decision",
-    "seeds",
-    "budgets",
-    "contrasts",
-    "families",
-    "n",
-    "estimator",
-    "correction",
-    "stop",
-}
-# What a plan of several contrasts may have: public questions; arms that another plan reads.
-MAY_HAVE = {"benchmark", "read_before"}
-EXPECTED = ("higher", "lower", "no difference")
 COMMIT = re.compile("[0-9a-f]{40}")
 
 
@@ -157,32 +140,38 @@ def preregistered() -> list[Path]:
 
 
 def outcome(path: Path) -> Outcome:
-    """Return the Outcome of a pre-registration, from the released runs."""
+    """Return the Outcome of a pre-registration, from the released runs; void where it is none."""
     plan = read(path)
+    broken = ill_formed(plan)
     answer = Outcome(
         name=path.stem,
-        question=plan.get("question", "?"),
+        question=broken or plan["question"],
         expected="?",
-        outcome="not run",
+        outcome="void" if broken else "not run",
         difference=None,
         runs={},
     )
-    if is_several(plan):
+    if broken:
+        return answer
+    if plans.is_several(plan):
         return of_contrasts(answer, plan)
-    if set(plan) != PREREGISTERED:
-        answer["question"] = "its fields are not those of a pre-registration"
-        answer["outcome"] = "void"
-    else:
-        answer["expected"], answer["runs"] = plan["expected"], plan["runs"]
-        labels = {folder.name[:-9] for folder in completed("evaluate")}
-        if labels >= {*plan["runs"].values()}:
-            return measured(answer, plan)
-    return answer
+    answer["expected"], answer["runs"] = plan["expected"], plan["runs"]
+    labels = {folder.name[:-9] for folder in completed("evaluate")}
+    return measured(answer, plan) if labels >= {*plan["runs"].values()} else answer
 
 
-def is_several(plan: dict[str, Any]) -> bool:
-    """Whether a plan has the fields of one with several contrasts."""
-    return set(plan) - MAY_HAVE == SEVERAL
+def ill_formed(plan: Any) -> str | None:
+    """Return the first rule of its form that a pre-registration breaks, in words, or None."""
+    if plans.is_several(plan):
+        return plans.problem(plan)
+    if not (isinstance(plan, dict) and set(plan) == PREREGISTERED):
+        return "its fields are not those of a pre-registration"
+    if plan["expected"] not in plans.EXPECTED:
+        return f"expected is {plan['expected']!r}, but must be one of {plans.EXPECTED}"
+    sides = plan["runs"] if isinstance(plan["runs"], dict) else {}
+    if sides.keys() != {"ours", "theirs"} or not all(isinstance(v, str) for v in sides.values()):
+        return f"runs is {plan['runs']!r}, but must name ours and theirs"
+    return None
 
 
 def of_contrasts(answer: Outcome, plan: dict[str, Any]) -> Outcome:
@@ -231,14 +220,11 @@ def preregistrations() -> Findings:
     problems, outcomes, excused = [], [], not_finished()
     for path in preregistered():
         plan, name = read(path), shown(path)
-        if is_several(plan):
-            expected = [contrast["expected"] for contrast in plan["contrasts"]]
-        else:
-            expected = [plan.get("expected")]
-        has_its_fields = set(plan) == PREREGISTERED or is_several(plan)
-        is_decided = plan.get("decision") in decision_records()
-        if not (has_its_fields and is_decided and set(expected) <= set(EXPECTED)):
-            problems.append(f"{name}: its fields are {sorted(plan)}, expected {expected}")
+        if broken := ill_formed(plan):
+            problems.append(f"{name}: {broken}")
+            continue
+        if plan["decision"] not in [*decision_records()]:
+            problems.append(f"{name}: decision {plan['decision']!r} is none of logs/decisions")
             continue
         commits = git_text("log", "--format=%H", "--", name).split()
         if not (commits and is_unchanged(commits[0], path) and gained_remarks(name, commits)):
@@ -247,7 +233,7 @@ def preregistrations() -> Findings:
                 "pre-registration is committed once, and gains but dated remarks"
             )
             continue
-        if is_several(plan):
+        if plans.is_several(plan):
             problems += [f"{name}: {rule}" for rule in unplanned(path.stem, plan, commits)]
         result = outcome(path)
         outcomes.append(f"{path.stem}: {result['outcome']}")
@@ -263,12 +249,8 @@ def unplanned(name: str, plan: dict[str, Any], commits: list[str]) -> Iterator[s
     """Yield a sentence for each arm that a plan says was read before, unless an earlier plan asks
     for the same evaluations; `commits` are those of this plan, newest first.
     """
-    before = plan.get("read_before", [])
-    if not (isinstance(before, list) and set(before) <= set(plan["budgets"])):
-        yield f"read_before is {before!r}, which is no list of its arms"
-        return
     elsewhere: set[str] = set()
-    for stem, other in released.plans():
+    for stem, other in plans.read():
         path = f"logs/preregistrations/{stem}.yaml"
         other_commits = git_text("log", "--format=%H", "--", path).split()
         if stem != name and other_commits and commits:
@@ -277,13 +259,11 @@ def unplanned(name: str, plan: dict[str, Any], commits: list[str]) -> Iterator[s
                 said_before = other.get("read_before", ())
                 elsewhere |= {
                     label
-                    for (arm, *_), label in released.planned_labels(other).items()
+                    for (arm, *_), label in plans.labels(other).items()
                     if arm not in said_before
                 }
-    for arm in before:
-        labels = {
-            label for (of_arm, *_), label in released.planned_labels(plan).items() if of_arm == arm
-        }
+    for arm in plan.get("read_before", ()):
+        labels = {label for (of_arm, *_), label in plans.labels(plan).items() if of_arm == arm}
         if labels - elsewhere:
             yield f"{arm} is said to be read before, but no earlier plan asks for all that is read"
 
@@ -294,10 +274,10 @@ def to_follow(plan: dict[str, Any], result: Outcome) -> list[Path]:
     of its several seeds all but seed 0, which was there before.
     """
     names: list[str] = []
-    if is_several(plan):
+    if plans.is_several(plan):
         later = {
             f"evaluate/{label}"
-            for (arm, _, seed), label in released.planned_labels(plan).items()
+            for (arm, _, seed), label in plans.labels(plan).items()
             if (seed or len(plan["seeds"]) == 1) and arm not in plan.get("read_before", ())
         }
         names = [name for name in result["runs"] if name.rpartition("-")[0] in later]

@@ -25,7 +25,7 @@ from hydra import compose, initialize_config_dir
 from ponder import lineage, runs, stages, study
 from ponder.errors import UserError, user_errors
 from ponder.hashing import file_sha256
-from ponder.report import released
+from ponder.report import plans, released
 from ponder.report.released import MethodRun, SeedRun, TableRow
 from ponder.runs import Run
 from ponder.study import Study
@@ -205,9 +205,7 @@ def evaluations(which: str) -> dict[str, Evaluation]:
 def released_seeds() -> list[SeedRun]:
     """Return the evaluations of plans over several seeds that are released."""
     return [
-        run
-        for run in released.seed_runs()
-        if released.run_folders("evaluate", run.run_label("test"))
+        run for run in plans.seed_runs() if released.run_folders("evaluate", run.run_label("test"))
     ]
 
 
@@ -219,7 +217,7 @@ def trainings(which: str, rows: dict[str, Evaluation]) -> list[Training]:
     if which == "all":
         wanted |= dict.fromkeys(
             (run.experiment, run.seed)
-            for run in released.seed_runs()
+            for run in plans.seed_runs()
             if released.run_folders("train", stages.seeded(run.experiment, run.seed))
         )
     return list(wanted)
@@ -283,7 +281,7 @@ def released_rows(experiment: str) -> Path:
 
 def released_qwen() -> list[SeedRun]:
     """Return the released evaluations of the main arm on the test questions of its own pool."""
-    plan = dict(released.plans())[QWEN]
+    plan = dict(plans.read())[QWEN]
     wanted = [SeedRun(QWEN, budget, 0) for budget in plan["budgets"][f"{QWEN}-trained"]]
     return [run for run in wanted if released.run_folders("evaluate", run.run_label("test"))]
 

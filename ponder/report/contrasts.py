@@ -5,7 +5,7 @@ every one of them is there, for each p-value is corrected over all; before that 
 missing.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -118,7 +118,7 @@ def _judge(
         for contrast in contrasts:
             contrast["outcome"] = "void"
         return
-    estimator = ESTIMATORS[plan["estimator"]]
+    estimator = seeds.ESTIMATORS[plan["estimator"]]
     for contrast, table in zip(contrasts, tables, strict=True):
         assert table is not None
         contrast["all"] = _numbers(estimator(table), table)
@@ -127,13 +127,6 @@ def _judge(
         contrast["all"]["p_holm"] = p
         contrast["found"] = found(contrast["all"]["difference"], p)
         contrast["outcome"] = "met" if contrast["found"] == contrast["expected"] else "not met"
-
-
-Estimator = Callable[[Table], Estimate]
-ESTIMATORS: dict[str, Estimator] = {  # as plans name them
-    "two-way random effects, seed by question, Satterthwaite": seeds.crossed,
-    "paired by question, McNemar exact": lambda table: seeds.one_seed(*table),
-}
 
 
 def _table(

@@ -15,6 +15,7 @@ from ponder.report import (
     engines,
     machines,
     parallel,
+    plans,
     public,
     released,
     sources,
@@ -55,9 +56,8 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
     seen = {**groups, **{family: [family] for family in families}, curves.ALL: families}
     decode = decoder(data / "tokenizer.json")
     pairs = comparisons.compare({label: run[1] for label, run in table.items()}, scopes)
-    planned = {
-        name: (plan, sources.planned_answers(plan, logs, drawn))
-        for name, plan in released.plans(logs)
+    pre_registered = {
+        name: (plan, sources.planned_answers(plan, logs, drawn)) for name, plan in plans.read(logs)
     }
     results = {
         "cited": _cited(),
@@ -73,11 +73,11 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
             public.worded(contrasts.outcome(name, plan, answers))
             if "benchmark" in plan
             else contrasts.outcome(name, plan, answers, seen)
-            for name, (plan, answers) in planned.items()
+            for name, (plan, answers) in pre_registered.items()
         ],
         "public": [
             _public(name, plan, answers, logs)
-            for name, (plan, answers) in planned.items()
+            for name, (plan, answers) in pre_registered.items()
             if "benchmark" in plan
         ],
         "training": {name: sources.training(folder) for name, folder in trained.items()},
@@ -89,7 +89,7 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
         "engines": engines.engines(logs, data.parent),
         "machines": [
             entry
-            for plan, answers in planned.values()
+            for plan, answers in pre_registered.values()
             if "benchmark" not in plan
             for entry in machines.machines(plan, answers, logs, drawn)
         ],

@@ -147,37 +147,6 @@ def sequential(compared: Methods, logs: Path | str = ROOT / "logs") -> list[Meth
     return [*forcing.runs, *longer]
 
 
-def plans(logs: Path | str = ROOT / "logs") -> list[tuple[str, dict]]:
-    """Return (name, plan) of the pre-registrations of several contrasts between trainings."""
-    paths = sorted(Path(logs, "preregistrations").glob("*.yaml"))
-    found = [(path.stem, yaml_value(path.read_text())) for path in paths]
-    return [(name, plan) for name, plan in found if "contrasts" in plan]
-
-
-def planned_labels(plan: dict) -> dict[tuple[str, str, int], str]:
-    """Return {(arm, budget, seed): label} of every evaluation that a plan asks for.
-
-    An arm is an experiment, or on a public benchmark an experiment with its subject.
-    """
-    subject, questions = ("", plan["benchmark"]) if "benchmark" in plan else ("trained", "test")
-    return {
-        (arm, budget, seed): "-".join(filter(None, (seeded(arm, seed), subject, budget, questions)))
-        for arm, budgets in plan["budgets"].items()
-        for seed in plan["seeds"]
-        for budget in budgets
-    }
-
-
-def seed_runs(logs: Path | str = ROOT / "logs") -> list[SeedRun]:
-    """Return every evaluation on drawn questions that a plan asks for, released or not."""
-    return [
-        SeedRun(arm, budget, seed)
-        for _, plan in plans(logs)
-        if "benchmark" not in plan
-        for arm, budget, seed in planned_labels(plan)
-    ]
-
-
 def run_folder(stage: str, label: str, logs: Path | str = ROOT / "logs") -> Path:
     """Return the one completed run of a stage whose name is `label` plus a hash.
 

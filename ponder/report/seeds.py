@@ -6,7 +6,7 @@ seed alone, or one question alone, would move is in the interval of the mean.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -116,3 +116,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[at]))
         corrected[at] = largest
     return corrected
+
+
+ONE_SEED = "paired by question, McNemar exact"
+ESTIMATORS: dict[str, Callable[[list[list[int]]], Estimate]] = {  # as pre-registrations name them
+    "two-way random effects, seed by question, Satterthwaite": crossed,
+    ONE_SEED: lambda table: one_seed(*table),
+}

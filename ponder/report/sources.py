@@ -11,7 +11,7 @@ from ponder import lineage, statistics
 from ponder.config import yaml_value
 from ponder.errors import UserError
 from ponder.hashing import file_sha256
-from ponder.report import methods, released
+from ponder.report import methods, plans, released
 from ponder.runs import ROOT, read_jsonl
 from ponder.stages import seeded
 from ponder.statistics import Sample
@@ -259,7 +259,7 @@ def planned_answers(plan: dict, logs: Path, drawn: dict) -> PlannedAnswers:
     training with its name, or whose training differs from that of seed 0 in more than its seed.
     """
     answers = {}
-    for (arm, budget, seed), label in released.planned_labels(plan).items():
+    for (arm, budget, seed), label in plans.labels(plan).items():
         if not released.run_folders("evaluate", label, logs):
             continue
         if "benchmark" in plan:
