@@ -462,6 +462,16 @@ CASES = {
         "preregistrations",
         None,
     ),
+    "a pre-registration with a rule of its form broken": (
+        replaced("logs/preregistrations/cpu-seeds.yaml", "correction: Holm", "correction: none"),
+        "preregistrations",
+        None,
+    ),
+    "a pre-registration of a decision that is not there": (
+        replaced("logs/preregistrations/cpu-seeds.yaml", 'decision: "0030"', 'decision: "9999"'),
+        "preregistrations",
+        None,
+    ),
     "a pre-registration of fewer questions": (
         replaced("logs/preregistrations/cpu-s1.yaml", "n: 360", "n: 36"),
         "preregistrations",

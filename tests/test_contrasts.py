@@ -136,12 +136,12 @@ def test_a_single_seed_is_compared_by_question():
 
 
 def test_every_plan_names_runs_that_could_be_found():
-    for _, plan in plans.read():
+    for _, plan in plans.of_contrasts():
         labels = plans.labels(plan)
         for contrast in plan["contrasts"]:
             for side in ("ours", "theirs"):
                 assert {(*contrast[side], seed) for seed in plan["seeds"]} <= labels.keys()
-    labels = [label for _, plan in plans.read() for label in plans.labels(plan).values()]
+    labels = [label for _, plan in plans.of_contrasts() for label in plans.labels(plan).values()]
     assert "cpu-s1-seed4-trained-wait1-test" in labels
 
 
@@ -209,7 +209,7 @@ SHARES = {
 def with_seeds(shares):
     """results.json, its plan over seeds come to an end with made-up answers of such shares."""
     results = json.loads((ROOT / "paper" / "generated" / "results.json").read_text())
-    plan = dict(plans.read())["cpu-seeds"] | {"families": ["t"], "n": 60}
+    plan = dict(plans.of_contrasts())["cpu-seeds"] | {"families": ["t"], "n": 60}
     plan["budgets"] = {arm: [budget] for arm, budget in SHARES}
     plan["budgets"]["cpu"] = ["free", "cap16", "wait1"]
     found = contrasts.outcome("cpu-seeds", plan, runs(shares))

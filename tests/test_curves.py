@@ -335,6 +335,10 @@ def test_other_seeds_stand_beside_the_curves_they_are_seeds_of(monkeypatch, tmp_
     cut = [seed["scopes"]["all"] for seed in arms["cpu, cap16"]]
     assert {got for limit, got in left if limit == 16} == {one["thinking_tokens"] for one in cut}
 
+    texts = [f"{point['accuracy']:.1%} at {point['thinking_tokens']:.1f}" for point in got]
+    said = (tmp_path / "a.svg").read_text()
+    assert all(text in said.partition("other seeds: ")[2] for text in texts)
+
     path = tmp_path / "b.svg"
     (votes,) = crosses(panels_of(monkeypatch, parallel.draw, path, RESULTS, canvas.LIGHT))
     assert sorted(votes) == sorted(wanted)
@@ -376,5 +380,6 @@ def test_other_seeds_are_crosses_and_the_first_is_on_the_line(monkeypatch, tmp_p
     )
     crosses = [line for line in panels[0].lines if line.get_marker() == "x"]
     (line,) = crosses
+    assert re.search(r"other seeds: [^;]*51\.7% at 20\.0 tokens", (tmp_path / "x.svg").read_text())
     assert list(line.get_ydata()) == pytest.approx([100 * 31 / 60, 100 * 32 / 60], abs=1e-6)
     assert not [line for line in panels[1].lines if line.get_marker() == "x"]

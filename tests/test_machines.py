@@ -113,23 +113,26 @@ def commits_of(stem):
 
 def test_what_is_said_to_be_read_before_must_be_in_an_earlier_plan():
     name = "cpu-distilled-seeds"
-    assert not list(notes.unplanned(name, DISTILLED, commits_of(name)))
+    several = dict(plans.of_contrasts())
+    assert not list(notes.unplanned(name, several, commits_of(name)))
     for arm in ("cpu-distilled", "cpu"):
         plan = DISTILLED | {"read_before": [arm], "budgets": {arm: ["free", "wait4"]}}
-        (problem,) = notes.unplanned(name, plan, commits_of(name))
+        (problem,) = notes.unplanned(name, several | {name: plan}, commits_of(name))
         assert problem.startswith(arm)
     # The first plan was there before, so the second cannot vouch for it.
-    first = dict(plans.read())["cpu-seeds"] | {"read_before": ["cpu-distilled"]}
+    first = several["cpu-seeds"] | {"read_before": ["cpu-distilled"]}
     first["budgets"] = {"cpu-distilled": ["free"]}
-    assert list(notes.unplanned("cpu-seeds", first, commits_of("cpu-seeds")))
+    several |= {"cpu-seeds": first}
+    assert list(notes.unplanned("cpu-seeds", several, commits_of("cpu-seeds")))
 
 
-def test_a_plan_on_a_benchmark_does_not_vouch_for_the_same_arm_on_drawn_questions(monkeypatch):
-    other = DISTILLED | {"benchmark": "gsm8k-400", "read_before": []}
-    monkeypatch.setattr(plans, "read", lambda: [("cpu-seeds", other)])
-    assert list(
-        notes.unplanned("cpu-distilled-seeds", DISTILLED, commits_of("cpu-distilled-seeds"))
-    )
+def test_a_plan_on_a_benchmark_does_not_vouch_for_the_same_arm_on_drawn_questions():
+    name = "cpu-distilled-seeds"
+    other = {key: value for key, value in DISTILLED.items() if key != "read_before"}
+    several = {name: DISTILLED, "cpu-seeds": other}
+    assert not list(notes.unplanned(name, several, commits_of(name)))
+    several["cpu-seeds"] = other | {"benchmark": "gsm8k-400"}
+    assert list(notes.unplanned(name, several, commits_of(name)))
 
 
 def test_only_seed_0_was_there_before_a_plan_whatever_the_order():

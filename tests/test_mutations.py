@@ -122,6 +122,17 @@ def test_a_record_that_cannot_be_read_is_a_failure_and_no_crash(restored, audite
     assert all(audited(name)[name][0] == "FAIL" for name in ("schema", "names", "evaluate-log"))
 
 
+def test_a_broken_pre_registration_is_told_with_its_rule_and_stops_nothing(restored, audited):
+    broken = "a pre-registration with a rule of its form broken"
+    undecided = "a pre-registration of a decision that is not there"
+    for name, words in ((broken, "correction is 'none', but must be Holm"), (undecided, "'9999'")):
+        edit, check, _ = CASES[name]
+        edit(restored)
+        _, problems = audited(check)[check]
+        assert len(problems) == 1 and words in problems[0], problems
+        git(restored, "checkout", "-q", "--", "logs/preregistrations")
+
+
 def test_a_decision_may_gain_a_dated_line_and_the_history_stays_whole(restored, audited):
     edit, _, _ = CASES["an answer to a decision that the index does not have"]
     edit(restored)

@@ -116,7 +116,7 @@ def test_the_figure_names_every_arm_and_is_the_same_twice(measured, theme, tmp_p
 
 
 def test_every_arm_and_budget_of_the_pre_registration_has_a_name():
-    (name, plan), *_ = [(n, p) for n, p in plans.read() if "benchmark" in p]
+    (name, plan), *_ = [(n, p) for n, p in plans.of_contrasts() if "benchmark" in p]
     assert name in public.COSTS and set(plan["budgets"]) == set(public.ARMS)
     assert {budget for some in plan["budgets"].values() for budget in some} == set(public.BUDGETS)
     assert set(arms.COLOURS) == set(public.ARMS.values())

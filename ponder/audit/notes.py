@@ -4,7 +4,7 @@ claims; and the readings of test.
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, TypedDict
@@ -30,17 +30,6 @@ from ponder.audit.history import only_remarks
 from ponder.audit.indexes import stale_decisions
 from ponder.report import contrasts, plans, released, sources
 
-PREREGISTERED = {
-    "question",
-    "written",
-    "decision",
-    "runs",
-    "metric",
-    "families",
-    "n",
-    "expected",
-    "stop",
-}
 NOT_FINISHED = re.compile(r"^\*\*Not finished\.\*\*.*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
 COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -142,7 +131,7 @@ def preregistered() -> list[Path]:
 def outcome(path: Path) -> Outcome:
     """Return the Outcome of a pre-registration, from the released runs; void where it is none."""
     plan = read(path)
-    broken = ill_formed(plan)
+    broken = plans.problem(plan)
     answer = Outcome(
         name=path.stem,
         question=broken or plan["question"],
@@ -158,20 +147,6 @@ def outcome(path: Path) -> Outcome:
     answer["expected"], answer["runs"] = plan["expected"], plan["runs"]
     labels = {folder.name[:-9] for folder in completed("evaluate")}
     return measured(answer, plan) if labels >= {*plan["runs"].values()} else answer
-
-
-def ill_formed(plan: Any) -> str | None:
-    """Return the first rule of its form that a pre-registration breaks, in words, or None."""
-    if plans.is_several(plan):
-        return plans.problem(plan)
-    if not (isinstance(plan, dict) and set(plan) == PREREGISTERED):
-        return "its fields are not those of a pre-registration"
-    if plan["expected"] not in plans.EXPECTED:
-        return f"expected is {plan['expected']!r}, but must be one of {plans.EXPECTED}"
-    sides = plan["runs"] if isinstance(plan["runs"], dict) else {}
-    if sides.keys() != {"ours", "theirs"} or not all(isinstance(v, str) for v in sides.values()):
-        return f"runs is {plan['runs']!r}, but must name ours and theirs"
-    return None
 
 
 def of_contrasts(answer: Outcome, plan: dict[str, Any]) -> Outcome:
@@ -218,9 +193,15 @@ def preregistrations() -> Findings:
     """
     need_history()
     problems, outcomes, excused = [], [], not_finished()
-    for path in preregistered():
-        plan, name = read(path), shown(path)
-        if broken := ill_formed(plan):
+    found = {path: read(path) for path in preregistered()}
+    several = {
+        path.stem: plan
+        for path, plan in found.items()
+        if plans.is_several(plan) and not plans.problem(plan)
+    }
+    for path, plan in found.items():
+        name = shown(path)
+        if broken := plans.problem(plan):
             problems.append(f"{name}: {broken}")
             continue
         if plan["decision"] not in [*decision_records()]:
@@ -234,7 +215,7 @@ def preregistrations() -> Findings:
             )
             continue
         if plans.is_several(plan):
-            problems += [f"{name}: {rule}" for rule in unplanned(path.stem, plan, commits)]
+            problems += [f"{name}: {rule}" for rule in unplanned(path.stem, several, commits)]
         result = outcome(path)
         outcomes.append(f"{path.stem}: {result['outcome']}")
         for folder in to_follow(plan, result):
@@ -245,12 +226,14 @@ def preregistrations() -> Findings:
     return Findings(words, problems)
 
 
-def unplanned(name: str, plan: dict[str, Any], commits: list[str]) -> Iterator[str]:
+def unplanned(name: str, several: Mapping[str, plans.Plan], commits: list[str]) -> Iterator[str]:
     """Yield a sentence for each arm that a plan says was read before, unless an earlier plan asks
-    for the same evaluations; `commits` are those of this plan, newest first.
+    for the same evaluations; `several` are all plans of contrasts by name, `commits` those of this
+    one, newest first.
     """
+    plan = several[name]
     elsewhere: set[str] = set()
-    for stem, other in plans.read():
+    for stem, other in several.items():
         path = f"logs/preregistrations/{stem}.yaml"
         other_commits = git_text("log", "--format=%H", "--", path).split()
         if stem != name and other_commits and commits:

@@ -281,7 +281,7 @@ def released_rows(experiment: str) -> Path:
 
 def released_qwen() -> list[SeedRun]:
     """Return the released evaluations of the main arm on the test questions of its own pool."""
-    plan = dict(plans.read())[QWEN]
+    plan = dict(plans.of_contrasts())[QWEN]
     wanted = [SeedRun(QWEN, budget, 0) for budget in plan["budgets"][f"{QWEN}-trained"]]
     return [run for run in wanted if released.run_folders("evaluate", run.run_label("test"))]
 

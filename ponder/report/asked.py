@@ -60,10 +60,14 @@ def draw(path: Path, results: Mapping[str, Any], theme: Theme) -> None:
     for name in shown:
         canvas.check(name, rows[name])
     tokens = [row["thinking_tokens"] for name in shown for row in rows[name]]
+    seeds = curves.other_seeds(results["contrasts"], curves.ALL)
+    others = curves.of_curve(seeds, curves.MAIN, rows["BF"])
+    tokens += [point["thinking_tokens"] for point in others]
     limits = [row["asked"] for name in shown for row in rows[name] if row["asked"]]
     ticks = powers([*tokens, *limits])
     title = "Tokens asked for against tokens got, and accuracy, for each way to control thinking"
     words = "; ".join(f"{name}: {_words(rows[name])}" for name in shown)
+    words += curves.seed_words(others)
     with canvas.figure(path, 6.6, theme, title, words) as drawing:
         panels = drawing.subplots(len(LINES), 2, squeeze=False)
         for (left, right), (line_title, looks) in zip(panels, LINES.items(), strict=True):
@@ -75,7 +79,7 @@ def draw(path: Path, results: Mapping[str, Any], theme: Theme) -> None:
             right.set_xlabel("mean thinking tokens" if last else "", fontsize=NORMAL)
             left.set_ylabel("tokens got", fontsize=SMALL, labelpad=1)
             right.set_ylabel("accuracy", fontsize=SMALL, labelpad=0)
-        _seeds(panels[0], results["contrasts"], rows["BF"], theme)
+        _seeds(panels[0], seeds, rows["BF"], theme)
         panels[0, 0].text(
             0.97,
             0.04,
@@ -90,9 +94,8 @@ def draw(path: Path, results: Mapping[str, Any], theme: Theme) -> None:
         )
 
 
-def _seeds(panels: Any, plans: Rows, rows: Rows, theme: Theme) -> None:
+def _seeds(panels: Any, seeds: Mapping[str, list[Any]], rows: Rows, theme: Theme) -> None:
     """Draw what other seeds of the main arm got under budget forcing in its two panels."""
-    seeds = curves.other_seeds(plans, curves.ALL)
     for row in rows:
         points = curves.of_curve(seeds, curves.MAIN, [row])
         canvas.seeds(panels[1], points, theme.blue)

@@ -29,7 +29,8 @@ def outcome(
     as a figure draws it.
 
     {"name", "outcome": in words, "read_before": the arms that another plan reads, in words,
-    "arms": each arm under each budget with the seeds that are there,
+    "arms": each arm under each budget with the seeds that are there, each with its place in every
+    scope,
     "contrasts": each with its "outcome" (met, not met, void, or "not run" with what is missing),
     what was "found" and under "all" its numbers, both None without a verdict}.
     """

@@ -74,7 +74,14 @@ def draw_groups(
     The first panel is large and has the names; `results` is what ponder.report.numbers makes.
     """
     names = [name for name in groups if results["groups"][name]["n"]]
-    words = "; ".join(_arm_words(results, name) for name in names)
+    seeds = {
+        name: {
+            arm: of_curve(other_seeds(results["contrasts"], name), arm, trained(results, arm))
+            for arm, _ in ARMS.values()
+        }
+        for name in names
+    }
+    words = "; ".join(_arm_words(results, name, seeds[name]) for name in names)
     title = "Accuracy against mean thinking tokens under budget forcing"
     with canvas.figure(path, 5.3, theme, title, words) as drawing:
         grid = drawing.add_gridspec(
@@ -86,8 +93,7 @@ def draw_groups(
             panel = drawing.add_subplot(places[number])
             rows = [row | row["groups"][name] for row in results["rows"]]
             constant = results["groups"][name]["constant"]
-            _group(panel, rows, constant, theme, named=number == 0)
-            _seeds(panel, results["contrasts"], name, theme)
+            _group(panel, rows, seeds[name], constant, theme, named=number == 0)
             canvas.percent_axis(panel, theme, labels=number != 2)
             members = results["groups"][name]
             panel.set_title(
@@ -97,29 +103,34 @@ def draw_groups(
                 panel.set_xlabel("mean thinking tokens", fontsize=NORMAL)
 
 
-def _arm_words(results: Mapping[str, Any], group: str) -> str:
+def _arm_words(results: Mapping[str, Any], group: str, seeds: Mapping[str, Rows]) -> str:
     texts = []
     for word, (experiment, _) in ARMS.items():
         points = [
             f"{row['groups'][group]['accuracy']} at "
             f"{row['groups'][group]['thinking_tokens']} tokens ({row['budget']})"
-            for row in results["printed"]["rows"]
-            if (row["experiment"], row["subject"]) == (experiment, "trained")
+            for row in trained(results["printed"], experiment)
         ]
-        texts.append(f"{word} {', '.join(points)}")
+        texts.append(f"{word} {', '.join(points)}{seed_words(seeds[experiment])}")
     return f"{group}: {'; '.join(texts)}"
 
 
-def _group(panel: Any, rows: Rows, constant: float, theme: Theme, named: bool) -> None:
+def _group(
+    panel: Any,
+    rows: Rows,
+    seeds: Mapping[str, Rows],
+    constant: float,
+    theme: Theme,
+    named: bool,
+) -> None:
     edge = 0.0
     for word, (experiment, colour_name) in ARMS.items():
-        arm = [
-            row for row in rows if (row["experiment"], row["subject"]) == (experiment, "trained")
-        ]
+        arm = trained({"rows": rows}, experiment)
         canvas.check(word, arm)
         colour = getattr(theme, colour_name)
         _arm(panel, arm, colour)
-        edge = max(edge, *(row["thinking_tokens"] for row in arm))
+        canvas.seeds(panel, seeds[experiment], colour)
+        edge = max(edge, *(point["thinking_tokens"] for point in [*arm, *seeds[experiment]]))
         if named:
             _names(panel, word, arm, colour)
     levels = [(100 * constant, "constant guess", theme.faint, ":")]
@@ -153,12 +164,21 @@ def other_seeds(plans: Sequence[Mapping[str, Any]], scope: str) -> dict[str, lis
     """
     found: dict[str, dict[str, Any]] = {}
     for arm in (arm for plan in plans for arm in plan["arms"]):
-        got = {seed["name"]: seed.get("scopes", {}).get(scope) for seed in arm["seeds"]}
+        got = {seed["name"]: seed["scopes"].get(scope) for seed in arm["seeds"]}
         found.setdefault(arm["name"], {}).update(got)
     return {
         name: [got for seed, got in sorted(of_seeds.items()) if seed != "seed 0" and got]
         for name, of_seeds in found.items()
     }
+
+
+def trained(results: Mapping[str, Any], experiment: str) -> list[Any]:
+    """Return the rows of the table that measure what an experiment trained."""
+    return [
+        row
+        for row in results["rows"]
+        if (row["experiment"], row["subject"]) == (experiment, "trained")
+    ]
 
 
 def of_curve(
@@ -168,13 +188,10 @@ def of_curve(
     return [point for row in rows for point in seeds.get(f"{experiment}, {row['budget']}", [])]
 
 
-def _seeds(panel: Any, plans: Sequence[Mapping[str, Any]], group: str, theme: Theme) -> None:
-    """Draw what other seeds of training got, in the colour of their arm."""
-    colours = {experiment: colour for experiment, colour in ARMS.values()}
-    for name, points in other_seeds(plans, group).items():
-        experiment = name.partition(", ")[0]
-        if experiment in colours:
-            canvas.seeds(panel, points, getattr(theme, colours[experiment]))
+def seed_words(points: Rows) -> str:
+    """Return what other seeds got, as a figure says it to those who do not see it; "" for none."""
+    texts = [f"{p['accuracy']:.1%} at {p['thinking_tokens']:.1f} tokens" for p in points]
+    return f"; other seeds: {', '.join(texts)}" if texts else ""
 
 
 def _arm(panel: Any, rows: Rows, colour: str) -> None:
@@ -228,12 +245,15 @@ def draw_families(
             canvas.check(f"{task}, {name}", rows)
     lines = math.ceil((len(shown) + 1) / COLUMNS)  # the last place holds the names
     title = "Accuracy against mean thinking tokens on each family, and what s1 published"
-    words = "; ".join(f"{task}: {', '.join(curves) or PAPER}" for task, curves in shown.items())
+    words = "; ".join(
+        f"{task}: {', '.join(curves) or PAPER}{seed_words(seeds.get(task, ()))}"
+        for task, curves in shown.items()
+    )
     height = 1.35 * lines + 0.45
-    with canvas.figure(path, height, theme, title, plain(words, 2000)) as drawing:
+    with canvas.figure(path, height, theme, title, plain(words, 8000)) as drawing:
         panels = drawing.subplots(lines, COLUMNS, squeeze=False).ravel()
         for at, (panel, (task, curves)) in enumerate(zip(panels, shown.items(), strict=False)):
-            _family(panel, curves, seeds.get(task, []), s1_rows[task], theme)
+            _family(panel, curves, seeds.get(task, ()), s1_rows[task], theme)
             canvas.percent_axis(panel, theme, labels=at % COLUMNS == 0)
             sizes = sorted({row["n"] for rows in [*curves.values(), s1_rows[task]] for row in rows})
             n = " to ".join(str(size) for size in dict.fromkeys((sizes[0], sizes[-1])))

@@ -33,7 +33,7 @@ def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
 
 def by_family(results: Mapping[str, Any]) -> dict[str, dict[str, list[dict]]]:
     """Return {family: {curve: rows}}: budget forcing with and without fine-tuning."""
-    trained = _trained(results)
+    trained = curves.trained(results, curves.MAIN)
     plain = next(row for row in results["methods"]["table"] if row["name"] == PLAIN)["points"]
     return {
         family: {
@@ -46,13 +46,8 @@ def by_family(results: Mapping[str, Any]) -> dict[str, dict[str, list[dict]]]:
 
 def seeds_by_family(results: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return {family: the points of other seeds of the main arm}, for the curve after SFT."""
-    rows = _trained(results)
+    rows = curves.trained(results, curves.MAIN)
     return {
         family: curves.of_curve(curves.other_seeds(results["contrasts"], family), curves.MAIN, rows)
         for family in results["families"]
     }
-
-
-def _trained(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows = results["rows"]
-    return [row for row in rows if (row["experiment"], row["subject"]) == (curves.MAIN, "trained")]

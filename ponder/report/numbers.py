@@ -53,11 +53,12 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
     trained_families = groups["within reach"] + groups["out of reach"]
     scopes = {"trained": trained_families, **groups}
     families = sorted(drawn["families"])
-    seen = {**groups, **{family: [family] for family in families}, curves.ALL: families}
+    places = {**groups, **{family: [family] for family in families}, curves.ALL: families}
     decode = decoder(data / "tokenizer.json")
     pairs = comparisons.compare({label: run[1] for label, run in table.items()}, scopes)
     pre_registered = {
-        name: (plan, sources.planned_answers(plan, logs, drawn)) for name, plan in plans.read(logs)
+        name: (plan, sources.planned_answers(plan, logs, drawn))
+        for name, plan in plans.of_contrasts(logs)
     }
     results = {
         "cited": _cited(),
@@ -68,11 +69,11 @@ def numbers(logs: Path | str, data: Path | str = ROOT / "data" / "cpu") -> dict[
         "families": _families(groups, dev[1], table[MAIN][1]),
         "rows": [_row(row, *table[row.label], groups, families) for row in rows],
         "comparisons": pairs,
-        "preregistered": comparisons.announced(sources.preregistrations(logs), rows, pairs),
+        "preregistered": comparisons.announced(plans.of_two_runs(logs), rows, pairs),
         "contrasts": [
             public.worded(contrasts.outcome(name, plan, answers))
             if "benchmark" in plan
-            else contrasts.outcome(name, plan, answers, seen)
+            else contrasts.outcome(name, plan, answers, places)
             for name, (plan, answers) in pre_registered.items()
         ],
         "public": [

@@ -103,16 +103,19 @@ def draw(path: Path, results: Mapping[str, Any], theme: Theme) -> None:
         + ", ".join(f"{p['accuracy']:.1%} at {p['thinking_tokens']:.1f} tokens" for p in points)
         for name, (points, *_) in rows.items()
     )
-    title = "Accuracy against thinking tokens spent: longer thinking, and several samples"
-    ticks = powers([point["thinking_tokens"] for points, *_ in rows.values() for point in points])
     seeds = curves.other_seeds(results["contrasts"], curves.ALL)
+    of_cuts = curves.of_curve(seeds, curves.MAIN, curves.cuts(forced))
+    of_waits = curves.of_curve(seeds, curves.MAIN, curves.waits(forced)[1:])
+    words += curves.seed_words([*of_cuts, *of_waits])
+    title = "Accuracy against thinking tokens spent: longer thinking, and several samples"
+    shown = [*(points for points, *_ in rows.values()), of_cuts, of_waits]
+    ticks = powers([point["thinking_tokens"] for points in shown for point in points])
     with canvas.figure(path, 3.2, theme, title, words) as drawing:
         panel = drawing.subplots()
         for points, colour, style, mark in rows.values():
             canvas.line(panel, points, colour, style, mark, 4)
-        canvas.seeds(panel, curves.of_curve(seeds, curves.MAIN, curves.cuts(forced)), theme.blue)
-        longer = curves.waits(forced)[1:]
-        canvas.seeds(panel, curves.of_curve(seeds, curves.MAIN, longer), theme.orange)
+        canvas.seeds(panel, of_cuts, theme.blue)
+        canvas.seeds(panel, of_waits, theme.orange)
         panel.set_xscale("log")
         panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks], fontsize=SMALL)
         panel.set_xticks([], minor=True)

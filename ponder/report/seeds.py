@@ -95,6 +95,7 @@ def one_seed(values: Sequence[float]) -> Estimate:
     """Return the Estimate of paired differences of one seed, each 1 (gained), -1 (lost) or 0: the
     bootstrap's interval and McNemar's exact p-value; what is detectable is that of `crossed`.
     """
+    assert {*values} <= {-1, 0, 1}, "a share of several samples is no answer gained or lost"
     gained, lost = [value > 0 for value in values], [value < 0 for value in values]
     interval = statistics.difference(gained, lost)
     p = mcnemar(sum(gained), sum(lost))

@@ -245,13 +245,6 @@ def step_tokens(trained: dict[str, Path], data: Path) -> dict[str, float]:
     return methods.tokens_per_step(read_jsonl(rows), seen, *loss_tokens)
 
 
-def preregistrations(logs: Path) -> list[tuple[str, dict]]:
-    """Return (name, plan) of the pre-registrations that name two runs, `ours` and `theirs`."""
-    paths = sorted((logs / "preregistrations").glob("*.yaml"))
-    plans = [(path.stem, read_yaml(path)) for path in paths]
-    return [(name, plan) for name, plan in plans if "runs" in plan]
-
-
 def planned_answers(plan: dict, logs: Path, drawn: dict) -> PlannedAnswers:
     """Return the released evaluations of those that a plan of contrasts asks for.
 

@@ -47,6 +47,8 @@ AGAINST = (
 )
 CSV_ALONE = ("seed numbers", "runs", "rows", "lr")  # what tells two trainings apart
 PICTURES = (".svg", ".png", ".pdf")
+
+
 # --- counting ---
 
 
