@@ -242,6 +242,17 @@ def test_once_all_seeds_have_verdicts_the_readme_says_each_with_its_interval():
     assert "over 5 trainings" in choice and "| same direction; of one training pre" in choice
 
 
+def test_the_readme_says_what_another_processor_turns_where_one_trained_again():
+    results, _ = with_seeds(SHARES)
+    entry = {"name": "cpu-again", "n": "360"}
+    entry |= {"machine": {"differing_share": "1.1%"}, "seed": {"differing_share": "7.5%"}}
+    results["printed"]["machines"] = [entry]
+    text = front_page.s1_table(results, "")
+    assert "1.1% of 360 answers turn from right to wrong or back; with another seed 7.5%." in text
+    results["printed"]["machines"] = []
+    assert "processor" not in front_page.s1_table(results, "")
+
+
 def test_before_all_seeds_have_verdicts_the_readme_says_what_one_training_got():
     results, _ = with_seeds({side: 0.5 for side in SHARES if side[0] != "cpu-s1"})
     text = front_page.s1_table(results, "")

@@ -1,6 +1,6 @@
 """What the README shows of the results: the public benchmark, what s1 says, and one example."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ponder.card.plots import plain
@@ -187,7 +187,17 @@ def over_seeds(results: Mapping[str, Any], root: str) -> str:
         f"intervals: {'; '.join(said)}. By p-values corrected over all of these, all came out "
         f"as expected{but} "
         f"([each seed]({root}paper/results.md#pre-registered-contrasts)). The other rows are of "
-        f"one training each: {alone}"
+        f"one training each: {alone}{_machine(results['printed']['machines'], root)}"
+    )
+
+
+def _machine(entries: Sequence[Mapping[str, Any]], root: str) -> str:
+    """Return a sentence for each arm that another processor trained once more, "" for none."""
+    return "".join(
+        f" Trained again by another kind of processor ([{entry['name']}]({root}paper/results.md"
+        f"#seed-or-machine)), {entry['machine']['differing_share']} of {entry['n']} answers turn "
+        f"from right to wrong or back; with another seed {entry['seed']['differing_share']}."
+        for entry in entries
     )
 
 
