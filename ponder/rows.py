@@ -230,6 +230,14 @@ def read(
     ]
 
 
+def answers_path(folder: Path) -> Path:
+    """Return where the answers of an evaluation lie: samples.jsonl, or samples.jsonl.gz where a
+    release packed them because they are many.
+    """
+    packed = folder / "samples.jsonl.gz"
+    return packed if packed.exists() else folder / "samples.jsonl"
+
+
 def row_of(kind: type[Row], values: Any, where: str = "a row", way_out: str = AGAIN) -> Row:
     """Return a row from what its line holds.
 

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import os
+import random
 import shutil
 from urllib.parse import quote
 
@@ -21,7 +22,8 @@ from ponder.hashing import file_sha256
 from ponder.record import leaks
 from ponder.release import release
 from ponder.report import released
-from ponder.runs import dump, write_jsonl
+from ponder.rows import answers_path
+from ponder.runs import dump, read_jsonl, write_jsonl
 
 
 @pytest.fixture
@@ -74,6 +76,36 @@ def test_the_text_of_a_public_benchmark_stays_here(finished, tmp_path, capsys):
         in json.loads((copy / "released.json").read_text())["left_out"]["questions.jsonl"]
     )
     assert "left out questions.jsonl" in capsys.readouterr().out
+
+
+def test_many_answers_are_packed_and_read_as_they_were(finished, tmp_path, monkeypatch):
+    rows_ = [{"task": "t", "id": str(number)} for number in range(3000)]
+    write_jsonl(finished / "samples.jsonl", rows_)
+    seal(finished)
+    monkeypatch.setattr(release, "MEGABYTES", 0.05)
+    release.main(str(finished))
+    copy = tmp_path / "logs" / "evaluate" / finished.name
+    path = answers_path(copy)
+    assert path.name == "samples.jsonl.gz" and not (copy / "samples.jsonl").exists()
+    assert read_jsonl(path) == rows_ == read_jsonl(answers_path(finished))
+    assert path.stat().st_size < 0.05 * 2**20 < (finished / "samples.jsonl").stat().st_size
+    files = json.loads((copy / "manifest.json").read_text())["files"]
+    assert files["samples.jsonl.gz"]["sha256"] == file_sha256(path)
+    assert "samples.jsonl" not in files and "config.yaml" in files
+    packed = json.loads((copy / "released.json").read_text())["packed"]
+    assert packed == {"samples.jsonl": file_sha256(finished / "samples.jsonl")}
+
+
+def test_answers_that_are_too_many_even_packed_are_refused(finished, tmp_path, monkeypatch, capsys):
+    noise = random.Random(0)
+    rows_ = [{"id": noise.randbytes(500).hex()} for _ in range(200)]
+    write_jsonl(finished / "samples.jsonl", rows_)
+    seal(finished)
+    monkeypatch.setattr(release, "MEGABYTES", 0.05)
+    with pytest.raises(SystemExit):
+        release.main(str(finished))
+    assert "samples.jsonl.gz has 0.1 MB, but a released file has at most" in capsys.readouterr().err
+    assert not (tmp_path / "logs" / "evaluate" / finished.name).exists()
 
 
 def test_a_released_folder_never_changes(finished, capsys):

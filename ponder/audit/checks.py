@@ -129,7 +129,7 @@ def _read(path: Path, _: tuple[int, int]) -> Any:
 
 def samples(folder: Path) -> list[SampleRow]:
     """Return the answers of a released evaluate run, read once; raises RecordError."""
-    path = folder / "samples.jsonl"
+    path = rows.answers_path(folder)
     return _samples(path, stamp(path))
 
 
@@ -194,7 +194,7 @@ def completed(stage: str) -> list[Path]:
 
 
 def released(folder: Path, key: str) -> dict[str, str]:
-    """Return what released.json says under `moved` or `left_out`, {} where a run has none."""
+    """Return what released.json says under `moved`, `left_out` or `packed`, {} for nothing."""
     path = folder / "released.json"
     return read(path).get(key, {}) if path.exists() else {}
 

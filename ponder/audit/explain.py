@@ -395,7 +395,7 @@ def evaluations(a: Path, b: Path) -> Lines:
 
 def answers_of(folder: Path) -> dict[tuple[str, str, int], SampleRow]:
     """Return {(task, id, sample): answer} of an evaluation, that of a run in outputs/ too."""
-    path, beside = place(folder, "samples.jsonl"), folder / "questions.jsonl"
+    path, beside = rows.answers_path(folder), folder / "questions.jsonl"
     answers = rows.read(SampleRow, path) if path.exists() else []
     if beside.exists():  # of a public benchmark, in outputs/ alone
         texts = {(row["task"], row["id"]): row for row in read(beside)}

@@ -159,7 +159,7 @@ def samples(folders: list[Path]) -> dict[str, list[dict[str, Any]]]:
 def readable_answers(folder: Path) -> list[SampleRow]:
     """Return the answers of an evaluation, damaged ones left out."""
     answers = []
-    for values in read(folder / "samples.jsonl", []):
+    for values in read(rows.answers_path(folder), []):
         try:
             answers.append(rows.row_of(SampleRow, values))
         except RecordError:

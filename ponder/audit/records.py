@@ -2,6 +2,7 @@
 the names of runs.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from ponder.audit import origins
 from ponder.audit.checks import (
     ROOT,
     Findings,
+    contents,
     digests,
     groups,
     place,
@@ -168,6 +170,9 @@ def file_problems(folder: Path) -> Iterator[str]:
     for file in left_out:
         if not file.endswith(".safetensors") and (stage, file) != ("evaluate", "questions.jsonl"):
             yield f"{name}: released.json leaves out {file}, which is no weights"
+    for file, digest in released(folder, "packed").items():
+        if hashlib.sha256(contents(folder / f"{file}.gz")).hexdigest() != digest:
+            yield f"{name}: {file}.gz does not hold the {file} that was packed"
     for file in files:
         if file not in left_out and not place(folder, file).exists():
             yield f"{name}: {file} is gone"

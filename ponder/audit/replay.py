@@ -340,7 +340,7 @@ def generate(
     sys.path[:] = [*(p for p in sys.path if Path(p).resolve() != CODE), str(CODE)]
     from ponder.evaluate import subjects
 
-    answers = rows.read(SampleRow, folder / "samples.jsonl")
+    answers = rows.read(SampleRow, rows.answers_path(folder))
     answers = [row for row in answers if row.finish != "rejected"]
     texts = asked(plan, answers)
     drawn = random.Random(f"answers/{seed}/{folder.name}").sample(answers, min(count, len(answers)))

@@ -130,7 +130,7 @@ def record(folder: Path, weights: Weights, now: int) -> tuple[Record, list[Recor
     config = yaml.safe_load((folder / "config.yaml").read_text())
     status, packages = _json(folder, "status"), _json(folder, "environment")["packages"]
     benchmark = config["benchmark"]
-    samples = rows.read(SampleRow, folder / "samples.jsonl")
+    samples = rows.read(SampleRow, rows.answers_path(folder))
     model, collection = _model(config, status, weights), f"ponder-{benchmark['name']}"
     title = f"{collection}/{benchmark['split']}"
     head: Record = {"schema_version": SCHEMA, "evaluation_id": f"{folder.name}/{model['id']}/{now}"}

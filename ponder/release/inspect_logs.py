@@ -90,7 +90,7 @@ def log_of(folder: Path, makers: dict[str, Path]) -> Record:
     """
     config = yaml.safe_load((folder / "config.yaml").read_text())
     status, results = _json(folder, "status"), _json(folder, "results")
-    samples = rows.read(SampleRow, folder / "samples.jsonl")
+    samples = rows.read(SampleRow, rows.answers_path(folder))
     label, digest = folder.name.rsplit("-", 1)
     model, budget, benchmark = (
         subject(config, status, makers),

@@ -6,11 +6,14 @@ A failed run, and an abandoned one (whose status is still "running"), is release
 all it wrote goes to logs/, under a manifest that is written here. Refuses what nobody could trust
 later: a run that is being written, one made from uncommitted code, a file that is too large, a
 record that names a machine or a person, and a target that exists: released folders never change.
+Answers of an evaluation that are too large are packed.
 Weights that are too large stay where they are; the manifest keeps their hash, and released.json
 says so. Refuses what may not be passed on: rows of a teacher whose terms do not allow it, unless a
 decision record says why they are released all the same.
 """
 
+import gzip
+import hashlib
 import json
 import re
 import shutil
@@ -31,6 +34,7 @@ from ponder.release import staging
 from ponder.runs import ROOT, dump, read_jsonl
 
 MEGABYTES, WEIGHT_MEGABYTES = 5, 20
+ANSWERS = "samples.jsonl"  # of an evaluation; packed where they are many
 QUESTIONS = "questions.jsonl"  # of an evaluation, see ponder/evaluate/results.py
 # What goes to logs/; everything else of a collect or train run is data.
 RECORDS = (
@@ -58,6 +62,7 @@ def main(run: str, override: str | None = None) -> None:
     """
     folder = Path(run)
     manifest, status = checked(folder)
+    manifest, packed = with_packed_answers(folder, manifest)
     terms_entry = may_be_passed_on(folder, status, override)
     target = ROOT / "logs" / status["stage"] / status["name"]
     if target.exists():
@@ -74,9 +79,11 @@ def main(run: str, override: str | None = None) -> None:
         if path.is_relative_to(data)
     }
     with staging.aside(ROOT) as staged:
-        copy_files(folder, manifest, places, staged)
-        if moved or left_out:
+        copy_files(folder, manifest, places, packed, staged)
+        if moved or left_out or packed:
             record = {"schema": 1, "moved": moved, "left_out": left_out}
+            if packed:
+                record["packed"] = {ANSWERS: file_sha256(folder / ANSWERS)}
             name = (target / "released.json").relative_to(ROOT).as_posix()
             staging.write(staged, name, dump(record, indent=1))
         names = list(moved.values())
@@ -91,6 +98,25 @@ def main(run: str, override: str | None = None) -> None:
     print(f"released {status['name']} ({status['status']}) -> {target.relative_to(ROOT)}{also}")
     for name, why in left_out.items():
         print(f"left out {name}: {why}")
+
+
+def with_packed_answers(
+    folder: Path, manifest: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the manifest of a release and {name: bytes} of what is packed in it: the answers of an
+    evaluation where they are too large for a released file.
+
+    Raises UserError where they are too large even then.
+    """
+    entry = manifest["files"].get(ANSWERS)
+    if entry is None or entry["bytes"] <= MEGABYTES * 2**20:
+        return manifest, {}
+    data = gzip.compress((folder / ANSWERS).read_bytes(), mtime=0)
+    name = f"{ANSWERS}.gz"
+    entry = entry | {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    check_size(name, entry)
+    files = {other: value for other, value in manifest["files"].items() if other != ANSWERS}
+    return manifest | {"files": dict(sorted({**files, name: entry}.items()))}, {name: data}
 
 
 def group_of(folder: Path, status: dict[str, Any]) -> str:
@@ -156,14 +182,22 @@ def is_as_listed(path: Path, manifest: dict[str, Any], name: str) -> bool:
 
 
 def copy_files(
-    folder: Path, manifest: dict[str, Any], places: dict[str, Path], staged: Path
+    folder: Path,
+    manifest: dict[str, Any],
+    places: dict[str, Path],
+    packed: dict[str, bytes],
+    staged: Path,
 ) -> None:
-    """Copy the files of a run aside; raises UserError for one that changed since it was checked."""
+    """Copy the files of a run aside, and write those that are `packed`; raises UserError for one
+    that changed since it was checked.
+    """
     for name, path in places.items():
         copy = staged / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        if name == "manifest.json" and whole_json(folder / name) is None:
-            copy.write_text(dump(manifest, indent=1))  # of a run that did not come to write one
+        if name in packed:
+            copy.write_bytes(packed[name])
+        elif name == "manifest.json" and whole_json(folder / name) != manifest:
+            copy.write_text(dump(manifest, indent=1))  # packed, or the run did not come to write it
         else:
             shutil.copyfile(folder / name, copy)
         if name in manifest["files"] and not is_as_listed(copy, manifest, name):
@@ -232,12 +266,18 @@ def check_file(path: Path, name: str, entry: dict[str, Any]) -> None:
     """Raise UserError for a file that is not as its manifest says, too large, or private."""
     if file_sha256(path) != entry["sha256"]:
         raise UserError(f"{path} is not what its manifest says; delete the folder and run it again")
+    if name != ANSWERS:  # these are packed where they are large
+        check_size(name, entry)
+    check_text(name, leaks.text_of(path))
+
+
+def check_size(name: str, entry: dict[str, Any]) -> None:
+    """Raise UserError for a file that is too large to be released; weights are then left out."""
     if not name.endswith(".safetensors") and entry["bytes"] > MEGABYTES * 2**20:
         raise UserError(
             f"{name} has {entry['bytes'] / 2**20:.1f} MB, but a released file has at most "
             f"{MEGABYTES}"
         )
-    check_text(name, leaks.text_of(path))
 
 
 def may_be_passed_on(folder: Path, status: dict[str, Any], override: str | None) -> dict[str, Any]:

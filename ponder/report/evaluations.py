@@ -80,7 +80,7 @@ def folders(name: str) -> list[Path]:
         for pattern in patterns
         for end in ("", "-" + "[0-9a-f]" * 8)
         for path in _glob(pattern + end)
-        if (path / "samples.jsonl").exists() and (path / "manifest.json").exists()
+        if rows.answers_path(path).exists() and (path / "manifest.json").exists()
     ]
     if not matches:
         raise UserError(
@@ -114,7 +114,7 @@ def read(
     label = folder.name[: -len("-01234567")]
     if training and training.seed:
         label = label.replace(f"-seed{training.seed}-", "-", 1)
-    answered = rows.read(SampleRow, folder / "samples.jsonl")
+    answered = rows.read(SampleRow, rows.answers_path(folder))
     there = {sample.task for sample in answered}
     if missing := [task for task in tasks if task not in there]:
         raise UserError(

@@ -10,6 +10,7 @@ from typing import Literal
 
 from ponder.config import build, yaml_value
 from ponder.errors import UserError
+from ponder.rows import answers_path
 from ponder.runs import ROOT, read_jsonl
 from ponder.stages import evaluate_label, seeded
 from ponder.statistics import Sample
@@ -199,4 +200,4 @@ def groups() -> dict[str, list[str]]:
 
 def samples(folder: Path | str) -> list[Sample]:
     """Return the samples of an evaluate run."""
-    return read_jsonl(Path(folder) / "samples.jsonl")
+    return read_jsonl(answers_path(Path(folder)))
