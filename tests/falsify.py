@@ -1,5 +1,6 @@
 """Ways to falsify a released tree, and the clone in which tests do it."""
 
+import gzip
 import hashlib
 import json
 import re
@@ -149,6 +150,17 @@ def rows(path, change):
         (tree / path).write_text(
             "".join(change((tree / path).read_text().splitlines(keepends=True)))
         )
+        return [path]
+
+    return edit
+
+
+def packed(path, change):
+    """Replace the lines of a packed file by what `change` returns of them."""
+
+    def edit(tree):
+        lines = gzip.decompress((tree / path).read_bytes()).decode().splitlines(keepends=True)
+        (tree / path).write_bytes(gzip.compress("".join(change(lines)).encode(), mtime=0))
         return [path]
 
     return edit

@@ -15,6 +15,7 @@ from falsify import (
     copied,
     every,
     failed_run_deleted,
+    packed,
     removed,
     replaced,
     row,
@@ -461,6 +462,14 @@ CASES = {
         replaced("logs/preregistrations/cpu-s1.yaml", "expected: higher", "expected: lower"),
         "preregistrations",
         None,
+    ),
+    "an answer of a packed file left out": (
+        packed(
+            "logs/evaluate/cpu-trained-free-sampled16-test-04fad8ed/samples.jsonl.gz",
+            lambda lines: lines[:-1],
+        ),
+        "schema",
+        "schema",
     ),
     "a pre-registration with a rule of its form broken": (
         replaced("logs/preregistrations/cpu-seeds.yaml", "correction: Holm", "correction: none"),
