@@ -208,7 +208,12 @@ def _arm(
         estimate = seeds.share([[row[key] for key in common] for row in rows])
         together = {"accuracy": estimate.mean, "low": estimate.low, "high": estimate.high}
         together |= {"between_seeds": estimate.between_seeds, "text": share_text(together)}
-    return {"name": spelled(side), "seeds": of_seeds, "all": together}
+    return {
+        "name": spelled(side),
+        "read_before": side[0] in plan.get("read_before", ()),
+        "seeds": of_seeds,
+        "all": together,
+    }
 
 
 def _point(run: PlannedAnswer, families: list[str]) -> dict[str, float] | None:
