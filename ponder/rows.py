@@ -232,10 +232,10 @@ def read(
 
 def answers_path(folder: Path) -> Path:
     """Return where the answers of an evaluation lie: samples.jsonl, or samples.jsonl.gz where a
-    release packed them because they are many.
+    release packed them because they are many (decision 0063). The first wins over the second.
     """
-    packed = folder / "samples.jsonl.gz"
-    return packed if packed.exists() else folder / "samples.jsonl"
+    plain, packed = folder / "samples.jsonl", folder / "samples.jsonl.gz"
+    return packed if packed.exists() and not plain.exists() else plain
 
 
 def row_of(kind: type[Row], values: Any, where: str = "a row", way_out: str = AGAIN) -> Row:

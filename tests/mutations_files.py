@@ -38,6 +38,7 @@ def read_again(name):
 
 # What is done: (the edit, the check that must see it, and the one that must with manifests
 # recomputed, or None).
+PACKED = "logs/evaluate/cpu-trained-free-sampled16-test-04fad8ed"
 CASES = {
     "a file of a run removed": (removed(f"{FREE}/results.json"), "schema", None),
     "a field of a sample removed": (
@@ -463,9 +464,24 @@ CASES = {
         "preregistrations",
         None,
     ),
+    "packed answers beside answers that are not": (
+        both(
+            added(f"{PACKED}/samples.jsonl", "{}\n"),
+            replaced(
+                f"{PACKED}/manifest.json", r'"samples.jsonl.gz": ', '"samples.jsonl": {}, \\g<0>'
+            ),
+        ),
+        "schema",
+        None,
+    ),
+    "packed answers whose unpacked hash is not told": (
+        replaced(f"{PACKED}/released.json", r'"samples.jsonl": ', '"other.jsonl": '),
+        "schema",
+        None,
+    ),
     "an answer of a packed file left out": (
         packed(
-            "logs/evaluate/cpu-trained-free-sampled16-test-04fad8ed/samples.jsonl.gz",
+            f"{PACKED}/samples.jsonl.gz",
             lambda lines: lines[:-1],
         ),
         "schema",

@@ -244,11 +244,12 @@ def test_once_all_seeds_have_verdicts_the_readme_says_each_with_its_interval():
 
 def test_the_readme_says_what_another_processor_turns_where_one_trained_again():
     results, _ = with_seeds(SHARES)
-    entry = {"name": "cpu-again", "n": "360"}
+    entry = {"name": "cpu-again", "n": "360", "trainings": "2", "all": {"text": "-6.4 [-8, -4]"}}
     entry |= {"machine": {"differing_share": "1.1%"}, "seed": {"differing_share": "7.5%"}}
     results["printed"]["machines"] = [entry]
     text = front_page.s1_table(results, "")
-    assert "1.1% of 360 answers turn from right to wrong or back; with another seed 7.5%." in text
+    assert "1.1% of the answers to 360 questions turn from right to wrong or back" in text
+    assert "over 2 trainings; with another seed 7.5%: -6.4 [-8, -4] points, exploratory." in text
     results["printed"]["machines"] = []
     assert "processor" not in front_page.s1_table(results, "")
 

@@ -17,7 +17,7 @@ from ponder.runs import dump
 RELEASED = {
     Trace: ("data/cpu/*/traces.jsonl", "data/cpu/*/train.jsonl"),
     Call: ("data/cpu/*/calls.jsonl.gz",),
-    SampleRow: ("logs/evaluate/*/samples.jsonl",),
+    SampleRow: ("logs/evaluate/*/samples.jsonl", "logs/evaluate/*/samples.jsonl.gz"),
     Claim: ("logs/claims.jsonl",),
 }
 CLAIM = {
@@ -34,13 +34,16 @@ def released(kind):
     return sorted(path for pattern in RELEASED[kind] for path in ROOT.glob(pattern))
 
 
+def lines_of(path):
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        return file.read().decode().splitlines(keepends=True)
+
+
 @pytest.mark.parametrize("kind", RELEASED)
 def test_every_released_row_is_read_and_written_back_as_it_is(kind):
     assert released(kind)
     for path in released(kind):
-        unpacked = gzip.open if path.suffix == ".gz" else open
-        with unpacked(path, "rb") as file:
-            lines = file.read().decode().splitlines(keepends=True)
+        lines = lines_of(path)
         table = rows.read(kind, path)
         assert [dump(rows.values_of(row)) for row in table] == lines, path
 
@@ -52,7 +55,7 @@ def test_every_kind_of_row_has_fields_that_say_what_they_mean(kind):
 
 
 def test_no_field_is_required_that_a_released_row_lacks_and_none_is_left_out_for_nothing():
-    names = [set(json.loads(line)) for path in released(SampleRow) for line in path.open()]
+    names = [set(json.loads(line)) for path in released(SampleRow) for line in lines_of(path)]
     everywhere = set.intersection(*names)
     assert set(rows.required(SampleRow)) == everywhere - {"question", "gold"}, (
         "the text of a public benchmark is left out"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ponder.audit.checks import DATA, ROOT, Findings, completed, read, samples, shown
+from ponder.audit.checks import DATA, ROOT, Findings, answers_file, completed, read, samples
 from ponder.grading import crosscheck, sealed, verify
 from ponder.grading.kinds import DRAWN
 from ponder.questions.marking import FREE, kind_of, mark
@@ -79,7 +79,7 @@ def answers() -> Findings:
             else:
                 problem = question_problem(sample, questions.get((sample.task, sample.id)))
             if problem := problem or grade_problem(sample):
-                problems.append(f"{shown(folder)}/samples.jsonl row {number} {problem}")
+                problems.append(f"{answers_file(folder)} row {number} {problem}")
     looked_at = f"{count:,} answers"
     if public:
         looked_at += (

@@ -6,6 +6,7 @@ import functools
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ def _contents(path: Path, _: tuple[int, int]) -> bytes:
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if path.name.endswith(".gz") else data
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+    except (OSError, EOFError, zlib.error) as error:  # BadGzipFile is an OSError
         raise RecordError(f"{shown(path)} cannot be read ({type(error).__name__})") from error
 
 
@@ -166,6 +167,11 @@ def _digests(path: Path, _: tuple[int, int]) -> Digests:
 def blob(data: bytes) -> str:
     """Return the id that git gives to a file with these bytes."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def answers_file(folder: Path) -> str:
+    """Return the file with the answers of an evaluation as seen from the repository."""
+    return shown(rows.answers_path(folder))
 
 
 def shown(path: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from ponder import lineage, rows
 from ponder.audit import claims, notes
 from ponder.audit.answers import questions_folder
-from ponder.audit.checks import ROOT, place, read, runs, samples, shown
+from ponder.audit.checks import ROOT, answers_file, place, read, runs, samples, shown
 from ponder.audit.decisions import decisions
 from ponder.errors import UserError
 from ponder.report import links, markdown
@@ -194,7 +194,7 @@ def quoted(folder: Path, families: list[str] | None) -> Lines:
     answers = [s for s in samples(folder) if families is None or s.task in families]
     right = [sample for sample in answers if sample.correct]
     wrong = [sample for sample in answers if not sample.correct]
-    where = f"{shown(folder)}/samples.jsonl"
+    where = answers_file(folder)
     page = f"{links.SITE}{links.reader(folder.name)}"
     lines = [
         f"  answers  {len(answers)}, of which {len(right)} right: all in {where}",

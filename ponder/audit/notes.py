@@ -110,9 +110,10 @@ def citations() -> dict[str, str]:
 class Outcome(TypedDict):
     """What came of a pre-registration.
 
-    `outcome` is met, not met, void (the runs do not answer the questions that were announced) or
-    not run; of several contrasts it says this of each, or which runs are missing. `runs` are those
-    that it names: labels by side while it is not run, folders after.
+    `outcome` is met, not met, void (the runs do not answer the questions that were announced, or
+    it breaks the form of a plan) or not run; of several contrasts it says this of each, or which
+    runs are missing. `runs` are those that it names: labels by side while it is not run, folders
+    after.
     """
 
     name: str

@@ -12,6 +12,7 @@ from typing import Any
 
 from ponder.audit.checks import (
     Findings,
+    answers_file,
     completed,
     contents,
     place,
@@ -183,7 +184,7 @@ def named_inputs() -> Iterator[str]:
     """
     first: dict[tuple[str, ...], set[str | None]] = {}
     for folder in completed("evaluate"):
-        where = f"{shown(folder)}/samples.jsonl names"
+        where = f"{answers_file(folder)} names"
         for key, wanted in recorded(folder).items():
             if named_by(folder, key) - {wanted}:
                 yield f"{where} {key} {sorted(map(str, named_by(folder, key)))}, its run {wanted}"

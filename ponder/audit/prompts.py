@@ -14,7 +14,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from ponder.audit.answers import questions_folder
-from ponder.audit.checks import Findings, completed, contents, read, samples, shown
+from ponder.audit.checks import Findings, answers_file, completed, contents, read, samples
 from ponder.audit.tokens import vocabulary_of
 from ponder.questions import drawn, solver
 
@@ -184,7 +184,7 @@ def prompts() -> Findings:
             left_out.append(folder.name)
             continue
         count += len(samples(folder))
-        problems += [f"{shown(folder)}/samples.jsonl row {rule}" for rule in wrong_prompts(folder)]
+        problems += [f"{answers_file(folder)} row {rule}" for rule in wrong_prompts(folder)]
     words = f"{count:,} prompts"
     if left_out:
         words += f"; not those whose tokenizer is not released: {', '.join(left_out)}"

@@ -27,6 +27,7 @@ from ponder.audit.checks import (
 from ponder.audit.tokens import tokenizers_of_models, vocabulary
 from ponder.runs import run_hash
 
+ANSWERS = "samples.jsonl"
 ALWAYS = {"config.yaml", "environment.json", "manifest.json", "status.json", "timing.jsonl"}
 # Of completed runs; a training has weights under their own name too.
 WHOLE = {
@@ -170,14 +171,27 @@ def file_problems(folder: Path) -> Iterator[str]:
     for file in left_out:
         if not file.endswith(".safetensors") and (stage, file) != ("evaluate", "questions.jsonl"):
             yield f"{name}: released.json leaves out {file}, which is no weights"
-    for file, digest in released(folder, "packed").items():
-        if hashlib.sha256(contents(folder / f"{file}.gz")).hexdigest() != digest:
-            yield f"{name}: {file}.gz does not hold the {file} that was packed"
+    yield from packing_problems(folder, {*files})
     for file in files:
         if file not in left_out and not place(folder, file).exists():
             yield f"{name}: {file} is gone"
     for file in sorted(inside(folder) - {*files, "manifest.json", "released.json"}):
         yield f"{name}: {file} is in no manifest"
+
+
+def packing_problems(folder: Path, files: set[str]) -> Iterator[str]:
+    """Yield a sentence where packed answers are not what released.json says (decision 0063).
+
+    `files` are those of the manifest. The hash under `packed` is that of the unpacked answers.
+    """
+    said, packed = released(folder, "packed"), f"{ANSWERS}.gz"
+    if {*said} != ({ANSWERS} if packed in files else set()) or {ANSWERS, packed} <= files:
+        yield (
+            f"{shown(folder)}: released.json says that {sorted(said)} is packed, but the manifest "
+            f"lists {sorted(files & {ANSWERS, packed})}"
+        )
+    elif said and hashlib.sha256(contents(folder / packed)).hexdigest() != said[ANSWERS]:
+        yield f"{shown(folder)}: {packed} does not hold the {ANSWERS} that was packed"
 
 
 def row_problems(path: Path, name: str) -> Iterator[str]:

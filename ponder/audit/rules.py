@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from ponder.audit.answers import questions_of
-from ponder.audit.checks import Findings, completed, read, runs, samples, shown, status
+from ponder.audit.checks import (
+    Findings,
+    answers_file,
+    completed,
+    read,
+    runs,
+    samples,
+    shown,
+    status,
+)
 from ponder.rows import ABSENT, SampleRow
 
 Z = 1.959963984540054  # the 97.5% quantile of the standard normal distribution
@@ -140,7 +149,7 @@ def evaluate_log() -> Findings:
         budget, times = config["budget"], config.get("decoding", {}).get("samples", 1)
         count += len(answers)
         for number, sample in enumerate(answers, 1):
-            where = f"{shown(folder)}/samples.jsonl row {number}"
+            where = f"{answers_file(folder)} row {number}"
             problems += [f"{where}: {rule}" for rule in broken_rules(sample, budget)]
         broken = [
             *missing_answers(folder, answers, times),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ponder.audit.checks import Findings, completed, read, samples, shown, status
+from ponder.audit.checks import Findings, answers_file, completed, read, samples, status
 from ponder.audit.prompts import Ids, Template, template
 from ponder.rows import ABSENT, SampleRow
 
@@ -37,7 +37,7 @@ def forcing() -> Findings:
         for number, sample in enumerate(samples(folder), 1):
             count += 1
             problems += [
-                f"{shown(folder)}/samples.jsonl row {number}: {rule}"
+                f"{answers_file(folder)} row {number}: {rule}"
                 for rule in rule_problems(sample, config["budget"], known)
             ]
     return Findings(f"{count:,} answers{without(left_out)}", problems)
@@ -241,7 +241,7 @@ def compared(one: Path, other: Path) -> tuple[int, list[str]]:
         place = parting(counterpart, sample)
         if place is not None:
             problems.append(
-                f"{shown(other)}/samples.jsonl row {number}: after the same {place} tokens it goes "
+                f"{answers_file(other)} row {number}: after the same {place} tokens it goes "
                 f"on otherwise than {one.name}"
             )
     return count, problems

@@ -13,11 +13,11 @@ from typing import Any
 
 from ponder.audit.checks import (
     Findings,
+    answers_file,
     completed,
     contents,
     read,
     samples,
-    shown,
     tokenizers,
 )
 from ponder.rows import ABSENT, SampleRow
@@ -179,7 +179,7 @@ def tokens() -> Findings:
             delimiters = config["model"]["delimiters"]
             if not is_in_vocabulary(sample, known) or not says(sample, known, delimiters):
                 problems.append(
-                    f"{shown(folder)}/samples.jsonl row {number}: its token ids say something else "
+                    f"{answers_file(folder)} row {number}: its token ids say something else "
                     "than its text"
                 )
     looked_at = f"{count:,} answers; {other:,} without tokens, or of a tokenizer not released"

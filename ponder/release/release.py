@@ -62,6 +62,7 @@ def main(run: str, override: str | None = None) -> None:
     """
     folder = Path(run)
     manifest, status = checked(folder)
+    listed = manifest["files"]
     manifest, packed = with_packed_answers(folder, manifest)
     terms_entry = may_be_passed_on(folder, status, override)
     target = ROOT / "logs" / status["stage"] / status["name"]
@@ -83,7 +84,7 @@ def main(run: str, override: str | None = None) -> None:
         if moved or left_out or packed:
             record = {"schema": 1, "moved": moved, "left_out": left_out}
             if packed:
-                record["packed"] = {ANSWERS: file_sha256(folder / ANSWERS)}
+                record["packed"] = {ANSWERS: listed[ANSWERS]["sha256"]}
             name = (target / "released.json").relative_to(ROOT).as_posix()
             staging.write(staged, name, dump(record, indent=1))
         names = list(moved.values())
@@ -106,12 +107,15 @@ def with_packed_answers(
     """Return the manifest of a release and {name: bytes} of what is packed in it: the answers of an
     evaluation where they are too large for a released file.
 
-    Raises UserError where they are too large even then.
+    Raises UserError where they are too large even then, or changed since they were checked.
     """
     entry = manifest["files"].get(ANSWERS)
     if entry is None or entry["bytes"] <= MEGABYTES * 2**20:
         return manifest, {}
-    data = gzip.compress((folder / ANSWERS).read_bytes(), mtime=0)
+    answers = (folder / ANSWERS).read_bytes()
+    if hashlib.sha256(answers).hexdigest() != entry["sha256"]:
+        raise UserError(f"{folder / ANSWERS} changed while it was packed; run this again")
+    data = gzip.compress(answers, mtime=0)
     name = f"{ANSWERS}.gz"
     entry = entry | {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     check_size(name, entry)
@@ -266,7 +270,7 @@ def check_file(path: Path, name: str, entry: dict[str, Any]) -> None:
     """Raise UserError for a file that is not as its manifest says, too large, or private."""
     if file_sha256(path) != entry["sha256"]:
         raise UserError(f"{path} is not what its manifest says; delete the folder and run it again")
-    if name != ANSWERS:  # these are packed where they are large
+    if name != ANSWERS:  # of an evaluation, packed where they are large
         check_size(name, entry)
     check_text(name, leaks.text_of(path))
 

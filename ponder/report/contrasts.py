@@ -28,7 +28,8 @@ def outcome(
     """Return what a plan came to; each seed also over the families of other scopes,
     as a figure draws it.
 
-    {"name", "outcome": in words, "read_before": the arms that another plan reads, in words,
+    {"name", "outcome": in words, "several_seeds": whether there are, "read_before": the arms that
+    another plan reads, in words,
     "arms": each arm under each budget with the seeds that are there, each with its place in every
     scope,
     "contrasts": each with its "outcome" (met, not met, void, or "not run" with what is missing),
@@ -53,6 +54,7 @@ def outcome(
         "name": name,
         "outcome": said if judged else _missing(lacking, plan["seeds"]),
         "seeds": len(plan["seeds"]),
+        "several_seeds": len(plan["seeds"]) > 1,
         "families": list(plan["families"]),
         "n": plan["n"],
         "read_before": ", ".join(plan.get("read_before", ())),

@@ -183,9 +183,9 @@ def over_seeds(results: Mapping[str, Any], root: str) -> str:
     return (
         f"**How sure.** The models compared here were trained {printed['seeds']} times each. What "
         f"would be compared was [written down]({root}logs/preregistrations/{SEEDS}.yaml) before "
-        "any seed but the first was trained; in points over seeds and questions, with 95% "
-        f"intervals: {'; '.join(said)}. By p-values corrected over all of these, all came out "
-        f"as expected{but} "
+        "any seed but the first was trained (the first had been read, and counts); in points over "
+        f"seeds and questions, with 95% intervals: {'; '.join(said)}. By p-values corrected over "
+        f"all of these by Holm, all came out as expected{but} "
         f"([each seed]({root}paper/results.md#pre-registered-contrasts)). The other rows are of "
         f"one training each: {alone}{_machine(results['printed']['machines'], root)}"
     )
@@ -195,8 +195,10 @@ def _machine(entries: Sequence[Mapping[str, Any]], root: str) -> str:
     """Return a sentence for each arm that another processor trained once more, "" for none."""
     return "".join(
         f" Trained again by another kind of processor ([{entry['name']}]({root}paper/results.md"
-        f"#seed-or-machine)), {entry['machine']['differing_share']} of {entry['n']} answers turn "
-        f"from right to wrong or back; with another seed {entry['seed']['differing_share']}."
+        f"#seed-or-machine)), {entry['machine']['differing_share']} of the answers to {entry['n']} "
+        "questions turn from right to wrong or back, the mean over "
+        f"{entry['trainings']} trainings; with another seed {entry['seed']['differing_share']}: "
+        f"{entry['all']['text']} points, exploratory."
         for entry in entries
     )
 

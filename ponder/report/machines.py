@@ -75,6 +75,7 @@ def machines(
                 "name": f"{arm}{AGAIN}",
                 "arm": arm,
                 "families": list(plan["families"]),
+                "trainings": len(again),
                 "seeds": seeds,
             }
             | beside(flags, others, pairs)

@@ -215,13 +215,16 @@ def _planned(plans: Sequence[Mapping[str, Any]], root: str) -> list[str]:
 
 
 def read_before(plan: Mapping[str, Any]) -> str:
-    """Return a sentence on what was read before a plan was written, "" where nothing is told."""
-    if not plan["read_before"]:
+    """Return sentences on what was read before a plan was written; "" of a plan of one seed, where
+    nothing was.
+    """
+    if plan["several_seeds"] == "false":
         return ""
+    other = f", and {plan['read_before']} by another plan" if plan["read_before"] else ""
     return (
-        f" Read before this plan was written, by another one: {plan['read_before']}; and seed zero "
-        'of each arm. Of so few seeds "no difference" says that none was found, not that there is '
-        "none."
+        f" Seed zero of each arm had been read before this plan was written and is one of its "
+        f'seeds{other}. Of so few seeds "no difference" says that none was found, not that there '
+        "is none."
     )
 
 
@@ -244,7 +247,9 @@ def _arms(arms: Sequence[Mapping[str, Any]], root: str) -> list[str]:
         "intervals hold for other questions of these families and for other seeds; that of a "
         "single seed covers the choice of questions alone. The spread is the standard deviation of "
         "the seeds, in points. Detectable: the smallest true difference, in points, that would be "
-        f"told from none four times in five. Processors: {_processors(arms)}.",
+        "told from none four times in five. An outcome follows from the p-value, corrected by Holm "
+        "over the contrasts of its plan; the intervals are not corrected. Processors (the two "
+        f"sides of a contrast may have different ones): {_processors(arms)}.",
         "",
     ]
 
@@ -426,8 +431,8 @@ def _parallel(found: Mapping[str, Any], root: str) -> list[str]:
         "",
         f"The first samples of [{found['samples']} of each question]({root}logs/evaluate/"
         f"{found['run']}), drawn from the main arm without forcing, vote; tokens are the mean of "
-        "all that vote together. Coverage is the chance that any of them is right, which is no "
-        "accuracy: somebody has to know which.",
+        "all that vote together. Coverage is the chance that at least one of so many, out of all "
+        "samples, is right (unbiased pass@k), which is no accuracy: somebody has to know which.",
         "",
         *table(
             [
