@@ -488,7 +488,7 @@ CASES = {
         "schema",
     ),
     "a pre-registration with a rule of its form broken": (
-        replaced("logs/preregistrations/cpu-seeds.yaml", "correction: Holm", "correction: none"),
+        replaced("logs/preregistrations/qwen.yaml", "correction: Holm", "correction: none"),
         "preregistrations",
         None,
     ),

@@ -17,6 +17,7 @@ from conftest import command
 import audit
 from ponder import errors, lineage, rows
 from ponder.audit import answers, checks, decisions, explain, git, indexes, notes, rules
+from ponder.report import plans
 
 ROOT = Path(__file__).resolve().parents[1]
 FREE, WAIT = "cpu-trained-free-test-43c273eb", "cpu-trained-wait1-test-1c9529df"
@@ -419,7 +420,7 @@ def test_the_indexes_are_those_that_the_records_give_and_a_changed_one_is_stale(
 
 def test_an_outcome_is_met_only_with_the_whole_interval_on_its_side(monkeypatch):
     plan = {
-        **dict.fromkeys(notes.PREREGISTERED, "?"),
+        **dict(plans.of_two_runs())["cpu-s1"],
         "expected": "higher",
         "runs": {"ours": "cpu-trained-free-test", "theirs": "cpu-trained-wait1-test"},
         "families": ["facing", "boolean"],

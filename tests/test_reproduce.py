@@ -163,6 +163,8 @@ def test_everything_trains_every_arm_and_released_seed_and_no_run_comes_twice(st
     assert sum(name == "collect" for name, *_ in steps) == 7
     everything = [*released.rows(), *released.methods().named().values()]
     everything += reproduce.released_seeds()
+    compared = released.methods()
+    everything += [released.voting(compared)[0], *released.sequential(compared)]
     labels = {run.run_label("test") for run in everything}
     evaluations = reproduce.evaluations("all")
     answered = [overrides[0] for name, *overrides in steps if name == "evaluate"]

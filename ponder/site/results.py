@@ -294,13 +294,14 @@ def machines(found: Sequence[Mapping[str, Any]]) -> Table:
             made: list[Cell] = []
             for side in (seed["first"], seed["again"]):
                 made += [side["processor"], link(side["accuracy"], reader(side["run"]))]
-            arm = f"{entry['arm']}, {seed['name']}"
+            arm = f"{entry['arm']}: {seed['name']}"
             both = reader(seed["first"]["run"], seed["again"]["run"])
             body.append([arm, *made, link(seed["differing_share"], both), entry["found"]])
     return table(
         "machines",
         "Seed or machine",
-        "The same rows, recipe and seed by two kinds of processor, on the trained families.",
+        "The same rows, recipe and seed by two kinds of processor, on the trained families; "
+        "exploratory, which moves more is told over all of these trainings together.",
         (
             "trained",
             "by",
