@@ -1,5 +1,6 @@
 """The commands of audit.py, and what its checks do where git or the records cannot tell."""
 
+import gzip
 import json
 import os
 import re
@@ -413,6 +414,18 @@ def test_the_indexes_are_those_that_the_records_give_and_a_changed_one_is_stale(
     assert indexes.with_run_index(text.replace("| SFT, no forcing |", "| SFT |")) == text
     with pytest.raises(errors.UserError, match="has no line <!-- runs -->"):
         indexes.with_run_index(text.replace("<!-- runs -->", ""))
+
+
+def test_a_damaged_packing_is_a_record_that_cannot_be_read_wherever_it_is_damaged(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    whole = gzip.compress(b'{"a": 1, "b": "what follows"}\n' * 20, mtime=0)
+    for at in range(10, len(whole)):  # behind the header, which says nothing of the content
+        path = tmp_path / f"{at}.jsonl.gz"
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
+        with pytest.raises(errors.RecordError, match=f"{at}.jsonl.gz cannot be read"):
+            checks.contents(path)
 
 
 # --- pre-registrations -----------------------------------------------------------------
