@@ -230,11 +230,14 @@ def read(
     ]
 
 
+ANSWERS = "samples.jsonl"  # of an evaluation
+
+
 def answers_path(folder: Path) -> Path:
     """Return where the answers of an evaluation lie: samples.jsonl, or samples.jsonl.gz where a
     release packed them because they are many (decision 0063). The first wins over the second.
     """
-    plain, packed = folder / "samples.jsonl", folder / "samples.jsonl.gz"
+    plain, packed = folder / ANSWERS, folder / f"{ANSWERS}.gz"
     return packed if packed.exists() and not plain.exists() else plain
 
 

@@ -36,9 +36,9 @@ def read_again(name):
     return rows("logs/test-readings.jsonl", with_one_more)
 
 
+PACKED = "logs/evaluate/cpu-trained-free-sampled16-test-04fad8ed"
 # What is done: (the edit, the check that must see it, and the one that must with manifests
 # recomputed, or None).
-PACKED = "logs/evaluate/cpu-trained-free-sampled16-test-04fad8ed"
 CASES = {
     "a file of a run removed": (removed(f"{FREE}/results.json"), "schema", None),
     "a field of a sample removed": (

@@ -195,16 +195,12 @@ def preregistrations() -> Findings:
     need_history()
     problems, outcomes, excused = [], [], not_finished()
     found = {path: read(path) for path in preregistered()}
-    several = {
-        path.stem: plan
-        for path, plan in found.items()
-        if plans.is_several(plan) and not plans.problem(plan)
-    }
-    for path, plan in found.items():
+    broken = {path: rule for path, plan in found.items() if (rule := plans.problem(plan))}
+    problems += [f"{shown(path)}: {rule}" for path, rule in broken.items()]
+    formed = {path: plan for path, plan in found.items() if path not in broken}
+    several = {path.stem: plan for path, plan in formed.items() if plans.is_several(plan)}
+    for path, plan in formed.items():
         name = shown(path)
-        if broken := plans.problem(plan):
-            problems.append(f"{name}: {broken}")
-            continue
         if plan["decision"] not in [*decision_records()]:
             problems.append(f"{name}: decision {plan['decision']!r} is none of logs/decisions")
             continue

@@ -25,9 +25,9 @@ from ponder.audit.checks import (
     tokenizers,
 )
 from ponder.audit.tokens import tokenizers_of_models, vocabulary
+from ponder.rows import ANSWERS
 from ponder.runs import run_hash
 
-ANSWERS = "samples.jsonl"
 ALWAYS = {"config.yaml", "environment.json", "manifest.json", "status.json", "timing.jsonl"}
 # Of completed runs; a training has weights under their own name too.
 WHOLE = {

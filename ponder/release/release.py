@@ -31,10 +31,10 @@ from ponder.hashing import file_sha256
 from ponder.questions import pools
 from ponder.record import leaks
 from ponder.release import staging
+from ponder.rows import ANSWERS
 from ponder.runs import ROOT, dump, read_jsonl
 
 MEGABYTES, WEIGHT_MEGABYTES = 5, 20
-ANSWERS = "samples.jsonl"  # of an evaluation; packed where they are many
 QUESTIONS = "questions.jsonl"  # of an evaluation, see ponder/evaluate/results.py
 # What goes to logs/; everything else of a collect or train run is data.
 RECORDS = (

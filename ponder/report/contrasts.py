@@ -12,7 +12,6 @@ from typing import Any
 from ponder.report import seeds
 from ponder.report.comparisons import LEVEL, summary, within
 from ponder.report.printed import difference_text, share_text
-from ponder.report.seeds import Estimate
 from ponder.report.sources import PlannedAnswer, PlannedAnswers
 
 Side = tuple[str, str]  # arm, budget
@@ -153,7 +152,7 @@ def _flags(run: PlannedAnswer, families: Sequence[str]) -> dict[tuple[str, str, 
     return {key: s["correct"] for key, s in run.samples.items() if key[0] in families}
 
 
-def _numbers(estimate: Estimate, table: Table) -> dict[str, Any]:
+def _numbers(estimate: seeds.Estimate, table: Table) -> dict[str, Any]:
     """Return an estimate of ours minus theirs with what it rests on, and its text."""
     cells = [cell for row in table for cell in row]
     numbers: dict[str, Any] = {

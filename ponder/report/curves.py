@@ -76,7 +76,9 @@ def draw_groups(
     names = [name for name in groups if results["groups"][name]["n"]]
     seeds = {
         name: {
-            arm: of_curve(other_seeds(results["contrasts"], name), arm, trained(results, arm))
+            arm: of_curve(
+                other_seeds(results["contrasts"], name), arm, trained(results["rows"], arm)
+            )
             for arm, _ in ARMS.values()
         }
         for name in names
@@ -109,7 +111,7 @@ def _arm_words(results: Mapping[str, Any], group: str, seeds: Mapping[str, Rows]
         points = [
             f"{row['groups'][group]['accuracy']} at "
             f"{row['groups'][group]['thinking_tokens']} tokens ({row['budget']})"
-            for row in trained(results["printed"], experiment)
+            for row in trained(results["printed"]["rows"], experiment)
         ]
         texts.append(f"{word} {', '.join(points)}{seed_words(seeds[experiment])}")
     return f"{group}: {'; '.join(texts)}"
@@ -125,7 +127,7 @@ def _group(
 ) -> None:
     edge = 0.0
     for word, (experiment, colour_name) in ARMS.items():
-        arm = trained({"rows": rows}, experiment)
+        arm = trained(rows, experiment)
         canvas.check(word, arm)
         colour = getattr(theme, colour_name)
         _arm(panel, arm, colour)
@@ -172,13 +174,9 @@ def other_seeds(plans: Sequence[Mapping[str, Any]], scope: str) -> dict[str, lis
     }
 
 
-def trained(results: Mapping[str, Any], experiment: str) -> list[Any]:
-    """Return the rows of the table that measure what an experiment trained."""
-    return [
-        row
-        for row in results["rows"]
-        if (row["experiment"], row["subject"]) == (experiment, "trained")
-    ]
+def trained(rows: Rows, experiment: str) -> list[Any]:
+    """Return those of the table's rows that measure what an experiment trained."""
+    return [row for row in rows if (row["experiment"], row["subject"]) == (experiment, "trained")]
 
 
 def of_curve(

@@ -33,7 +33,7 @@ def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
 
 def by_family(results: Mapping[str, Any]) -> dict[str, dict[str, list[dict]]]:
     """Return {family: {curve: rows}}: budget forcing with and without fine-tuning."""
-    trained = curves.trained(results, curves.MAIN)
+    trained = curves.trained(results["rows"], curves.MAIN)
     plain = next(row for row in results["methods"]["table"] if row["name"] == PLAIN)["points"]
     return {
         family: {
@@ -46,7 +46,7 @@ def by_family(results: Mapping[str, Any]) -> dict[str, dict[str, list[dict]]]:
 
 def seeds_by_family(results: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return {family: the points of other seeds of the main arm}, for the curve after SFT."""
-    rows = curves.trained(results, curves.MAIN)
+    rows = curves.trained(results["rows"], curves.MAIN)
     return {
         family: curves.of_curve(curves.other_seeds(results["contrasts"], family), curves.MAIN, rows)
         for family in results["families"]
